@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef ALCAZAR_DEVICE_H
+#define ALCAZAR_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What device classes and engines this build has, for listings and help.
+ */
+struct alc_option_info {
+	const char *name, *type, *initial, *help; /* type: uint, bool, string */
+};
+
+struct alc_device_info {
+	const char *name, *summary;
+	bool platform; /* part of every machine; not for --device */
+	const struct alc_option_info *options;
+	size_t noptions;
+};
+
+/* The i-th class in alphabetical order, or false. Strings and options live as long as the program.
+ */
+bool alc_device_info(size_t i, struct alc_device_info *out);
+
+struct alc_engine_info {
+	const char *name, *summary;
+	bool usable, chosen; /* chosen: what `auto` takes */
+	unsigned good;
+	char why[200];
+};
+
+struct alc_host;
+/* Probes the i-th engine (best first) on this host, or false. */
+bool alc_engine_info(struct alc_host *host, size_t i, struct alc_engine_info *out);
+
+/* The i-th CPU profile's name, or NULL. */
+const char *alc_cpu_profile(size_t i);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef ALCAZAR_VM_H
+#define ALCAZAR_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alcazar/err.h"
+
+/*
+ * A machine: described, created, run, destroyed.
+ *
+ *	struct alc_host *host;
+ *	struct alc_vm *vm;
+ *	struct alc_desc desc = ALC_DESC_INIT;
+ *	struct alc_result res;
+ *
+ *	desc.kernel = "/boot/vmlinuz";
+ *	alc_host_open(&host, &err);
+ *	alc_vm_create(host, &desc, &vm, &err);
+ *	alc_vm_run(vm, &res, &err);
+ *	alc_vm_destroy(vm);
+ *	alc_host_close(host);
+ *
+ * Threading: one thread creates, runs and destroys; alc_vm_stop may be called from any other
+ * thread, and from a signal handler, while alc_vm_run is under way.
+ */
+struct alc_vm;
+struct alc_host;
+
+/* One --device: class name and key=value options. Strings belong to the caller. */
+struct alc_device_opt {
+	const char *key, *value;
+};
+
+struct alc_device_desc {
+	const char *class_name;
+	const struct alc_device_opt *opts;
+	size_t nopts;
+};
+
+/* Where the guest's first serial port goes. */
+struct alc_console {
+	enum { ALC_CONSOLE_NONE, ALC_CONSOLE_FDS, ALC_CONSOLE_FILE } kind;
+	int in_fd, out_fd; /* ALC_CONSOLE_FDS; in_fd -1: no input. Not closed */
+	const char *path;  /* ALC_CONSOLE_FILE: output only */
+	int escape_char;   /* typed on in_fd, it stops the machine; -1: none */
+	bool eof_as_eot;   /* at end of input, send the guest a Ctrl-D */
+};
+
+/* A machine's description. Strings belong to the caller and must outlive the machine. */
+struct alc_desc {
+	const char *engine; /* auto, interp … */
+	const char *cpu;    /* CPUID profile */
+	const char *clock;  /* host */
+	unsigned cpus;
+	uint64_t memory_bytes;
+	const char *kernel, *initrd, *append;
+	const void *initrd_extra; /* bytes appended to the initrd (a further cpio archive) */
+	size_t initrd_extra_len;
+	struct alc_console console;  /* COM1 */
+	struct alc_console console2; /* COM2; ALC_CONSOLE_NONE: no such port */
+	const struct alc_device_desc *devices;
+	size_t ndevices;
+	uint64_t timeout_ns; /* 0: none */
+};
+
+#define ALC_DESC_INIT                                                           \
+	{                                                                       \
+		.engine = "auto", .cpu = "default", .clock = "host", .cpus = 1, \
+		.memory_bytes = 512ull << 20                                    \
+	}
+
+enum alc_outcome {
+	ALC_OUTCOME_POWEROFF, /* clean power-off; status is what the guest set, else 0 */
+	ALC_OUTCOME_EXIT,     /* a device ended the machine with a status (isa-debug-exit) */
+	ALC_OUTCOME_STOPPED,  /* alc_vm_stop */
+	ALC_OUTCOME_TIMEOUT,
+	ALC_OUTCOME_CRASHED, /* triple fault */
+	ALC_OUTCOME_FAILED,  /* the VMM could not go on; err says why */
+};
+
+struct alc_result {
+	enum alc_outcome outcome;
+	int status;
+};
+
+/* The Linux host. */
+int alc_host_open(struct alc_host **out, struct alc_err *err) ALC_MUST_CHECK;
+void alc_host_close(struct alc_host *host);
+
+int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc_vm **out,
+		  struct alc_err *err) ALC_MUST_CHECK;
+/* Runs to the machine's end. -errno only for ALC_OUTCOME_FAILED. */
+int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
+void alc_vm_stop(struct alc_vm *vm);
+void alc_vm_destroy(struct alc_vm *vm); /* NULL is fine */
+
+/* Counters as a JSON object, in a string that the caller frees with free(). */
+int alc_vm_stats_json(struct alc_vm *vm, char **out, struct alc_err *err) ALC_MUST_CHECK;
+
+#endif

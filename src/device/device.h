@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef DEVICE_DEVICE_H
+#define DEVICE_DEVICE_H
+
+#include "alcazar/err.h"
+#include "base/field.h"
+#include "bus/irq.h"
+#include "char/char.h"
+#include "host/clock.h"
+#include "mem/space.h"
+
+/*
+ * The device model.
+ *
+ * A class is one const table in one file, named by one line of devices.inc. The core creates an
+ * instance, hands it its configuration and wiring, serialises every call into it with the
+ * instance's own lock, and turns guest accesses of any size and alignment into the ones that
+ * the class declares.
+ */
+struct alc_dev;
+
+enum alc_reset {
+	ALC_RESET_COLD, /* power-on: indistinguishable from a new device */
+	ALC_RESET_WARM, /* the reset line */
+};
+
+enum alc_prop_type { ALC_PROP_UINT, ALC_PROP_BOOL, ALC_PROP_STRING };
+
+/* A typed option: one source for parsing, help, the manual and `alcazar devices`. */
+struct alc_prop {
+	const char *name; /* NULL ends a table */
+	const char *help; /* a phrase */
+	enum alc_prop_type type;
+	u32 offset;          /* in the configuration structure: u64, bool or const char * */
+	const char *initial; /* the default, as text */
+	u64 min, max;        /* for ALC_PROP_UINT */
+};
+
+enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM };
+
+struct alc_dev_region {
+	const char *name; /* NULL ends a table */
+	enum alc_region_kind kind;
+	u64 base, size;
+	u8 access_min, access_max; /* bytes: the core splits and merges into these */
+	/* Property (ALC_PROP_UINT) that overrides base, or NULL. */
+	const char *base_prop;
+};
+
+struct alc_dev_class {
+	const char *name, *summary;
+	size_t state_size;             /* zeroed by the core; what `state` describes lives here */
+	size_t config_size;            /* filled from props by the core; constant after probe */
+	const struct alc_prop *props;  /* optional */
+	const struct alc_field *state; /* required if state_size > 0 holds guest state */
+	u16 version, version_min;      /* of the state table */
+	const struct alc_dev_region *regions; /* optional */
+	const char *const *irqs; /* names of interrupt outputs, NULL-terminated; optional */
+	bool platform;           /* created for every machine, not by --device */
+
+	/* Takes resources; state is zeroed, then `reset` (cold) follows. Optional. */
+	int (*probe)(struct alc_dev *d, struct alc_err *err);
+	/* Gives them back; must cope with a half-done probe. Optional. */
+	void (*remove)(struct alc_dev *d);
+	/* Required; cannot fail. Drives interrupt outputs to their reset level. */
+	void (*reset)(struct alc_dev *d, enum alc_reset kind);
+	/* Required if there are regions. Index is into `regions`. Called with the lock held. */
+	u64 (*read)(struct alc_dev *d, unsigned region, u64 off, unsigned size);
+	void (*write)(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
+	/*
+	 * Optional: after a load. Checks what came in as hostile (-EINVAL and a sentence) and
+	 * rebuilds timers and lines.
+	 */
+	int (*loaded)(struct alc_dev *d, struct alc_err *err);
+};
+
+/* What a device may ask of the machine it is in. Any entry may be NULL: then nothing happens. */
+enum alc_request {
+	ALC_REQUEST_RESET,    /* reset the machine */
+	ALC_REQUEST_POWEROFF, /* clean power-off */
+	ALC_REQUEST_EXIT,     /* stop with exit status `value` */
+	ALC_REQUEST_STATUS,   /* remember `value` as the status of a later clean power-off */
+};
+
+struct alc_dev_env {
+	const struct alc_host *host;
+	struct alc_clock *clock;
+	struct alc_space *space; /* guest memory, for devices that read or write it */
+	struct region_map *ports;
+	struct alc_irq irqs[4]; /* by index in cls->irqs */
+	struct alc_msi_sink msi;
+	struct alc_char chardev; /* for classes that have a stream */
+	void (*request)(void *ctx, enum alc_request what, unsigned value);
+	void *request_ctx;
+};
+
+struct alc_dev {
+	const struct alc_dev_class *cls;
+	const char *id; /* unique in its machine; owned by the device */
+	struct alc_dev_env env;
+	struct alc_mutex *lock;
+	void *state;
+	void *config;
+	void *priv; /* the class's own, for what is not guest state (timers …) */
+};
+
+/* Classes, sorted as in devices.inc; NULL-terminated. */
+extern const struct alc_dev_class *const alc_dev_classes[];
+const struct alc_dev_class *dev_class_find(const char *name);
+
+/* key=value pairs for a device's props. */
+struct alc_dev_opt {
+	const char *key, *value;
+};
+
+/*
+ * Creates a device: configuration from opts over defaults, probe, cold reset, regions added to
+ * env->space and env->ports. Unknown keys and bad values are -EINVAL with a sentence that names
+ * the nearest key. On failure nothing is left.
+ */
+int dev_create(const struct alc_dev_class *cls, const char *id, const struct alc_dev_env *env,
+	       const struct alc_dev_opt *opts, size_t nopts, struct alc_dev **out,
+	       struct alc_err *err) ALC_MUST_CHECK;
+/* NULL is fine. The machine must not run. Regions go with their maps, not here. */
+void dev_destroy(struct alc_dev *d);
+void dev_reset(struct alc_dev *d, enum alc_reset kind);
+
+/* One access as a guest makes it: any size, any alignment within the region. Takes the lock. */
+u64 dev_read(struct alc_dev *d, unsigned region, u64 off, unsigned size);
+void dev_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
+
+/* Snapshot of a device's state: a small header (class, version, length), then its fields. */
+size_t dev_save_size(const struct alc_dev *d);
+void dev_save(struct alc_dev *d, u8 *out);
+/* All or nothing: on failure the device is as before. */
+int dev_load(struct alc_dev *d, const u8 *in, size_t len, struct alc_err *err) ALC_MUST_CHECK;
+
+static inline void dev_irq(struct alc_dev *d, unsigned index, bool level)
+{
+	irq_set(&d->env.irqs[index], level);
+}
+
+static inline void dev_request(struct alc_dev *d, enum alc_request what, unsigned value)
+{
+	if (d->env.request)
+		d->env.request(d->env.request_ctx, what, value);
+}
+
+#endif
