@@ -76,8 +76,8 @@ int region_add(struct region_map *m, const struct alc_region *r, struct alc_err 
 	if (rc)
 		return rc;
 	at = first_not_below(m, r->base);
-	next = &m->regions[at];
-	if (at < m->count && next->base <= last_of(r))
+	next = at < m->count ? &m->regions[at] : NULL;
+	if (next && next->base <= last_of(r))
 		return alc_fail(err, -EEXIST,
 				"region '%s' at 0x%llx overlaps region '%s' at 0x%llx", r->name,
 				(unsigned long long)r->base, next->name,
