@@ -5,17 +5,18 @@ ifeq ($(origin CC),default)
 CC = gcc
 endif
 BUILD = build
-RUN = $(BUILD)/alcazar run
 ARGS =
-MESON = CC="$(CC)" meson setup $(BUILD) </dev/null >&2
 
-.PHONY: run build test check bench install format clean
+.PHONY: run setup setup-test build test check bench install format clean
+.NOTPARALLEL:
 
-run: ; @tools/setup run && $(MAKE) -s build && exec $(RUN) $(ARGS)
-build: ; @[ -e $(BUILD)/build.ninja ] || $(MESON); ninja --quiet -C $(BUILD) </dev/null >&2
-test: ; @tools/setup test && tools/run-tests
-check: ; @tools/setup test && tools/check
-bench: ; @tools/setup all && $(MAKE) -s build && bench/run $(ARGS)
-install: build ; meson install -C $(BUILD) --no-rebuild
-format: ; tools/check-format --fix
+run: build ; @exec $(BUILD)/alcazar run $(ARGS)
+setup: ; @tools/setup run
+setup-test: ; @tools/setup test
+build: setup ; @CC="$(CC)" tools/build $(BUILD)
+test: setup-test ; @tools/run-tests
+check: setup-test ; @tools/check
+bench: setup-test build ; @bench/run $(ARGS)
+install: build ; @meson install -C $(BUILD) --no-rebuild
+format: ; @tools/check-format --fix
 clean: ; rm -rf build build-test build-check
