@@ -17,9 +17,9 @@ static const struct {
 	const char *name;
 	u32 offset, size, count;
 } fields[] = {
-	{"gpr", AT(gpr), 8, X86_GPRS}, {"rip", AT(rip), 8, 1}, {"fs_base", AT(fs_base), 8, 1},
+	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},   {"fs_base", AT(fs_base), 8, 1},
 	{"gs_base", AT(gs_base), 8, 1}, {"vec", AT(vec), 32, 16}, {"st", AT(st), 16, 8},
-	{"fcw", AT(fcw), 2, 1}, {"fsw", AT(fsw), 2, 1}, {"ftw", AT(ftw), 1, 1},
+	{"fcw", AT(fcw), 2, 1},         {"fsw", AT(fsw), 2, 1},   {"ftw", AT(ftw), 1, 1},
 	{"mxcsr", AT(mxcsr), 4, 1},
 };
 
