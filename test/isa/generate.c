@@ -508,7 +508,8 @@ static bool spoils_pointer(const struct decoded *d, u64 kept)
 		const ZydisDecodedOperand *op = &d->op[i];
 		int reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_number(op->reg.value) : -1;
 
-		if (reg >= 0 && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+		if (reg >= 0 &&
+		    (op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT || reg == X86_RCX) &&
 		    (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) && (kept & BIT(reg)))
 			return true;
 		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.type == ZYDIS_MEMOP_TYPE_MEM) {
