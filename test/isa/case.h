@@ -2,6 +2,7 @@
 #ifndef TEST_ISA_CASE_H
 #define TEST_ISA_CASE_H
 
+#include "alcazar/err.h"
 #include "base/bits.h"
 #include "isa/x86.h"
 
@@ -74,7 +75,7 @@ struct case_outcome {
 	struct case_state out;
 	u8 data[CASE_DATA_SIZE];
 	u8 code[CASE_CODE_SIZE];
-	char why[160]; /* for CASE_LOST */
+	char why[ALC_ERR_TEXT_MAX]; /* for CASE_LOST */
 };
 
 /* State that every case may start from: a stack in the window, masked exceptions, rest zero. */

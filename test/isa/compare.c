@@ -7,19 +7,7 @@
 
 enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_AC | X86_NT | X86_ID };
 
-#define FIELD64(member)                                                 \
-	{                                                               \
-		#member, offsetof(struct case_state, member),           \
-			sizeof(((struct case_state *)0)->member), 1 \
-	}
-#define FIELDS64(member)                                                                         \
-	{                                                                                        \
-		#member, offsetof(struct case_state, member),                                    \
-			sizeof(((struct case_state *)0)->member[0]),                             \
-			sizeof(((struct case_state *)0)->member) /                               \
-				sizeof(((struct case_state *)0)->member[0])                          \
-
-	}
+#define AT(member) offsetof(struct case_state, member)
 
 /*
  * FOP, FIP and FDP are left out: which instructions update them, and whether at all without an
@@ -29,8 +17,10 @@ static const struct {
 	const char *name;
 	u32 offset, size, count;
 } fields[] = {
-	FIELDS64(gpr),    FIELD64(rip), FIELD64(fs_base), FIELD64(gs_base), FIELDS64(vec),
-	FIELDS64(st),     FIELD64(fcw), FIELD64(fsw),     FIELD64(ftw),     FIELD64(mxcsr),
+	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},   {"fs_base", AT(fs_base), 8, 1},
+	{"gs_base", AT(gs_base), 8, 1}, {"vec", AT(vec), 32, 16}, {"st", AT(st), 16, 8},
+	{"fcw", AT(fcw), 2, 1},         {"fsw", AT(fsw), 2, 1},   {"ftw", AT(ftw), 1, 1},
+	{"mxcsr", AT(mxcsr), 4, 1},
 };
 
 static const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
@@ -106,7 +96,7 @@ static void print_code(const struct isa_case *c)
 			n = d.insn.length;
 			ZydisFormatterFormatInstruction(&fmt, &d.insn, d.op,
 							d.insn.operand_count_visible, text,
-							sizeof(text), c->in.rip + off);
+							sizeof(text), c->in.rip + off, NULL);
 		}
 		printf("  %llx ", (unsigned long long)(c->in.rip + off));
 		for (size_t i = 0; i < n; i++)

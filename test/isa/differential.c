@@ -159,8 +159,8 @@ static void choose_runner(const char *name)
 static void parse(struct run *r, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},   {"only", 1, NULL, 'o'},
-		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'},  {"runner", 1, NULL, 'r'},
+		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},  {"only", 1, NULL, 'o'},
+		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'}, {"runner", 1, NULL, 'r'},
 		{"list", 0, NULL, 'l'},       {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");

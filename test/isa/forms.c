@@ -71,7 +71,7 @@ static const struct {
 #define HOST_DEPENDENT "its result is the machine's, not the instruction's"
 #define LEAVES         "it enters the kernel or another code segment"
 #define DESCRIPTOR     "it reads a descriptor table, which differs"
-#define POINTERS       "it stores the x87 instruction pointer; hand-written cases cover it"
+#define POINTERS       "it stores the x87 instruction pointer, which CPU models keep differently"
 #define UMIP           "Linux emulates it under UMIP"
 #define ONE_VENDOR     "vendors differ"
 
@@ -146,7 +146,7 @@ static const char *why_excluded(const struct decoded *d, bool (*has)(const char 
 			return !isa_sets[i].feature[0] || has(isa_sets[i].feature)
 				       ? NULL
 				       : "the CPU lacks the feature";
-	return "not offered to guests";
+	return "its instruction set is not in the table of compared ones";
 }
 
 bool forms_decode(const u8 *bytes, size_t len, struct decoded *d)

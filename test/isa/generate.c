@@ -14,7 +14,7 @@ struct gen {
 };
 
 /* In a sequence these hold addresses; most instructions leave them alone. */
-#define POINTERS                                                                           \
+#define POINTERS                                                                                   \
 	(BIT(X86_RBX) | BIT(X86_RSP) | BIT(X86_RBP) | BIT(X86_RSI) | BIT(X86_RDI) | BIT(X86_R12) | \
 	 BIT(X86_R14))
 
@@ -354,7 +354,8 @@ static u8 random_modrm(struct gen *g, const struct form *t, bool fixed)
 /* Prefixes in any number of the order-free ones; returns how many bytes. */
 static unsigned random_prefixes(struct gen *g, const struct form *t, u8 *b)
 {
-	static const u8 pp[] = {0, 0x66, 0xf3, 0xf2}, segment[] = {0x64, 0x65, 0x2e, 0x3e, 0x64, 0x65};
+	static const u8 pp[] = {0, 0x66, 0xf3, 0xf2},
+			segment[] = {0x64, 0x65, 0x2e, 0x3e, 0x64, 0x65};
 	unsigned n = 0;
 
 	if (rng_percent(&g->r, 12))
@@ -507,7 +508,8 @@ static bool spoils_pointer(const struct decoded *d, u64 kept)
 		const ZydisDecodedOperand *op = &d->op[i];
 		int reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_number(op->reg.value) : -1;
 
-		if (reg >= 0 && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+		if (reg >= 0 &&
+		    (op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT || reg == X86_RCX) &&
 		    (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) && (kept & BIT(reg)))
 			return true;
 		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.type == ZYDIS_MEMOP_TYPE_MEM) {
@@ -528,9 +530,9 @@ static bool fits_sequence(const struct decoded *d)
 	return d->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE &&
 	       d->insn.mnemonic != ZYDIS_MNEMONIC_SHLD && d->insn.mnemonic != ZYDIS_MNEMONIC_SHRD &&
 	       d->insn.mnemonic != ZYDIS_MNEMONIC_INT3 && d->insn.address_width == 64 &&
-	       !(d->insn.attributes & (ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_LOCK |
-				       ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-				       ZYDIS_ATTRIB_HAS_REPNE));
+	       !(d->insn.attributes &
+		 (ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_HAS_REP |
+		  ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
 }
 
 static void add_step(struct gen *g, struct forms *f, u64 kept)
@@ -640,7 +642,8 @@ static void generate_sequence(struct gen *g, struct forms *f)
 /* The n-th of `count`, each once before any twice, in an order given by seed. */
 static u64 in_turn(u64 seed, u64 n, u64 count)
 {
-	/* Cycle-walking over a bijection of 64 bits would be slow: a stride coprime to count does. */
+	/* Cycle-walking over a bijection of 64 bits would be slow: a stride coprime to count does.
+	 */
 	u64 stride = rng_mix(seed) % count | 1;
 
 	for (;; stride += 2) {

@@ -55,6 +55,7 @@ static struct {
 	unsigned ticks;
 } child;
 
+/* Of CPU time: a busy host must not make a case look stuck. */
 enum { TICK_US = 20000, TICKS_MAX = 5 };
 
 static const u8 greg_of[X86_GPRS] = {
@@ -207,10 +208,10 @@ __attribute__((used)) void silicon_on_signal(int sig, siginfo_t *info, void *con
 	struct shared *s = child.shared;
 	u32 current = s->current;
 
-	if (sig == SIGALRM && (!child.running || !stuck()))
+	if (sig == SIGPROF && (!child.running || !stuck()))
 		return;
 	if (child.running) {
-		save_outcome(uc, sig == SIGALRM ? CASE_TIMEOUT : CASE_FAULT, &s->out[current]);
+		save_outcome(uc, sig == SIGPROF ? CASE_TIMEOUT : CASE_FAULT, &s->out[current]);
 		current++;
 	} else {
 		memcpy(child.home, uc->uc_mcontext.gregs, sizeof(child.home));
@@ -244,7 +245,7 @@ static void start_batch(void)
 
 static void catch_signals(void)
 {
-	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGBUS, SIGALRM};
+	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGBUS, SIGPROF};
 	struct itimerval tick = {.it_interval = {0, TICK_US}, .it_value = {0, TICK_US}};
 	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 	stack_t stack = {.ss_size = 1 << 17};
@@ -258,14 +259,14 @@ static void catch_signals(void)
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
 		if (sigaction(signals[i], &sa, NULL))
 			_exit(2);
-	if (setitimer(ITIMER_REAL, &tick, NULL))
+	if (setitimer(ITIMER_PROF, &tick, NULL))
 		_exit(2);
 }
 
 static void *map_fixed(u64 at, size_t size, int prot, int fd, off_t off)
 {
-	return mmap((void *)(uintptr_t)at, size, prot,
-		    MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0), fd, off);
+	return mmap((void *)(uintptr_t)at, size, prot, MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0),
+		    fd, off);
 }
 
 /* Everything twice: where the case sees it, and writable for us whatever the case's rights. */

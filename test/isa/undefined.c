@@ -95,8 +95,8 @@ static u32 defined_after(const struct decoded *d)
 					       d->insn.meta.category == ZYDIS_CATEGORY_ROTATE);
 
 	if (!f || by_count || known_count(d) == 0 ||
-	    (d->insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-				   ZYDIS_ATTRIB_HAS_REPNE)))
+	    (d->insn.attributes &
+	     (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
 		return 0;
 	return (f->modified | f->set_0 | f->set_1) & ~f->undefined & ALL;
 }

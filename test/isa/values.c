@@ -22,7 +22,7 @@ u64 value_int(struct rng *r)
 	case 5:
 		return x & 0xff;
 	case 6:
-		return (u64)-(i64)(x & 0xff);
+		return (u64) - (i64)(x & 0xff);
 	case 7:
 		return (u64)(i32)x;
 	case 8:
