@@ -35,6 +35,11 @@ static inline bool cpuid_has(const struct x86_cpuid_table *t, enum x86_feature f
 	return t->features[f / 64] >> (f % 64) & 1;
 }
 
+/* Widths of physical and linear addresses: what leaf 0x80000008 says and the paging walk obeys. */
+enum { X86_PHYS_BITS = 46, X86_LINEAR_BITS = 48 };
+/* The APIC timer's input clock, and the unit of its count registers before the divider. */
+#define X86_APIC_BUS_HZ 1000000000ull
+
 /* What the host's own CPU can execute in user mode, in the same bitmap form. */
 void cpuid_host_features(u64 features[(X86_FEATURES + 63) / 64]);
 /* -EINVAL and a sentence for an unknown profile, or one that this host can't provide. */

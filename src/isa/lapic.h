@@ -16,6 +16,11 @@ int lapic_create(struct alc_vcpu *v, struct alc_err *err) ALC_MUST_CHECK;
 void lapic_destroy(struct x86_lapic *a); /* NULL is fine */
 /* Power-on or INIT state; INIT keeps the APIC ID and base (SDM vol. 3A 11.4.7.3). */
 void lapic_reset(struct x86_lapic *a, bool init);
+/*
+ * What firmware leaves behind, for machines that start an operating system without any: the APIC
+ * enabled, as virtual wire for the PIC on the boot processor (MP specification 3.6.2.2).
+ */
+void lapic_firmware(struct x86_lapic *a);
 
 u64 lapic_base(const struct x86_lapic *a);
 /* WRMSR to IA32_APIC_BASE: nonzero is #GP. */

@@ -15,18 +15,41 @@ int x86_wrmsr(struct alc_vcpu *v, u32 msr, u64 val);
 
 /* Power-on values of struct x86_msrs (INIT leaves most of them alone). */
 void x86_msr_reset(struct alc_vcpu *v);
+/*
+ * What firmware leaves behind, for machines that start an operating system without any: memory
+ * types enabled with write-back as the default, feature control locked. For every vCPU alike,
+ * after its reset.
+ */
+void x86_msr_firmware(struct alc_vcpu *v);
 
 enum {
 	MSR_TSC = 0x10,
+	MSR_KVM_WALL_CLOCK_OLD = 0x11,
+	MSR_KVM_SYSTEM_TIME_OLD = 0x12,
+	MSR_PLATFORM_ID = 0x17,
 	MSR_APIC_BASE = 0x1b,
+	MSR_FEATURE_CONTROL = 0x3a,
 	MSR_TSC_ADJUST = 0x3b,
 	MSR_SPEC_CTRL = 0x48,
+	MSR_PRED_CMD = 0x49,
 	MSR_BIOS_SIGN_ID = 0x8b,
+	MSR_PLATFORM_INFO = 0xce,
 	MSR_MTRRCAP = 0xfe,
+	MSR_ARCH_CAPABILITIES = 0x10a,
+	MSR_FLUSH_CMD = 0x10b,
 	MSR_SYSENTER_CS = 0x174,
 	MSR_SYSENTER_ESP = 0x175,
 	MSR_SYSENTER_EIP = 0x176,
+	MSR_MCG_CAP = 0x179,
+	MSR_MCG_STATUS = 0x17a,
+	MSR_MCG_CTL = 0x17b,
 	MSR_MISC_ENABLE = 0x1a0,
+	MSR_DEBUGCTL = 0x1d9,
+	MSR_MTRR_PHYS_BASE0 = 0x200,
+	MSR_MTRR_PHYS_MASK7 = 0x20f,
+	MSR_MTRR_FIX_64K = 0x250,
+	MSR_MTRR_FIX_16K = 0x258, /* and 0x259 */
+	MSR_MTRR_FIX_4K = 0x268,  /* to 0x26f */
 	MSR_PAT = 0x277,
 	MSR_MTRR_DEF_TYPE = 0x2ff,
 	MSR_TSC_DEADLINE = 0x6e0,
