@@ -5,7 +5,11 @@
 #include "compare.h"
 #include "undefined.h"
 
-enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_AC | X86_NT | X86_ID };
+/*
+ * ID and NT are left out: a process keeps the value that an earlier case gave them, since
+ * returning from a signal does not set them.
+ */
+enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_AC };
 
 #define AT(member) offsetof(struct case_state, member)
 

@@ -101,6 +101,7 @@ static void enter_user_mode(struct alc_vcpu *v)
 	memset(v->seg, 0, sizeof(v->seg));
 	v->seg[X86_CS] = (struct x86_seg){.limit = ~0u, .sel = CASE_CS, .attr = code};
 	v->seg[X86_SS] = (struct x86_seg){.limit = ~0u, .sel = CASE_SS, .attr = data};
+	v->tr = (struct x86_seg){0}; /* no TSS: no I/O permission bitmap either */
 	v->cpl = 3;
 	v->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
 		 X86_CR0_PG;

@@ -265,8 +265,9 @@ static void catch_signals(void)
 
 static void *map_fixed(u64 at, size_t size, int prot, int fd, off_t off)
 {
-	return mmap((void *)(uintptr_t)at, size, prot, MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0),
-		    fd, off);
+	/* Populated: a page not yet present would fault with another error code. */
+	return mmap((void *)(uintptr_t)at, size, prot,
+		    MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED_NOREPLACE : 0), fd, off);
 }
 
 /* Everything twice: where the case sees it, and writable for us whatever the case's rights. */
