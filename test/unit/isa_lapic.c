@@ -599,6 +599,7 @@ static void creation_fails(void **state)
 	v.plat = &w.plat;
 	v.cpuid = &w.cpuid;
 	for (unsigned nth = 1; nth <= 2; nth++) {
+		w.th.calls = 0;
 		w.th.fail_nth = nth;
 		err.code = 0;
 		assert_int_not_equal(lapic_create(&v, &err), 0);
