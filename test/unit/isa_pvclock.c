@@ -78,7 +78,7 @@ static void bad_addresses(void **state)
 	assert_int_equal(x86_wrmsr(w.vcpus[0], MSR_KVM_STEAL_TIME, WORLD_MEMORY + 1), 0);
 	pvclock_add_steal(w.vcpus[0], 5);
 	for (u64 a = 0; a < WORLD_MEMORY; a += 8)
-		if (rd64(&w, a) && a < WORLD_MEMORY - 16)
+		if (rd64(&w, a))
 			fail_msg("something was written at %#lx", (unsigned long)a);
 	world_fini(&w);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
@@ -12,7 +13,7 @@
 /* What the vCPU's own file provides, without the rest of it. */
 void x86_attend(struct alc_vcpu *v, unsigned bits)
 {
-	__atomic_fetch_or(&v->attention, bits, __ATOMIC_SEQ_CST);
+	atomic_fetch_or(&v->attention, bits);
 }
 
 int x86_raise_error(struct alc_vcpu *v, unsigned vector, u32 error)
@@ -122,5 +123,5 @@ void world_pass(struct world *w, u64 ns)
 
 unsigned world_attention(struct world *w, unsigned cpu)
 {
-	return __atomic_exchange_n(&w->vcpus[cpu]->attention, 0, __ATOMIC_SEQ_CST);
+	return atomic_exchange(&w->vcpus[cpu]->attention, 0);
 }
