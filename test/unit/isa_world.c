@@ -10,24 +10,6 @@
 
 #include "isa/msr.h"
 
-/* What the vCPU's own file provides, without the rest of it. */
-void x86_attend(struct alc_vcpu *v, unsigned bits)
-{
-	atomic_fetch_or(&v->attention, bits);
-}
-
-int x86_raise_error(struct alc_vcpu *v, unsigned vector, u32 error)
-{
-	v->fault = (struct x86_fault){.vector = (u8)vector, .has_error = true, .error = error};
-	return 1;
-}
-
-u64 x86_tsc(const struct alc_vcpu *v)
-{
-	return mul_div(clock_now_ns(v->plat->clock), v->plat->tsc_hz, 1000000000) +
-	       v->msr.tsc_offset;
-}
-
 static int pic_ack(void *ctx)
 {
 	struct world *w = ctx;
