@@ -5,11 +5,7 @@
 #include "compare.h"
 #include "undefined.h"
 
-/*
- * ID and NT are left out: a process keeps the value that an earlier case gave them, since
- * returning from a signal does not set them.
- */
-enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_AC };
+enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_AC | X86_NT | X86_ID };
 
 #define AT(member) offsetof(struct case_state, member)
 

@@ -230,7 +230,7 @@ void silicon_signal_entry(int sig, siginfo_t *info, void *context);
 __asm__(".text\n"
 	"silicon_signal_entry:\n"
 	"	pushfq\n"
-	"	andl $~0x40000, (%rsp)\n"
+	"	andl $~0x244000, (%rsp)\n"
 	"	popfq\n"
 	"	jmp silicon_on_signal\n");
 

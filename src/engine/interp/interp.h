@@ -481,7 +481,7 @@ static inline void interp_recheck_interrupts(struct alc_vcpu *v, struct interp *
 {
 	if (unlikely(c->intr_waiting)) {
 		c->intr_waiting = false;
-		__atomic_fetch_or(&v->attention, X86_ATTN_INTR, __ATOMIC_SEQ_CST);
+		atomic_fetch_or(&v->attention, X86_ATTN_INTR);
 	}
 }
 

@@ -205,16 +205,18 @@ typedef u64 run_fn(struct alc_vcpu *v, struct interp *c, const struct op *op);
 
 static inline bool must_stop(const struct alc_vcpu *v, const struct op *op)
 {
-	return __atomic_load_n(&v->attention, __ATOMIC_RELAXED) || op[1].fn == op_stale;
+	return atomic_load_explicit(&v->attention, memory_order_relaxed) || op[1].fn == op_stale;
 }
 
 /*
  * Repeats until the count is used up or the condition ends it; false: leave with RIP at the
- * instruction, to be continued (or after a fault, which is recorded).
+ * instruction, to be continued (or after a fault, which is recorded). Flags are then those from
+ * before the instruction (SDM vol. 2, REP).
  */
 static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op *op, str_fn *once,
 			  run_fn *run, bool compares)
 {
+	u64 res0 = c->flag_res, aux0 = c->flag_aux;
 	unsigned visits = 0;
 
 	while (str_reg(v, op, X86_RCX)) {
@@ -224,6 +226,8 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 			continue;
 		}
 		if (once(v, c, op)) {
+			c->flag_res = res0;
+			c->flag_aux = aux0;
 			op_fault(v, op, c);
 			return false;
 		}
@@ -236,6 +240,8 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 	}
 	return true;
 later:
+	c->flag_res = res0;
+	c->flag_aux = aux0;
 	v->rip = op_rip(v, op);
 	c->exit = EXIT_BOUNDARY;
 	return false;
