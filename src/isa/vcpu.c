@@ -33,6 +33,12 @@ int x86_raise_page_fault(struct alc_vcpu *v, u64 gva, u32 error)
 	return 1;
 }
 
+int x86_unsupported(struct alc_vcpu *v, const char *what)
+{
+	v->unsupported = what;
+	return X86_UNSUPPORTED;
+}
+
 u64 x86_tsc(const struct alc_vcpu *v)
 {
 	return mul_div(clock_now_ns(v->plat->clock), v->plat->tsc_hz, 1000000000) +

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <limits.h>
+#include <stdarg.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
