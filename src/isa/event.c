@@ -3,6 +3,12 @@
 
 #include "isa/segment.h"
 
+enum x86_event_kind {
+	X86_EVENT_FAULT,     /* an exception */
+	X86_EVENT_INTERRUPT, /* external, or NMI */
+	X86_EVENT_SOFTWARE,  /* INT n, INT3, INTO: the gate's DPL counts */
+};
+
 /* One event under delivery. */
 struct event {
 	enum x86_event_kind kind;
@@ -297,20 +303,21 @@ static struct event event_of_fault(struct alc_vcpu *v)
 		v->dr[7] &= ~BIT(13); /* GD */
 	}
 	return (struct event){
-		.kind = f->software ? X86_EVENT_SOFTWARE : X86_EVENT_FAULT,
+		.kind = X86_EVENT_FAULT,
 		.vector = f->vector,
 		.has_error = f->has_error && x86_protected(v),
 		.error = f->error,
 	};
 }
 
-static int deliver_escalating(struct alc_vcpu *v, struct event e)
+static int deliver_escalating(struct alc_vcpu *v, struct event e, u64 fault_rip)
 {
 	for (;;) {
 		int r = deliver_once(v, &e);
 
 		if (r != X86_FAULT)
 			return r;
+		v->rip = fault_rip;
 		if (e.kind == X86_EVENT_FAULT && e.vector == X86_DF_) {
 			v->activity = X86_SHUTDOWN;
 			return X86_OK;
@@ -326,10 +333,17 @@ static int deliver_escalating(struct alc_vcpu *v, struct event e)
 
 int x86_deliver_fault(struct alc_vcpu *v)
 {
-	return deliver_escalating(v, event_of_fault(v));
+	return deliver_escalating(v, event_of_fault(v), v->rip);
 }
 
-int x86_deliver(struct alc_vcpu *v, enum x86_event_kind kind, u8 vector)
+int x86_deliver_interrupt(struct alc_vcpu *v, u8 vector)
 {
-	return deliver_escalating(v, (struct event){.kind = kind, .vector = vector});
+	return deliver_escalating(v, (struct event){.kind = X86_EVENT_INTERRUPT, .vector = vector},
+				  v->rip);
+}
+
+int x86_deliver_software(struct alc_vcpu *v, u8 vector, u64 fault_rip)
+{
+	return deliver_escalating(v, (struct event){.kind = X86_EVENT_SOFTWARE, .vector = vector},
+				  fault_rip);
 }

@@ -9,17 +9,13 @@
  * mode. v->rflags must be exact (an engine that keeps flags lazily makes them so first).
  */
 
-enum x86_event_kind {
-	X86_EVENT_FAULT, /* an exception: v->fault, RIP at the instruction (or after, #DB, #BP) */
-	X86_EVENT_INTERRUPT, /* external, or NMI */
-	X86_EVENT_SOFTWARE,  /* INT n, INT3, INTO: gate DPL counts; RIP already past it */
-};
-
 /*
  * Delivers, escalating to #DF and shutdown (v->activity) as SDM vol. 3A 6.15 "double fault"
  * says. X86_OK, or X86_UNSUPPORTED (task gates).
  */
 int x86_deliver_fault(struct alc_vcpu *v);
-int x86_deliver(struct alc_vcpu *v, enum x86_event_kind kind, u8 vector);
+int x86_deliver_interrupt(struct alc_vcpu *v, u8 vector);
+/* INT n and kin: RIP is past it; fault_rip is its own, where a fault of the delivery belongs. */
+int x86_deliver_software(struct alc_vcpu *v, u8 vector, u64 fault_rip);
 
 #endif

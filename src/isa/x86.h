@@ -209,7 +209,6 @@ struct x86_kvm_pv {
 struct x86_fault {
 	u8 vector;
 	bool has_error;
-	bool software; /* INT n, INT3, INTO, INT1: the saved RIP is the next instruction's */
 	u32 error;
 	u64 cr2;     /* for #PF */
 	u64 dr6_set; /* for #DB */

@@ -8,223 +8,223 @@
  */
 #include "engine/interp/ops.h"
 
-#define DEFINE_SEMANTICS(bits)                                                                     \
-	static inline u##bits do_add##bits(struct interp *c, u##bits a, u##bits b)                 \
-	{                                                                                          \
-		u##bits r = (u##bits)(a + b);                                                      \
-		flags_add(c, a, b, r, bits);                                                       \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline u##bits do_adc##bits(struct interp *c, u##bits a, u##bits b)                 \
-	{                                                                                          \
-		u##bits r = (u##bits)(a + b + flag_cf(c));                                         \
-		flags_add(c, a, b, r, bits);                                                       \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline u##bits do_sub##bits(struct interp *c, u##bits a, u##bits b)                 \
-	{                                                                                          \
-		u##bits r = (u##bits)(a - b);                                                      \
-		flags_sub(c, a, b, r, bits);                                                       \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline u##bits do_sbb##bits(struct interp *c, u##bits a, u##bits b)                 \
-	{                                                                                          \
-		u##bits r = (u##bits)(a - b - flag_cf(c));                                         \
-		flags_sub(c, a, b, r, bits);                                                       \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline u##bits do_and##bits(struct interp *c, u##bits a, u##bits b)                 \
-	{                                                                                          \
-		flags_logic(c, (i##bits)(a & b));                                                  \
-		return a & b;                                                                      \
-	}                                                                                          \
-	static inline u##bits do_or##bits(struct interp *c, u##bits a, u##bits b)                  \
-	{                                                                                          \
-		flags_logic(c, (i##bits)(a | b));                                                  \
-		return a | b;                                                                      \
-	}                                                                                          \
-	static inline u##bits do_xor##bits(struct interp *c, u##bits a, u##bits b)                 \
-	{                                                                                          \
-		flags_logic(c, (i##bits)(a ^ b));                                                  \
-		return a ^ b;                                                                      \
-	}                                                                                          \
-	/* INC and DEC keep CF. */                                                                 \
-	static inline u##bits do_inc##bits(struct interp *c, u##bits a)                            \
-	{                                                                                          \
-		bool cf = flag_cf(c);                                                              \
-		u##bits r = do_add##bits(c, a, 1);                                                 \
-		flags_set_cf(c, cf);                                                               \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline u##bits do_dec##bits(struct interp *c, u##bits a)                            \
-	{                                                                                          \
-		bool cf = flag_cf(c);                                                              \
-		u##bits r = do_sub##bits(c, a, 1);                                                 \
-		flags_set_cf(c, cf);                                                               \
-		return r;                                                                          \
-	}                                                                                          \
-	static inline u##bits do_neg##bits(struct interp *c, u##bits a)                            \
-	{                                                                                          \
-		return do_sub##bits(c, 0, a);                                                      \
-	}                                                                                          \
-	static inline u##bits do_not##bits(struct interp *c, u##bits a)                            \
-	{                                                                                          \
-		(void)c;                                                                           \
-		return (u##bits)~a;                                                                \
+#define DEFINE_SEMANTICS(bits)                                                     \
+	static inline u##bits do_add##bits(struct interp *c, u##bits a, u##bits b) \
+	{                                                                          \
+		u##bits r = (u##bits)(a + b);                                      \
+		flags_add(c, a, b, r, bits);                                       \
+		return r;                                                          \
+	}                                                                          \
+	static inline u##bits do_adc##bits(struct interp *c, u##bits a, u##bits b) \
+	{                                                                          \
+		u##bits r = (u##bits)(a + b + flag_cf(c));                         \
+		flags_add(c, a, b, r, bits);                                       \
+		return r;                                                          \
+	}                                                                          \
+	static inline u##bits do_sub##bits(struct interp *c, u##bits a, u##bits b) \
+	{                                                                          \
+		u##bits r = (u##bits)(a - b);                                      \
+		flags_sub(c, a, b, r, bits);                                       \
+		return r;                                                          \
+	}                                                                          \
+	static inline u##bits do_sbb##bits(struct interp *c, u##bits a, u##bits b) \
+	{                                                                          \
+		u##bits r = (u##bits)(a - b - flag_cf(c));                         \
+		flags_sub(c, a, b, r, bits);                                       \
+		return r;                                                          \
+	}                                                                          \
+	static inline u##bits do_and##bits(struct interp *c, u##bits a, u##bits b) \
+	{                                                                          \
+		flags_logic(c, (i##bits)(a & b));                                  \
+		return a & b;                                                      \
+	}                                                                          \
+	static inline u##bits do_or##bits(struct interp *c, u##bits a, u##bits b)  \
+	{                                                                          \
+		flags_logic(c, (i##bits)(a | b));                                  \
+		return a | b;                                                      \
+	}                                                                          \
+	static inline u##bits do_xor##bits(struct interp *c, u##bits a, u##bits b) \
+	{                                                                          \
+		flags_logic(c, (i##bits)(a ^ b));                                  \
+		return a ^ b;                                                      \
+	}                                                                          \
+	/* INC and DEC keep CF. */                                                 \
+	static inline u##bits do_inc##bits(struct interp *c, u##bits a)            \
+	{                                                                          \
+		bool cf = flag_cf(c);                                              \
+		u##bits r = do_add##bits(c, a, 1);                                 \
+		flags_set_cf(c, cf);                                               \
+		return r;                                                          \
+	}                                                                          \
+	static inline u##bits do_dec##bits(struct interp *c, u##bits a)            \
+	{                                                                          \
+		bool cf = flag_cf(c);                                              \
+		u##bits r = do_sub##bits(c, a, 1);                                 \
+		flags_set_cf(c, cf);                                               \
+		return r;                                                          \
+	}                                                                          \
+	static inline u##bits do_neg##bits(struct interp *c, u##bits a)            \
+	{                                                                          \
+		return do_sub##bits(c, 0, a);                                      \
+	}                                                                          \
+	static inline u##bits do_not##bits(struct interp *c, u##bits a)            \
+	{                                                                          \
+		(void)c;                                                           \
+		return (u##bits) ~a;                                               \
 	}
 FOR_WIDTHS(DEFINE_SEMANTICS)
 
 /* A memory operand rewritten in place; locked: by compare-and-swap, so that it is one access. */
-#define RMW(bits, result)                                                                          \
-	EA(gva, bits / 8, X86_RMW)                                                                 \
-	u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                                       \
-	TRY(!p);                                                                                   \
-	u##bits old = ld##bits(p);                                                                 \
-	st##bits(p, result);                                                                       \
-	TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                              \
+#define RMW(bits, result)                                    \
+	EA(gva, bits / 8, X86_RMW)                           \
+	u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8); \
+	TRY(!p);                                             \
+	u##bits old = ld##bits(p);                           \
+	st##bits(p, result);                                 \
+	TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));        \
 	NEXT
 
-#define RMW_LOCKED(bits, result)                                                                   \
-	EA(gva, bits / 8, X86_RMW)                                                                 \
-	u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                                       \
-	u64 res0 = c->flag_res, aux0 = c->flag_aux;                                                \
-	TRY(!p);                                                                                   \
-	u##bits old = ld##bits(p), val;                                                            \
-	do {                                                                                       \
-		c->flag_res = res0; /* ADC and SBB read CF: each try starts anew */                \
-		c->flag_aux = aux0;                                                                \
-		val = result;                                                                      \
-	} while (!__atomic_compare_exchange_n(p, &old, val, false, __ATOMIC_SEQ_CST,               \
-					      __ATOMIC_SEQ_CST));                                  \
-	TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                              \
+#define RMW_LOCKED(bits, result)                                                     \
+	EA(gva, bits / 8, X86_RMW)                                                   \
+	u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                         \
+	u64 res0 = c->flag_res, aux0 = c->flag_aux;                                  \
+	TRY(!p);                                                                     \
+	u##bits old = ld##bits(p), val;                                              \
+	do {                                                                         \
+		c->flag_res = res0; /* ADC and SBB read CF: each try starts anew */  \
+		c->flag_aux = aux0;                                                  \
+		val = result;                                                        \
+	} while (!__atomic_compare_exchange_n(p, &old, val, false, __ATOMIC_SEQ_CST, \
+					      __ATOMIC_SEQ_CST));                    \
+	TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                \
 	NEXT
 
-#define DEFINE_BINARY(name, bits)                                                                  \
-	OP(name##_rr##bits)                                                                        \
-	{                                                                                          \
-		set_reg##bits(v, op->a,                                                            \
-			      do_##name##bits(c, reg##bits(v, op->a), reg##bits(v, op->b)));       \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_ri##bits)                                                                        \
-	{                                                                                          \
-		set_reg##bits(v, op->a,                                                            \
-			      do_##name##bits(c, reg##bits(v, op->a), (u##bits)op->imm));          \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_rm##bits)                                                                        \
-	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
-		set_reg##bits(v, op->a, do_##name##bits(c, reg##bits(v, op->a), b));               \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_mr##bits)                                                                        \
-	{                                                                                          \
-		RMW(bits, do_##name##bits(c, old, reg##bits(v, op->a)));                           \
-	}                                                                                          \
-	OP(name##_mi##bits)                                                                        \
-	{                                                                                          \
-		RMW(bits, do_##name##bits(c, old, (u##bits)op->imm));                              \
-	}                                                                                          \
-	OP(name##_lmr##bits)                                                                       \
-	{                                                                                          \
-		RMW_LOCKED(bits, do_##name##bits(c, old, reg##bits(v, op->a)));                    \
-	}                                                                                          \
-	OP(name##_lmi##bits)                                                                       \
-	{                                                                                          \
-		RMW_LOCKED(bits, do_##name##bits(c, old, (u##bits)op->imm));                       \
+#define DEFINE_BINARY(name, bits)                                                            \
+	OP(name##_rr##bits)                                                                  \
+	{                                                                                    \
+		set_reg##bits(v, op->a,                                                      \
+			      do_##name##bits(c, reg##bits(v, op->a), reg##bits(v, op->b))); \
+		NEXT;                                                                        \
+	}                                                                                    \
+	OP(name##_ri##bits)                                                                  \
+	{                                                                                    \
+		set_reg##bits(v, op->a,                                                      \
+			      do_##name##bits(c, reg##bits(v, op->a), (u##bits)op->imm));    \
+		NEXT;                                                                        \
+	}                                                                                    \
+	OP(name##_rm##bits)                                                                  \
+	{                                                                                    \
+		u##bits b;                                                                   \
+		EA(gva, bits / 8, X86_READ)                                                  \
+		TRY(mem_read##bits(v, c, op, gva, &b));                                      \
+		set_reg##bits(v, op->a, do_##name##bits(c, reg##bits(v, op->a), b));         \
+		NEXT;                                                                        \
+	}                                                                                    \
+	OP(name##_mr##bits)                                                                  \
+	{                                                                                    \
+		RMW(bits, do_##name##bits(c, old, reg##bits(v, op->a)));                     \
+	}                                                                                    \
+	OP(name##_mi##bits)                                                                  \
+	{                                                                                    \
+		RMW(bits, do_##name##bits(c, old, (u##bits)op->imm));                        \
+	}                                                                                    \
+	OP(name##_lmr##bits)                                                                 \
+	{                                                                                    \
+		RMW_LOCKED(bits, do_##name##bits(c, old, reg##bits(v, op->a)));              \
+	}                                                                                    \
+	OP(name##_lmi##bits)                                                                 \
+	{                                                                                    \
+		RMW_LOCKED(bits, do_##name##bits(c, old, (u##bits)op->imm));                 \
 	}
 
 /* CMP and TEST: no destination. */
-#define DEFINE_COMPARE(name, sem, bits)                                                            \
-	OP(name##_rr##bits)                                                                        \
-	{                                                                                          \
-		do_##sem##bits(c, reg##bits(v, op->a), reg##bits(v, op->b));                       \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_ri##bits)                                                                        \
-	{                                                                                          \
-		do_##sem##bits(c, reg##bits(v, op->a), (u##bits)op->imm);                          \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_rm##bits)                                                                        \
-	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
-		do_##sem##bits(c, reg##bits(v, op->a), b);                                         \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_mr##bits)                                                                        \
-	{                                                                                          \
-		u##bits a;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &a));                                            \
-		do_##sem##bits(c, a, reg##bits(v, op->a));                                         \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_mi##bits)                                                                        \
-	{                                                                                          \
-		u##bits a;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &a));                                            \
-		do_##sem##bits(c, a, (u##bits)op->imm);                                            \
-		NEXT;                                                                              \
+#define DEFINE_COMPARE(name, sem, bits)                                      \
+	OP(name##_rr##bits)                                                  \
+	{                                                                    \
+		do_##sem##bits(c, reg##bits(v, op->a), reg##bits(v, op->b)); \
+		NEXT;                                                        \
+	}                                                                    \
+	OP(name##_ri##bits)                                                  \
+	{                                                                    \
+		do_##sem##bits(c, reg##bits(v, op->a), (u##bits)op->imm);    \
+		NEXT;                                                        \
+	}                                                                    \
+	OP(name##_rm##bits)                                                  \
+	{                                                                    \
+		u##bits b;                                                   \
+		EA(gva, bits / 8, X86_READ)                                  \
+		TRY(mem_read##bits(v, c, op, gva, &b));                      \
+		do_##sem##bits(c, reg##bits(v, op->a), b);                   \
+		NEXT;                                                        \
+	}                                                                    \
+	OP(name##_mr##bits)                                                  \
+	{                                                                    \
+		u##bits a;                                                   \
+		EA(gva, bits / 8, X86_READ)                                  \
+		TRY(mem_read##bits(v, c, op, gva, &a));                      \
+		do_##sem##bits(c, a, reg##bits(v, op->a));                   \
+		NEXT;                                                        \
+	}                                                                    \
+	OP(name##_mi##bits)                                                  \
+	{                                                                    \
+		u##bits a;                                                   \
+		EA(gva, bits / 8, X86_READ)                                  \
+		TRY(mem_read##bits(v, c, op, gva, &a));                      \
+		do_##sem##bits(c, a, (u##bits)op->imm);                      \
+		NEXT;                                                        \
 	}
 
-#define DEFINE_UNARY(name, bits)                                                                   \
-	OP(name##_r##bits)                                                                         \
-	{                                                                                          \
-		set_reg##bits(v, op->a, do_##name##bits(c, reg##bits(v, op->a)));                  \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_m##bits)                                                                         \
-	{                                                                                          \
-		RMW(bits, do_##name##bits(c, old));                                                \
-	}                                                                                          \
-	OP(name##_lm##bits)                                                                        \
-	{                                                                                          \
-		RMW_LOCKED(bits, do_##name##bits(c, old));                                         \
+#define DEFINE_UNARY(name, bits)                                                  \
+	OP(name##_r##bits)                                                        \
+	{                                                                         \
+		set_reg##bits(v, op->a, do_##name##bits(c, reg##bits(v, op->a))); \
+		NEXT;                                                             \
+	}                                                                         \
+	OP(name##_m##bits)                                                        \
+	{                                                                         \
+		RMW(bits, do_##name##bits(c, old));                               \
+	}                                                                         \
+	OP(name##_lm##bits)                                                       \
+	{                                                                         \
+		RMW_LOCKED(bits, do_##name##bits(c, old));                        \
 	}
 
-#define DEFINE_ALL(bits)                                                                           \
-	DEFINE_BINARY(add, bits)                                                                   \
-	DEFINE_BINARY(adc, bits)                                                                   \
-	DEFINE_BINARY(sub, bits)                                                                   \
-	DEFINE_BINARY(sbb, bits)                                                                   \
-	DEFINE_BINARY(and, bits)                                                                   \
-	DEFINE_BINARY(or, bits)                                                                    \
-	DEFINE_BINARY(xor, bits)                                                                   \
-	DEFINE_COMPARE(cmp, sub, bits)                                                             \
-	DEFINE_COMPARE(test, and, bits)                                                            \
-	DEFINE_UNARY(inc, bits)                                                                    \
-	DEFINE_UNARY(dec, bits)                                                                    \
-	DEFINE_UNARY(neg, bits)                                                                    \
+#define DEFINE_ALL(bits)                \
+	DEFINE_BINARY(add, bits)        \
+	DEFINE_BINARY(adc, bits)        \
+	DEFINE_BINARY(sub, bits)        \
+	DEFINE_BINARY(sbb, bits)        \
+	DEFINE_BINARY(and, bits)        \
+	DEFINE_BINARY(or, bits)         \
+	DEFINE_BINARY(xor, bits)        \
+	DEFINE_COMPARE(cmp, sub, bits)  \
+	DEFINE_COMPARE(test, and, bits) \
+	DEFINE_UNARY(inc, bits)         \
+	DEFINE_UNARY(dec, bits)         \
+	DEFINE_UNARY(neg, bits)         \
 	DEFINE_UNARY(not, bits)
 FOR_WIDTHS(DEFINE_ALL)
 
 enum { F_RR, F_RI, F_RM, F_MR, F_MI, F_LMR, F_LMI, FORMS };
 enum { A_ADD, A_ADC, A_SUB, A_SBB, A_AND, A_OR, A_XOR, A_CMP, A_TEST };
 
-#define BINARY_FORMS(name)                                                                         \
-	{                                                                                          \
-		[F_RR] = BY_WIDTH(name##_rr), [F_RI] = BY_WIDTH(name##_ri),                        \
-		[F_RM] = BY_WIDTH(name##_rm), [F_MR] = BY_WIDTH(name##_mr),                        \
-		[F_MI] = BY_WIDTH(name##_mi), [F_LMR] = BY_WIDTH(name##_lmr),                      \
-		[F_LMI] = BY_WIDTH(name##_lmi)                                                     \
+#define BINARY_FORMS(name)                                                    \
+	{                                                                     \
+		[F_RR] = BY_WIDTH(name##_rr), [F_RI] = BY_WIDTH(name##_ri),   \
+		[F_RM] = BY_WIDTH(name##_rm), [F_MR] = BY_WIDTH(name##_mr),   \
+		[F_MI] = BY_WIDTH(name##_mi), [F_LMR] = BY_WIDTH(name##_lmr), \
+		[F_LMI] = BY_WIDTH(name##_lmi)                                \
 	}
-#define COMPARE_FORMS(name)                                                                        \
-	{                                                                                          \
-		[F_RR] = BY_WIDTH(name##_rr), [F_RI] = BY_WIDTH(name##_ri),                        \
-		[F_RM] = BY_WIDTH(name##_rm), [F_MR] = BY_WIDTH(name##_mr),                        \
-		[F_MI] = BY_WIDTH(name##_mi)                                                       \
+#define COMPARE_FORMS(name)                                                 \
+	{                                                                   \
+		[F_RR] = BY_WIDTH(name##_rr), [F_RI] = BY_WIDTH(name##_ri), \
+		[F_RM] = BY_WIDTH(name##_rm), [F_MR] = BY_WIDTH(name##_mr), \
+		[F_MI] = BY_WIDTH(name##_mi)                                \
 	}
 
 static op_fn *const binary[][FORMS][4] = {
-	[A_ADD] = BINARY_FORMS(add), [A_ADC] = BINARY_FORMS(adc),   [A_SUB] = BINARY_FORMS(sub),
-	[A_SBB] = BINARY_FORMS(sbb), [A_AND] = BINARY_FORMS(and),   [A_OR] = BINARY_FORMS(or),
+	[A_ADD] = BINARY_FORMS(add), [A_ADC] = BINARY_FORMS(adc),  [A_SUB] = BINARY_FORMS(sub),
+	[A_SBB] = BINARY_FORMS(sbb), [A_AND] = BINARY_FORMS(and),  [A_OR] = BINARY_FORMS(or),
 	[A_XOR] = BINARY_FORMS(xor), [A_CMP] = COMPARE_FORMS(cmp), [A_TEST] = COMPARE_FORMS(test),
 };
 
@@ -254,9 +254,9 @@ static bool gen_binary(struct dec *d, unsigned which)
 
 enum { U_INC, U_DEC, U_NEG, U_NOT };
 
-#define UNARY_FORMS(name)                                                                          \
-	{                                                                                          \
-		BY_WIDTH(name##_r), BY_WIDTH(name##_m), BY_WIDTH(name##_lm)                        \
+#define UNARY_FORMS(name)                                                   \
+	{                                                                   \
+		BY_WIDTH(name##_r), BY_WIDTH(name##_m), BY_WIDTH(name##_lm) \
 	}
 
 static op_fn *const unary[][3][4] = {
@@ -303,8 +303,8 @@ typedef i128 wide_i64;
 	}                                                                                          \
 	static inline void do_imul1_##bits(struct alc_vcpu *v, struct interp *c, u##bits b)        \
 	{                                                                                          \
-		wide_i##bits r = (wide_i##bits)((wide_i##bits)(i##bits)reg##bits(v, X86_RAX) *     \
-						(i##bits)b);                                       \
+		wide_i##bits r =                                                                   \
+			(wide_i##bits)((wide_i##bits)(i##bits)reg##bits(v, X86_RAX) * (i##bits)b); \
 		u##bits hi = (u##bits)((wide_u##bits)r >> bits), lo = (u##bits)r;                  \
 		bool over = r != (i##bits)lo;                                                      \
 		put_product##bits(v, lo, hi);                                                      \
@@ -337,11 +337,11 @@ typedef i128 wide_i64;
 		NEXT;                                                                              \
 	}
 
-#define DEFINE_PUT_PRODUCT(bits)                                                                   \
-	static inline void put_product##bits(struct alc_vcpu *v, u##bits lo, u##bits hi)           \
-	{                                                                                          \
-		set_reg##bits(v, X86_RAX, lo);                                                     \
-		set_reg##bits(v, X86_RDX, hi);                                                     \
+#define DEFINE_PUT_PRODUCT(bits)                                                         \
+	static inline void put_product##bits(struct alc_vcpu *v, u##bits lo, u##bits hi) \
+	{                                                                                \
+		set_reg##bits(v, X86_RAX, lo);                                           \
+		set_reg##bits(v, X86_RDX, hi);                                           \
 	}
 FOR_WIDTHS_NO8(DEFINE_PUT_PRODUCT)
 
@@ -353,40 +353,40 @@ static inline void put_product8(struct alc_vcpu *v, u8 lo, u8 hi)
 
 FOR_WIDTHS(DEFINE_MUL)
 
-#define DEFINE_IMUL(bits)                                                                          \
-	static inline u##bits do_imul##bits(struct interp *c, u##bits a, u##bits b)                \
-	{                                                                                          \
-		wide_i##bits r = (wide_i##bits)((wide_i##bits)(i##bits)a * (i##bits)b);            \
-		bool over = r != (i##bits)r;                                                       \
-		flags_set(c, (i##bits)r, over, over);                                              \
-		return (u##bits)r;                                                                 \
-	}                                                                                          \
-	OP(imul_rr##bits)                                                                          \
-	{                                                                                          \
-		set_reg##bits(v, op->a,                                                            \
-			      do_imul##bits(c, reg##bits(v, op->a), reg##bits(v, op->b)));         \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(imul_rm##bits)                                                                          \
-	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
-		set_reg##bits(v, op->a, do_imul##bits(c, reg##bits(v, op->a), b));                 \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(imul_rri##bits)                                                                         \
-	{                                                                                          \
-		set_reg##bits(v, op->a, do_imul##bits(c, reg##bits(v, op->b), (u##bits)op->imm));  \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(imul_rmi##bits)                                                                         \
-	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
-		set_reg##bits(v, op->a, do_imul##bits(c, b, (u##bits)op->imm));                    \
-		NEXT;                                                                              \
+#define DEFINE_IMUL(bits)                                                                         \
+	static inline u##bits do_imul##bits(struct interp *c, u##bits a, u##bits b)               \
+	{                                                                                         \
+		wide_i##bits r = (wide_i##bits)((wide_i##bits)(i##bits)a * (i##bits)b);           \
+		bool over = r != (i##bits)r;                                                      \
+		flags_set(c, (i##bits)r, over, over);                                             \
+		return (u##bits)r;                                                                \
+	}                                                                                         \
+	OP(imul_rr##bits)                                                                         \
+	{                                                                                         \
+		set_reg##bits(v, op->a,                                                           \
+			      do_imul##bits(c, reg##bits(v, op->a), reg##bits(v, op->b)));        \
+		NEXT;                                                                             \
+	}                                                                                         \
+	OP(imul_rm##bits)                                                                         \
+	{                                                                                         \
+		u##bits b;                                                                        \
+		EA(gva, bits / 8, X86_READ)                                                       \
+		TRY(mem_read##bits(v, c, op, gva, &b));                                           \
+		set_reg##bits(v, op->a, do_imul##bits(c, reg##bits(v, op->a), b));                \
+		NEXT;                                                                             \
+	}                                                                                         \
+	OP(imul_rri##bits)                                                                        \
+	{                                                                                         \
+		set_reg##bits(v, op->a, do_imul##bits(c, reg##bits(v, op->b), (u##bits)op->imm)); \
+		NEXT;                                                                             \
+	}                                                                                         \
+	OP(imul_rmi##bits)                                                                        \
+	{                                                                                         \
+		u##bits b;                                                                        \
+		EA(gva, bits / 8, X86_READ)                                                       \
+		TRY(mem_read##bits(v, c, op, gva, &b));                                           \
+		set_reg##bits(v, op->a, do_imul##bits(c, b, (u##bits)op->imm));                   \
+		NEXT;                                                                             \
 	}
 FOR_WIDTHS_NO8(DEFINE_IMUL)
 
@@ -406,32 +406,32 @@ static inline int div_error(struct alc_vcpu *v)
 	return x86_raise(v, X86_DE);
 }
 
-#define DEFINE_DIV(bits)                                                                           \
-	static inline int do_div##bits(struct alc_vcpu *v, u##bits b)                              \
-	{                                                                                          \
-		wide_u##bits a = (wide_u##bits)((wide_u##bits)reg##bits(v, X86_RDX) << bits |      \
-						reg##bits(v, X86_RAX));                            \
-		if (!b || a / b > (u##bits)~0ull)                                                  \
-			return div_error(v);                                                       \
-		u##bits q = (u##bits)(a / b), rem = (u##bits)(a % b);                              \
-		set_reg##bits(v, X86_RAX, q);                                                      \
-		set_reg##bits(v, X86_RDX, rem);                                                    \
-		return 0;                                                                          \
-	}                                                                                          \
-	static inline int do_idiv##bits(struct alc_vcpu *v, u##bits ub)                            \
-	{                                                                                          \
-		wide_u##bits ua = (wide_u##bits)((wide_u##bits)reg##bits(v, X86_RDX) << bits |     \
-						 reg##bits(v, X86_RAX));                           \
-		wide_i##bits a = (wide_i##bits)ua, b = (i##bits)ub, q;                             \
-		/* The one quotient that the wide type can't hold either. */                       \
-		if (!b || (b == -1 && ua == (wide_u##bits)1 << (2 * bits - 1)))                    \
-			return div_error(v);                                                       \
-		q = (wide_i##bits)(a / b);                                                         \
-		if (q != (i##bits)q)                                                               \
-			return div_error(v);                                                       \
-		set_reg##bits(v, X86_RAX, (u##bits)q);                                             \
-		set_reg##bits(v, X86_RDX, (u##bits)(a % b));                                       \
-		return 0;                                                                          \
+#define DEFINE_DIV(bits)                                                                       \
+	static inline int do_div##bits(struct alc_vcpu *v, u##bits b)                          \
+	{                                                                                      \
+		wide_u##bits a = (wide_u##bits)((wide_u##bits)reg##bits(v, X86_RDX) << bits |  \
+						reg##bits(v, X86_RAX));                        \
+		if (!b || a / b > (u##bits) ~0ull)                                             \
+			return div_error(v);                                                   \
+		u##bits q = (u##bits)(a / b), rem = (u##bits)(a % b);                          \
+		set_reg##bits(v, X86_RAX, q);                                                  \
+		set_reg##bits(v, X86_RDX, rem);                                                \
+		return 0;                                                                      \
+	}                                                                                      \
+	static inline int do_idiv##bits(struct alc_vcpu *v, u##bits ub)                        \
+	{                                                                                      \
+		wide_u##bits ua = (wide_u##bits)((wide_u##bits)reg##bits(v, X86_RDX) << bits | \
+						 reg##bits(v, X86_RAX));                       \
+		wide_i##bits a = (wide_i##bits)ua, b = (i##bits)ub, q;                         \
+		/* The one quotient that the wide type can't hold either. */                   \
+		if (!b || (b == -1 && ua == (wide_u##bits)1 << (2 * bits - 1)))                \
+			return div_error(v);                                                   \
+		q = (wide_i##bits)(a / b);                                                     \
+		if (q != (i##bits)q)                                                           \
+			return div_error(v);                                                   \
+		set_reg##bits(v, X86_RAX, (u##bits)q);                                         \
+		set_reg##bits(v, X86_RDX, (u##bits)(a % b));                                   \
+		return 0;                                                                      \
 	}
 FOR_WIDTHS_NO8(DEFINE_DIV)
 
@@ -457,19 +457,19 @@ static inline int do_idiv8(struct alc_vcpu *v, u8 ub)
 	return 0;
 }
 
-#define DEFINE_DIV_FORMS(name, bits)                                                               \
-	OP(name##_r##bits)                                                                         \
-	{                                                                                          \
-		TRY(do_##name##bits(v, reg##bits(v, op->a)));                                      \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_m##bits)                                                                         \
-	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
-		TRY(do_##name##bits(v, b));                                                        \
-		NEXT;                                                                              \
+#define DEFINE_DIV_FORMS(name, bits)                          \
+	OP(name##_r##bits)                                    \
+	{                                                     \
+		TRY(do_##name##bits(v, reg##bits(v, op->a))); \
+		NEXT;                                         \
+	}                                                     \
+	OP(name##_m##bits)                                    \
+	{                                                     \
+		u##bits b;                                    \
+		EA(gva, bits / 8, X86_READ)                   \
+		TRY(mem_read##bits(v, c, op, gva, &b));       \
+		TRY(do_##name##bits(v, b));                   \
+		NEXT;                                         \
 	}
 #define DEFINE_DIVS(bits) DEFINE_DIV_FORMS(div, bits) DEFINE_DIV_FORMS(idiv, bits)
 FOR_WIDTHS(DEFINE_DIVS)

@@ -8,6 +8,7 @@
  * only on offsets within the page, so it holds at whatever address the page is mapped.
  */
 #include "engine/interp/ops.h"
+#include "engine/interp/system.h"
 
 static inline void go_taken(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
@@ -28,13 +29,13 @@ OP(jmp_rel)
 	go_taken(v, op, c);
 }
 
-#define DEFINE_JCC(cc)                                                                             \
-	OP(jcc_##cc)                                                                               \
-	{                                                                                          \
-		if (condition(c, cc))                                                              \
-			go_taken(v, op, c);                                                        \
-		else                                                                               \
-			go_on(v, op, c);                                                           \
+#define DEFINE_JCC(cc)                      \
+	OP(jcc_##cc)                        \
+	{                                   \
+		if (condition(c, cc))       \
+			go_taken(v, op, c); \
+		else                        \
+			go_on(v, op, c);    \
 	}
 FOR_CONDITIONS(DEFINE_JCC)
 
@@ -127,7 +128,8 @@ static bool gen_loop(struct dec *d, unsigned which)
 	return true;
 }
 
-/* ---- Indirect transfers, calls, returns ------------------------------------------------------------ */
+/* ---- Indirect transfers, calls, returns
+ * ------------------------------------------------------------ */
 
 /* Near indirect target: canonical in 64-bit mode, else it is #GP at the jump itself. */
 static int check_target(struct alc_vcpu *v, u64 rip)
@@ -312,17 +314,17 @@ static bool gen_ret(struct dec *d, unsigned arg)
 }
 
 const struct insn_row flow_rows[] = {
-	{ZYDIS_MNEMONIC_JMP, gen_jmp, 0},         {ZYDIS_MNEMONIC_CALL, gen_call, 0},
-	{ZYDIS_MNEMONIC_RET, gen_ret, 0},         {ZYDIS_MNEMONIC_JO, gen_jcc, 0},
-	{ZYDIS_MNEMONIC_JNO, gen_jcc, 1},         {ZYDIS_MNEMONIC_JB, gen_jcc, 2},
-	{ZYDIS_MNEMONIC_JNB, gen_jcc, 3},         {ZYDIS_MNEMONIC_JZ, gen_jcc, 4},
-	{ZYDIS_MNEMONIC_JNZ, gen_jcc, 5},         {ZYDIS_MNEMONIC_JBE, gen_jcc, 6},
-	{ZYDIS_MNEMONIC_JNBE, gen_jcc, 7},        {ZYDIS_MNEMONIC_JS, gen_jcc, 8},
-	{ZYDIS_MNEMONIC_JNS, gen_jcc, 9},         {ZYDIS_MNEMONIC_JP, gen_jcc, 10},
-	{ZYDIS_MNEMONIC_JNP, gen_jcc, 11},        {ZYDIS_MNEMONIC_JL, gen_jcc, 12},
-	{ZYDIS_MNEMONIC_JNL, gen_jcc, 13},        {ZYDIS_MNEMONIC_JLE, gen_jcc, 14},
-	{ZYDIS_MNEMONIC_JNLE, gen_jcc, 15},       {ZYDIS_MNEMONIC_LOOP, gen_loop, L_LOOP},
+	{ZYDIS_MNEMONIC_JMP, gen_jmp, 0},          {ZYDIS_MNEMONIC_CALL, gen_call, 0},
+	{ZYDIS_MNEMONIC_RET, gen_ret, 0},          {ZYDIS_MNEMONIC_JO, gen_jcc, 0},
+	{ZYDIS_MNEMONIC_JNO, gen_jcc, 1},          {ZYDIS_MNEMONIC_JB, gen_jcc, 2},
+	{ZYDIS_MNEMONIC_JNB, gen_jcc, 3},          {ZYDIS_MNEMONIC_JZ, gen_jcc, 4},
+	{ZYDIS_MNEMONIC_JNZ, gen_jcc, 5},          {ZYDIS_MNEMONIC_JBE, gen_jcc, 6},
+	{ZYDIS_MNEMONIC_JNBE, gen_jcc, 7},         {ZYDIS_MNEMONIC_JS, gen_jcc, 8},
+	{ZYDIS_MNEMONIC_JNS, gen_jcc, 9},          {ZYDIS_MNEMONIC_JP, gen_jcc, 10},
+	{ZYDIS_MNEMONIC_JNP, gen_jcc, 11},         {ZYDIS_MNEMONIC_JL, gen_jcc, 12},
+	{ZYDIS_MNEMONIC_JNL, gen_jcc, 13},         {ZYDIS_MNEMONIC_JLE, gen_jcc, 14},
+	{ZYDIS_MNEMONIC_JNLE, gen_jcc, 15},        {ZYDIS_MNEMONIC_LOOP, gen_loop, L_LOOP},
 	{ZYDIS_MNEMONIC_LOOPE, gen_loop, L_LOOPE}, {ZYDIS_MNEMONIC_LOOPNE, gen_loop, L_LOOPNE},
-	{ZYDIS_MNEMONIC_JCXZ, gen_loop, L_JRCXZ}, {ZYDIS_MNEMONIC_JECXZ, gen_loop, L_JRCXZ},
+	{ZYDIS_MNEMONIC_JCXZ, gen_loop, L_JRCXZ},  {ZYDIS_MNEMONIC_JECXZ, gen_loop, L_JRCXZ},
 	{ZYDIS_MNEMONIC_JRCXZ, gen_loop, L_JRCXZ}, {0},
 };

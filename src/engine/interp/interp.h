@@ -17,6 +17,8 @@
  * Blocks are cached per vCPU by guest-physical address and mode; each remembers its page's
  * generation (mem/space.h) and is stale when that has moved on.
  */
+#include <stdatomic.h>
+
 #include <Zydis/Zydis.h>
 
 #include "engine/engine.h"
@@ -132,10 +134,13 @@ struct interp {
 	struct jump *jumps;
 	struct block **hash;
 	struct arena *arena;
+	bool large_pages[2]; /* a page larger than 4 KiB is cached, by half */
 	struct simd *simd;
 	struct alc_err *err;        /* where EXIT_ERROR puts its sentence */
 	_Alignas(64) u8 bounce[64]; /* an operand that is not in one page of plain RAM */
-	ZydisDecoder decoder[5];
+	ZydisDecoder decoder[6];    /* by decoder_index() */
+	bool stop_on_fault;         /* step.h: faults are reported, not delivered */
+	u64 n_pauses;
 	/* Counters */
 	u64 n_blocks_decoded, n_insns_decoded, n_lookups, n_tlb_fills, n_faults, n_interrupts,
 		n_flushes, n_stale, n_mmio;
@@ -162,6 +167,10 @@ void op_ud(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_nm(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_gp(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_end(struct alc_vcpu *v, const struct op *op, struct interp *c);
+/* Put in place of the next op when the running block has been written to. */
+void op_stale(struct alc_vcpu *v, const struct op *op, struct interp *c);
+/* Instructions from op on did not run though the block's entry counted them. */
+void op_uncount(struct alc_vcpu *v, const struct op *op, struct interp *c);
 
 static inline u64 op_rip(const struct alc_vcpu *v, const struct op *op)
 {
@@ -341,7 +350,7 @@ static inline void mem_wrote(struct interp *c, const struct op *op, u64 gva, uns
 {
 	struct alc_page *page = c->tlb[tlb_index(gva)].page;
 
-	if (unlikely(__atomic_load_n(&page->flags, __ATOMIC_RELAXED) != PAGE_DIRTY))
+	if (unlikely(atomic_load_explicit(&page->flags, memory_order_relaxed) != PAGE_DIRTY))
 		mem_written(c, op, page, gva, size);
 }
 
@@ -407,6 +416,7 @@ struct dec {
 	const u8 *bytes; /* of the instruction */
 	u32 mode;
 	u16 off;       /* of the instruction in its block */
+	u16 block_off; /* of the block in its page */
 	bool end;      /* set by a generator: the block ends after this op */
 	struct op *op; /* to fill; everything but fn, imm, a, b is preset from the operands */
 };
@@ -422,7 +432,7 @@ struct insn_row {
 
 /* The families. */
 extern const struct insn_row alu_rows[], shift_rows[], bit_rows[], move_rows[], stack_rows[],
-	flow_rows[], string_rows[], atomic_rows[], system_rows[], legacy_rows[], fpu_rows[];
+	flow_rows[], string_rows[], atomic_rows[], system_rows[], fpu_rows[];
 /* x87, MMX, SSE, AVX by the host CPU: whatever has no row, by its ISA set. */
 bool simd_gen(struct dec *d);
 int simd_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
@@ -458,7 +468,24 @@ void block_cache_flush(struct alc_vcpu *v, struct interp *c);
 /* Decodes at RIP; NULL: v->fault is set (fetch fault) or c->exit is EXIT_ERROR. */
 struct block *block_decode(struct alc_vcpu *v, struct interp *c, const struct itlb_entry *it);
 const struct itlb_entry *itlb_lookup(struct alc_vcpu *v, struct interp *c, u64 rip);
-bool decode_one(struct dec *d, const u8 *bytes, unsigned avail);
+/*
+ * Decodes one instruction of at most avail bytes into d->op (whatever it is, an op results, be it
+ * one that raises #UD); 0: more bytes are needed, else its length.
+ */
+unsigned decode_one(struct dec *d, const u8 *bytes, unsigned avail);
+/* Which of c->decoder[] reads code of this mode. */
+unsigned decoder_index(u32 mode);
+void decoders_init(struct interp *c, const struct x86_cpuid_table *cpuid);
+/* Rows of all families by mnemonic: ZYDIS_MNEMONIC_MAX_VALUE + 1 pointers. */
+void decode_index_rows(const struct insn_row **by_mnemonic);
+/* IF, the shadow or the task priority changed: an interrupt that waited may go. */
+static inline void interp_recheck_interrupts(struct alc_vcpu *v, struct interp *c)
+{
+	if (unlikely(c->intr_waiting)) {
+		c->intr_waiting = false;
+		__atomic_fetch_or(&v->attention, X86_ATTN_INTR, __ATOMIC_SEQ_CST);
+	}
+}
 
 int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void tlb_destroy(struct alc_vcpu *v, struct interp *c);
@@ -466,6 +493,7 @@ void tlb_destroy(struct alc_vcpu *v, struct interp *c);
 void interp_mode_changed(struct alc_vcpu *v);
 extern const struct x86_engine_ops interp_ops;
 
+enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err);
 extern const struct alc_engine interp_engine;
 
 #endif

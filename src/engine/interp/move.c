@@ -5,44 +5,44 @@
 #include "engine/interp/ops.h"
 #include "engine/interp/system.h"
 
-#define DEFINE_MOV(bits)                                                                           \
-	OP(mov_rr##bits)                                                                           \
-	{                                                                                          \
-		set_reg##bits(v, op->a, reg##bits(v, op->b));                                      \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(mov_ri##bits)                                                                           \
-	{                                                                                          \
-		set_reg##bits(v, op->a, (u##bits)op->imm);                                         \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(mov_rm##bits)                                                                           \
-	{                                                                                          \
-		u##bits x;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                            \
-		set_reg##bits(v, op->a, x);                                                        \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(mov_mr##bits)                                                                           \
-	{                                                                                          \
-		EA(gva, bits / 8, X86_WRITE)                                                       \
-		TRY(mem_write##bits(v, c, op, gva, reg##bits(v, op->a)));                          \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(mov_mi##bits)                                                                           \
-	{                                                                                          \
-		EA(gva, bits / 8, X86_WRITE)                                                       \
-		TRY(mem_write##bits(v, c, op, gva, (u##bits)op->imm));                             \
-		NEXT;                                                                              \
+#define DEFINE_MOV(bits)                                                  \
+	OP(mov_rr##bits)                                                  \
+	{                                                                 \
+		set_reg##bits(v, op->a, reg##bits(v, op->b));             \
+		NEXT;                                                     \
+	}                                                                 \
+	OP(mov_ri##bits)                                                  \
+	{                                                                 \
+		set_reg##bits(v, op->a, (u##bits)op->imm);                \
+		NEXT;                                                     \
+	}                                                                 \
+	OP(mov_rm##bits)                                                  \
+	{                                                                 \
+		u##bits x;                                                \
+		EA(gva, bits / 8, X86_READ)                               \
+		TRY(mem_read##bits(v, c, op, gva, &x));                   \
+		set_reg##bits(v, op->a, x);                               \
+		NEXT;                                                     \
+	}                                                                 \
+	OP(mov_mr##bits)                                                  \
+	{                                                                 \
+		EA(gva, bits / 8, X86_WRITE)                              \
+		TRY(mem_write##bits(v, c, op, gva, reg##bits(v, op->a))); \
+		NEXT;                                                     \
+	}                                                                 \
+	OP(mov_mi##bits)                                                  \
+	{                                                                 \
+		EA(gva, bits / 8, X86_WRITE)                              \
+		TRY(mem_write##bits(v, c, op, gva, (u##bits)op->imm));    \
+		NEXT;                                                     \
 	}
 FOR_WIDTHS(DEFINE_MOV)
 
 static bool gen_mov(struct dec *d, unsigned arg)
 {
 	static op_fn *const rr[4] = BY_WIDTH(mov_rr), *const ri[4] = BY_WIDTH(mov_ri),
-			   *const rm[4] = BY_WIDTH(mov_rm), *const mr[4] = BY_WIDTH(mov_mr),
-			   *const mi[4] = BY_WIDTH(mov_mi);
+			    *const rm[4] = BY_WIDTH(mov_rm), *const mr[4] = BY_WIDTH(mov_mr),
+			    *const mi[4] = BY_WIDTH(mov_mi);
 	unsigned w = width_index(d->o[0].size);
 
 	if (system_mov(d))
@@ -64,45 +64,46 @@ static bool gen_mov(struct dec *d, unsigned arg)
 	return true;
 }
 
-/* ---- MOVZX, MOVSX, MOVSXD ---------------------------------------------------------------------- */
+/* ---- MOVZX, MOVSX, MOVSXD ----------------------------------------------------------------------
+ */
 
-#define DEFINE_EXTEND(name, type, from, to)                                                        \
-	OP(name##_r##from##_##to)                                                                  \
-	{                                                                                          \
-		set_reg##to(v, op->a, (u##to)(type##from)reg##from(v, op->b));                     \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_m##from##_##to)                                                                  \
-	{                                                                                          \
-		u##from x;                                                                         \
-		EA(gva, from / 8, X86_READ)                                                        \
-		TRY(mem_read##from(v, c, op, gva, &x));                                            \
-		set_reg##to(v, op->a, (u##to)(type##from)x);                                       \
-		NEXT;                                                                              \
+#define DEFINE_EXTEND(name, type, from, to)                                    \
+	OP(name##_r##from##_##to)                                              \
+	{                                                                      \
+		set_reg##to(v, op->a, (u##to)(type##from)reg##from(v, op->b)); \
+		NEXT;                                                          \
+	}                                                                      \
+	OP(name##_m##from##_##to)                                              \
+	{                                                                      \
+		u##from x;                                                     \
+		EA(gva, from / 8, X86_READ)                                    \
+		TRY(mem_read##from(v, c, op, gva, &x));                        \
+		set_reg##to(v, op->a, (u##to)(type##from)x);                   \
+		NEXT;                                                          \
 	}
-#define DEFINE_EXTENDS(name, type)                                                                 \
-	DEFINE_EXTEND(name, type, 8, 16)                                                           \
-	DEFINE_EXTEND(name, type, 8, 32)                                                           \
-	DEFINE_EXTEND(name, type, 8, 64)                                                           \
-	DEFINE_EXTEND(name, type, 16, 16)                                                          \
-	DEFINE_EXTEND(name, type, 16, 32)                                                          \
-	DEFINE_EXTEND(name, type, 16, 64)                                                          \
-	DEFINE_EXTEND(name, type, 32, 16)                                                          \
-	DEFINE_EXTEND(name, type, 32, 32)                                                          \
+#define DEFINE_EXTENDS(name, type)        \
+	DEFINE_EXTEND(name, type, 8, 16)  \
+	DEFINE_EXTEND(name, type, 8, 32)  \
+	DEFINE_EXTEND(name, type, 8, 64)  \
+	DEFINE_EXTEND(name, type, 16, 16) \
+	DEFINE_EXTEND(name, type, 16, 32) \
+	DEFINE_EXTEND(name, type, 16, 64) \
+	DEFINE_EXTEND(name, type, 32, 16) \
+	DEFINE_EXTEND(name, type, 32, 32) \
 	DEFINE_EXTEND(name, type, 32, 64)
 DEFINE_EXTENDS(movzx, u)
 DEFINE_EXTENDS(movsx, i)
 
 /* [source width][destination width], then register and memory; 16-bit and up. */
-#define EXTEND_ROW(name, from)                                                                     \
-	{                                                                                          \
-		{name##_r##from##_16, name##_m##from##_16},                                        \
-			{name##_r##from##_32, name##_m##from##_32},                                \
-			{name##_r##from##_64, name##_m##from##_64},                                \
+#define EXTEND_ROW(name, from)                                      \
+	{                                                           \
+		{name##_r##from##_16, name##_m##from##_16},         \
+			{name##_r##from##_32, name##_m##from##_32}, \
+			{name##_r##from##_64, name##_m##from##_64}, \
 	}
-#define EXTEND_FORMS(name)                                                                         \
-	{                                                                                          \
-		EXTEND_ROW(name, 8), EXTEND_ROW(name, 16), EXTEND_ROW(name, 32)                    \
+#define EXTEND_FORMS(name)                                                      \
+	{                                                                       \
+		EXTEND_ROW(name, 8), EXTEND_ROW(name, 16), EXTEND_ROW(name, 32) \
 	}
 
 static bool gen_extend(struct dec *d, unsigned is_signed)
@@ -118,16 +119,17 @@ static bool gen_extend(struct dec *d, unsigned is_signed)
 }
 
 /* CBW family and CWD family: sign extension in place and into rDX. */
-#define DEFINE_SIGN(half, full)                                                                    \
-	OP(extend_a##full)                                                                         \
-	{                                                                                          \
-		set_reg##full(v, X86_RAX, (u##full)(i##half)reg##half(v, X86_RAX));                \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(extend_d##full)                                                                         \
-	{                                                                                          \
-		set_reg##full(v, X86_RDX, (u##full)((i##full)reg##full(v, X86_RAX) >> (full - 1))); \
-		NEXT;                                                                              \
+#define DEFINE_SIGN(half, full)                                                         \
+	OP(extend_a##full)                                                              \
+	{                                                                               \
+		set_reg##full(v, X86_RAX, (u##full)(i##half)reg##half(v, X86_RAX));     \
+		NEXT;                                                                   \
+	}                                                                               \
+	OP(extend_d##full)                                                              \
+	{                                                                               \
+		set_reg##full(v, X86_RDX,                                               \
+			      (u##full)((i##full)reg##full(v, X86_RAX) >> (full - 1))); \
+		NEXT;                                                                   \
 	}
 DEFINE_SIGN(8, 16)
 DEFINE_SIGN(16, 32)
@@ -144,7 +146,8 @@ static bool gen_sign(struct dec *d, unsigned which)
 	return true;
 }
 
-/* ---- LEA ------------------------------------------------------------------------------------------ */
+/* ---- LEA
+ * ------------------------------------------------------------------------------------------ */
 
 OP(lea_fast64)
 {
@@ -171,26 +174,27 @@ static bool gen_lea(struct dec *d, unsigned arg)
 	return true;
 }
 
-/* ---- CMOVcc, SETcc ---------------------------------------------------------------------------------- */
+/* ---- CMOVcc, SETcc
+ * ---------------------------------------------------------------------------------- */
 
 /* The condition is op->imm's low nibble; a false CMOV still reads, and clears the upper half. */
-#define DEFINE_CMOV(bits)                                                                          \
-	OP(cmov_r##bits)                                                                           \
-	{                                                                                          \
-		u##bits x = condition(c, (unsigned)op->imm) ? reg##bits(v, op->b)                  \
-							    : reg##bits(v, op->a);                 \
-		set_reg##bits(v, op->a, x);                                                        \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(cmov_m##bits)                                                                           \
-	{                                                                                          \
-		u##bits x;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                            \
-		if (!condition(c, (unsigned)op->imm))                                              \
-			x = reg##bits(v, op->a);                                                   \
-		set_reg##bits(v, op->a, x);                                                        \
-		NEXT;                                                                              \
+#define DEFINE_CMOV(bits)                                                          \
+	OP(cmov_r##bits)                                                           \
+	{                                                                          \
+		u##bits x = condition(c, (unsigned)op->imm) ? reg##bits(v, op->b)  \
+							    : reg##bits(v, op->a); \
+		set_reg##bits(v, op->a, x);                                        \
+		NEXT;                                                              \
+	}                                                                          \
+	OP(cmov_m##bits)                                                           \
+	{                                                                          \
+		u##bits x;                                                         \
+		EA(gva, bits / 8, X86_READ)                                        \
+		TRY(mem_read##bits(v, c, op, gva, &x));                            \
+		if (!condition(c, (unsigned)op->imm))                              \
+			x = reg##bits(v, op->a);                                   \
+		set_reg##bits(v, op->a, x);                                        \
+		NEXT;                                                              \
 	}
 FOR_WIDTHS_NO8(DEFINE_CMOV)
 
@@ -231,7 +235,8 @@ static bool gen_setcc(struct dec *d, unsigned cc)
 	return true;
 }
 
-/* ---- Flags ------------------------------------------------------------------------------------------- */
+/* ---- Flags
+ * ------------------------------------------------------------------------------------------- */
 
 OP(clc)
 {

@@ -74,9 +74,15 @@ static inline u64 reg_size(const struct alc_vcpu *v, unsigned r, unsigned size)
 }
 
 /* One entry a width, in the order of width_index(). */
-#define BY_WIDTH(name) {name##8, name##16, name##32, name##64}
-#define BY_WIDTH_NO8(name) {NULL, name##16, name##32, name##64}
-#define FOR_WIDTHS(X) X(8) X(16) X(32) X(64)
+#define BY_WIDTH(name)                                \
+	{                                             \
+		name##8, name##16, name##32, name##64 \
+	}
+#define BY_WIDTH_NO8(name)                         \
+	{                                          \
+		NULL, name##16, name##32, name##64 \
+	}
+#define FOR_WIDTHS(X)     X(8) X(16) X(32) X(64)
 #define FOR_WIDTHS_NO8(X) X(16) X(32) X(64)
 
 static inline unsigned width_index(unsigned bits)
@@ -87,33 +93,33 @@ static inline unsigned width_index(unsigned bits)
 /*
  * The linear address of the op's memory operand into `gva`, or out by the fault.
  */
-#define EA(gva, size, access)                                                                      \
-	u64 gva = op_ea(v, op);                                                                    \
-	if (unlikely(linear(v, op, &gva, size, access))) {                                         \
-		op_fault(v, op, c);                                                                \
-		return;                                                                            \
+#define EA(gva, size, access)                              \
+	u64 gva = op_ea(v, op);                            \
+	if (unlikely(linear(v, op, &gva, size, access))) { \
+		op_fault(v, op, c);                        \
+		return;                                    \
 	}
 
 /* Fault out if e is nonzero. */
-#define TRY(e)                                                                                     \
-	do {                                                                                       \
-		if (unlikely(e)) {                                                                 \
-			op_fault(v, op, c);                                                        \
-			return;                                                                    \
-		}                                                                                  \
+#define TRY(e)                              \
+	do {                                \
+		if (unlikely(e)) {          \
+			op_fault(v, op, c); \
+			return;             \
+		}                           \
 	} while (0)
 
 #define OP(name) static void name(struct alc_vcpu *v, const struct op *op, struct interp *c)
 
 /* After an isa/ function: X86_OK falls through. */
 void op_leave_result(struct alc_vcpu *v, const struct op *op, struct interp *c, int result);
-#define TRY_ISA(e)                                                                                 \
-	do {                                                                                       \
-		int isa_result = (e);                                                              \
-		if (unlikely(isa_result)) {                                                        \
-			op_leave_result(v, op, c, isa_result);                                     \
-			return;                                                                    \
-		}                                                                                  \
+#define TRY_ISA(e)                                             \
+	do {                                                   \
+		int isa_result = (e);                          \
+		if (unlikely(isa_result)) {                    \
+			op_leave_result(v, op, c, isa_result); \
+			return;                                \
+		}                                              \
 	} while (0)
 
 /* Stack, in any mode; nonzero: fault, nothing changed. RSP is the caller's to move. */
@@ -179,7 +185,7 @@ static inline bool condition(const struct interp *c, unsigned cc)
 	return r ^ (cc & 1);
 }
 
-#define FOR_CONDITIONS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) \
-	X(13) X(14) X(15)
+#define FOR_CONDITIONS(X) \
+	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
 #endif

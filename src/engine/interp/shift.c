@@ -91,50 +91,50 @@ static inline u64 do_rcr(struct interp *c, u64 a, unsigned n, unsigned bits)
 
 #define COUNT_MASK(bits) ((bits) == 64 ? 63u : 31u)
 
-#define DEFINE_SHIFT(name, bits)                                                                   \
-	static inline u##bits name##_any##bits(struct interp *c, u##bits a, unsigned n)            \
-	{                                                                                          \
-		n &= COUNT_MASK(bits);                                                             \
-		return n ? (u##bits)do_##name(c, a, n, bits) : a;                                  \
-	}                                                                                          \
-	OP(name##_ri##bits)                                                                        \
-	{                                                                                          \
-		set_reg##bits(v, op->a,                                                            \
-			      name##_any##bits(c, reg##bits(v, op->a), (unsigned)op->imm));        \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_rc##bits)                                                                        \
-	{                                                                                          \
-		set_reg##bits(v, op->a,                                                            \
-			      name##_any##bits(c, reg##bits(v, op->a), reg8(v, X86_RCX * 8)));     \
-		NEXT;                                                                              \
-	}                                                                                          \
-	static inline void name##_mem##bits(struct alc_vcpu *v, const struct op *op,               \
-					    struct interp *c, unsigned n)                          \
-	{                                                                                          \
-		EA(gva, bits / 8, X86_RMW)                                                         \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                               \
-		TRY(!p);                                                                           \
-		st##bits(p, name##_any##bits(c, ld##bits(p), n));                                  \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                      \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_mi##bits)                                                                        \
-	{                                                                                          \
-		name##_mem##bits(v, op, c, (unsigned)op->imm);                                     \
-	}                                                                                          \
-	OP(name##_mc##bits)                                                                        \
-	{                                                                                          \
-		name##_mem##bits(v, op, c, reg8(v, X86_RCX * 8));                                  \
+#define DEFINE_SHIFT(name, bits)                                                               \
+	static inline u##bits name##_any##bits(struct interp *c, u##bits a, unsigned n)        \
+	{                                                                                      \
+		n &= COUNT_MASK(bits);                                                         \
+		return n ? (u##bits)do_##name(c, a, n, bits) : a;                              \
+	}                                                                                      \
+	OP(name##_ri##bits)                                                                    \
+	{                                                                                      \
+		set_reg##bits(v, op->a,                                                        \
+			      name##_any##bits(c, reg##bits(v, op->a), (unsigned)op->imm));    \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(name##_rc##bits)                                                                    \
+	{                                                                                      \
+		set_reg##bits(v, op->a,                                                        \
+			      name##_any##bits(c, reg##bits(v, op->a), reg8(v, X86_RCX * 8))); \
+		NEXT;                                                                          \
+	}                                                                                      \
+	static inline void name##_mem##bits(struct alc_vcpu *v, const struct op *op,           \
+					    struct interp *c, unsigned n)                      \
+	{                                                                                      \
+		EA(gva, bits / 8, X86_RMW)                                                     \
+		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                           \
+		TRY(!p);                                                                       \
+		st##bits(p, name##_any##bits(c, ld##bits(p), n));                              \
+		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                  \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(name##_mi##bits)                                                                    \
+	{                                                                                      \
+		name##_mem##bits(v, op, c, (unsigned)op->imm);                                 \
+	}                                                                                      \
+	OP(name##_mc##bits)                                                                    \
+	{                                                                                      \
+		name##_mem##bits(v, op, c, reg8(v, X86_RCX * 8));                              \
 	}
 
-#define DEFINE_SHIFTS(bits)                                                                        \
-	DEFINE_SHIFT(shl, bits)                                                                    \
-	DEFINE_SHIFT(shr, bits)                                                                    \
-	DEFINE_SHIFT(sar, bits)                                                                    \
-	DEFINE_SHIFT(rol, bits)                                                                    \
-	DEFINE_SHIFT(ror, bits)                                                                    \
-	DEFINE_SHIFT(rcl, bits)                                                                    \
+#define DEFINE_SHIFTS(bits)     \
+	DEFINE_SHIFT(shl, bits) \
+	DEFINE_SHIFT(shr, bits) \
+	DEFINE_SHIFT(sar, bits) \
+	DEFINE_SHIFT(rol, bits) \
+	DEFINE_SHIFT(ror, bits) \
+	DEFINE_SHIFT(rcl, bits) \
 	DEFINE_SHIFT(rcr, bits)
 FOR_WIDTHS(DEFINE_SHIFTS)
 
@@ -163,7 +163,8 @@ static bool gen_shift(struct dec *d, unsigned which)
 	return true;
 }
 
-/* ---- Double shifts ---------------------------------------------------------------------------- */
+/* ---- Double shifts ----------------------------------------------------------------------------
+ */
 
 /*
  * a:b shifted as one; a is the destination. For 16-bit operands and counts above 16 the SDM
@@ -211,27 +212,27 @@ static inline unsigned double_count(const struct alc_vcpu *v, const struct op *o
 	return (op->imm == ~0ull ? reg8(v, X86_RCX * 8) : (unsigned)op->imm) & COUNT_MASK(bits);
 }
 
-#define DEFINE_DOUBLE(name, bits)                                                                  \
-	OP(name##_r##bits)                                                                         \
-	{                                                                                          \
-		unsigned n = double_count(v, op, bits);                                            \
-		u##bits a = reg##bits(v, op->a);                                                   \
-		if (n)                                                                             \
-			a = (u##bits)do_##name(c, a, reg##bits(v, op->b), n, bits);                \
-		set_reg##bits(v, op->a, a);                                                        \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_m##bits)                                                                         \
-	{                                                                                          \
-		unsigned n = double_count(v, op, bits);                                            \
-		EA(gva, bits / 8, X86_RMW)                                                         \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                               \
-		TRY(!p);                                                                           \
-		if (n)                                                                             \
-			st##bits(p, (u##bits)do_##name(c, ld##bits(p), reg##bits(v, op->b), n,     \
-						       bits));                                     \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                      \
-		NEXT;                                                                              \
+#define DEFINE_DOUBLE(name, bits)                                                              \
+	OP(name##_r##bits)                                                                     \
+	{                                                                                      \
+		unsigned n = double_count(v, op, bits);                                        \
+		u##bits a = reg##bits(v, op->a);                                               \
+		if (n)                                                                         \
+			a = (u##bits)do_##name(c, a, reg##bits(v, op->b), n, bits);            \
+		set_reg##bits(v, op->a, a);                                                    \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(name##_m##bits)                                                                     \
+	{                                                                                      \
+		unsigned n = double_count(v, op, bits);                                        \
+		EA(gva, bits / 8, X86_RMW)                                                     \
+		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                           \
+		TRY(!p);                                                                       \
+		if (n)                                                                         \
+			st##bits(p, (u##bits)do_##name(c, ld##bits(p), reg##bits(v, op->b), n, \
+						       bits));                                 \
+		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                  \
+		NEXT;                                                                          \
 	}
 #define DEFINE_DOUBLES(bits) DEFINE_DOUBLE(shld, bits) DEFINE_DOUBLE(shrd, bits)
 FOR_WIDTHS_NO8(DEFINE_DOUBLES)
@@ -253,25 +254,26 @@ static bool gen_double(struct dec *d, unsigned right)
 	return true;
 }
 
-/* ---- BMI2: without flags ---------------------------------------------------------------------- */
+/* ---- BMI2: without flags ----------------------------------------------------------------------
+ */
 
 /* op->a destination, op->b source register, op->imm: RORX's count, or the count register. */
-#define DEFINE_BMI2(name, bits, expr)                                                              \
-	OP(name##_r##bits)                                                                         \
-	{                                                                                          \
-		u##bits x = reg##bits(v, op->b);                                                   \
-		unsigned n = name##_count(v, op) & (bits - 1);                                     \
-		set_reg##bits(v, op->a, (u##bits)(expr));                                          \
-		NEXT;                                                                              \
-	}                                                                                          \
-	OP(name##_m##bits)                                                                         \
-	{                                                                                          \
-		u##bits x;                                                                         \
-		unsigned n = name##_count(v, op) & (bits - 1);                                     \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                            \
-		set_reg##bits(v, op->a, (u##bits)(expr));                                          \
-		NEXT;                                                                              \
+#define DEFINE_BMI2(name, bits, expr)                          \
+	OP(name##_r##bits)                                     \
+	{                                                      \
+		u##bits x = reg##bits(v, op->b);               \
+		unsigned n = name##_count(v, op) & (bits - 1); \
+		set_reg##bits(v, op->a, (u##bits)(expr));      \
+		NEXT;                                          \
+	}                                                      \
+	OP(name##_m##bits)                                     \
+	{                                                      \
+		u##bits x;                                     \
+		unsigned n = name##_count(v, op) & (bits - 1); \
+		EA(gva, bits / 8, X86_READ)                    \
+		TRY(mem_read##bits(v, c, op, gva, &x));        \
+		set_reg##bits(v, op->a, (u##bits)(expr));      \
+		NEXT;                                          \
 	}
 
 static inline unsigned rorx_count(const struct alc_vcpu *v, const struct op *op)
@@ -288,10 +290,10 @@ static inline unsigned sarx_count(const struct alc_vcpu *v, const struct op *op)
 #define shlx_count sarx_count
 #define shrx_count sarx_count
 
-#define DEFINE_BMI2S(bits)                                                                         \
-	DEFINE_BMI2(rorx, bits, x >> n | x << ((bits - n) & (bits - 1)))                           \
-	DEFINE_BMI2(sarx, bits, (i##bits)x >> n)                                                   \
-	DEFINE_BMI2(shlx, bits, x << n)                                                            \
+#define DEFINE_BMI2S(bits)                                               \
+	DEFINE_BMI2(rorx, bits, x >> n | x << ((bits - n) & (bits - 1))) \
+	DEFINE_BMI2(sarx, bits, (i##bits)x >> n)                         \
+	DEFINE_BMI2(shlx, bits, x << n)                                  \
 	DEFINE_BMI2(shrx, bits, x >> n)
 DEFINE_BMI2S(32)
 DEFINE_BMI2S(64)
@@ -317,11 +319,11 @@ static bool gen_bmi2(struct dec *d, unsigned which)
 }
 
 const struct insn_row shift_rows[] = {
-	{ZYDIS_MNEMONIC_SHL, gen_shift, S_SHL},   {ZYDIS_MNEMONIC_SHR, gen_shift, S_SHR},
-	{ZYDIS_MNEMONIC_SAR, gen_shift, S_SAR},   {ZYDIS_MNEMONIC_ROL, gen_shift, S_ROL},
-	{ZYDIS_MNEMONIC_ROR, gen_shift, S_ROR},   {ZYDIS_MNEMONIC_RCL, gen_shift, S_RCL},
-	{ZYDIS_MNEMONIC_RCR, gen_shift, S_RCR},   {ZYDIS_MNEMONIC_SHLD, gen_double, 0},
-	{ZYDIS_MNEMONIC_SHRD, gen_double, 1},     {ZYDIS_MNEMONIC_RORX, gen_bmi2, B_RORX},
-	{ZYDIS_MNEMONIC_SARX, gen_bmi2, B_SARX},  {ZYDIS_MNEMONIC_SHLX, gen_bmi2, B_SHLX},
-	{ZYDIS_MNEMONIC_SHRX, gen_bmi2, B_SHRX},  {0},
+	{ZYDIS_MNEMONIC_SHL, gen_shift, S_SHL},  {ZYDIS_MNEMONIC_SHR, gen_shift, S_SHR},
+	{ZYDIS_MNEMONIC_SAR, gen_shift, S_SAR},  {ZYDIS_MNEMONIC_ROL, gen_shift, S_ROL},
+	{ZYDIS_MNEMONIC_ROR, gen_shift, S_ROR},  {ZYDIS_MNEMONIC_RCL, gen_shift, S_RCL},
+	{ZYDIS_MNEMONIC_RCR, gen_shift, S_RCR},  {ZYDIS_MNEMONIC_SHLD, gen_double, 0},
+	{ZYDIS_MNEMONIC_SHRD, gen_double, 1},    {ZYDIS_MNEMONIC_RORX, gen_bmi2, B_RORX},
+	{ZYDIS_MNEMONIC_SARX, gen_bmi2, B_SARX}, {ZYDIS_MNEMONIC_SHLX, gen_bmi2, B_SHLX},
+	{ZYDIS_MNEMONIC_SHRX, gen_bmi2, B_SHRX}, {0},
 };

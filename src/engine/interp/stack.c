@@ -78,16 +78,17 @@ u64 stack_move(const struct alc_vcpu *v, i64 delta)
 	return mask == 0xffff ? (v->gpr[X86_RSP] & ~mask) | (rsp & mask) : rsp & mask;
 }
 
-/* ---- 64-bit mode, 8 bytes: what nearly every push and pop is ------------------------------------ */
+/* ---- 64-bit mode, 8 bytes: what nearly every push and pop is ------------------------------------
+ */
 
-#define PUSH64(val)                                                                                \
-	u64 rsp = v->gpr[X86_RSP] - 8;                                                             \
-	if (unlikely(mem_write64(v, c, op, rsp, val))) {                                           \
-		stack_fault(v, rsp);                                                               \
-		op_fault(v, op, c);                                                                \
-		return;                                                                            \
-	}                                                                                          \
-	v->gpr[X86_RSP] = rsp;                                                                     \
+#define PUSH64(val)                                      \
+	u64 rsp = v->gpr[X86_RSP] - 8;                   \
+	if (unlikely(mem_write64(v, c, op, rsp, val))) { \
+		stack_fault(v, rsp);                     \
+		op_fault(v, op, c);                      \
+		return;                                  \
+	}                                                \
+	v->gpr[X86_RSP] = rsp;                           \
 	NEXT
 
 OP(push64_r)
@@ -123,7 +124,8 @@ OP(pop64_r)
 	NEXT;
 }
 
-/* ---- Any mode, 2, 4 or 8 bytes: op->disp or op->imm carries the size ------------------------------ */
+/* ---- Any mode, 2, 4 or 8 bytes: op->disp or op->imm carries the size
+ * ------------------------------ */
 
 /* Size in op->b. */
 OP(push_r)
@@ -251,7 +253,8 @@ static bool gen_pop(struct dec *d, unsigned arg)
 	return true;
 }
 
-/* ---- Flags ------------------------------------------------------------------------------------------ */
+/* ---- Flags
+ * ------------------------------------------------------------------------------------------ */
 
 OP(pushf_any)
 {
@@ -293,7 +296,8 @@ static bool gen_pushf(struct dec *d, unsigned pop)
 	return true;
 }
 
-/* ---- ENTER, LEAVE, PUSHA, POPA ------------------------------------------------------------------------ */
+/* ---- ENTER, LEAVE, PUSHA, POPA
+ * ------------------------------------------------------------------------ */
 
 /* Size in op->b, frame bytes in op->imm, nesting level in op->a (SDM vol. 2, ENTER). */
 OP(enter)
@@ -380,21 +384,28 @@ static bool gen_frame(struct dec *d, unsigned which)
 		d->op->imm = dec_imm(&d->o[0]) & 0xffff;
 		d->op->a = (u8)dec_imm(&d->o[1]);
 	}
-	gen(d, which == K_ENTER                  ? enter
-	       : which == K_PUSHA                ? pusha
-	       : which == K_POPA                 ? popa
+	gen(d, which == K_ENTER                   ? enter
+	       : which == K_PUSHA                 ? pusha
+	       : which == K_POPA                  ? popa
 	       : size == 8 && (d->mode & MODE_64) ? leave64
-						 : leave_any);
+						  : leave_any);
 	return true;
 }
 
 const struct insn_row stack_rows[] = {
-	{ZYDIS_MNEMONIC_PUSH, gen_push, 0},       {ZYDIS_MNEMONIC_POP, gen_pop, 0},
-	{ZYDIS_MNEMONIC_PUSHF, gen_pushf, 0},     {ZYDIS_MNEMONIC_PUSHFD, gen_pushf, 0},
-	{ZYDIS_MNEMONIC_PUSHFQ, gen_pushf, 0},    {ZYDIS_MNEMONIC_POPF, gen_pushf, 1},
-	{ZYDIS_MNEMONIC_POPFD, gen_pushf, 1},     {ZYDIS_MNEMONIC_POPFQ, gen_pushf, 1},
-	{ZYDIS_MNEMONIC_ENTER, gen_frame, K_ENTER}, {ZYDIS_MNEMONIC_LEAVE, gen_frame, K_LEAVE},
-	{ZYDIS_MNEMONIC_PUSHA, gen_frame, K_PUSHA}, {ZYDIS_MNEMONIC_PUSHAD, gen_frame, K_PUSHA},
-	{ZYDIS_MNEMONIC_POPA, gen_frame, K_POPA},   {ZYDIS_MNEMONIC_POPAD, gen_frame, K_POPA},
+	{ZYDIS_MNEMONIC_PUSH, gen_push, 0},
+	{ZYDIS_MNEMONIC_POP, gen_pop, 0},
+	{ZYDIS_MNEMONIC_PUSHF, gen_pushf, 0},
+	{ZYDIS_MNEMONIC_PUSHFD, gen_pushf, 0},
+	{ZYDIS_MNEMONIC_PUSHFQ, gen_pushf, 0},
+	{ZYDIS_MNEMONIC_POPF, gen_pushf, 1},
+	{ZYDIS_MNEMONIC_POPFD, gen_pushf, 1},
+	{ZYDIS_MNEMONIC_POPFQ, gen_pushf, 1},
+	{ZYDIS_MNEMONIC_ENTER, gen_frame, K_ENTER},
+	{ZYDIS_MNEMONIC_LEAVE, gen_frame, K_LEAVE},
+	{ZYDIS_MNEMONIC_PUSHA, gen_frame, K_PUSHA},
+	{ZYDIS_MNEMONIC_PUSHAD, gen_frame, K_PUSHA},
+	{ZYDIS_MNEMONIC_POPA, gen_frame, K_POPA},
+	{ZYDIS_MNEMONIC_POPAD, gen_frame, K_POPA},
 	{0},
 };

@@ -7,6 +7,7 @@
  * run a page at a time.
  */
 #include "engine/interp/ops.h"
+#include "engine/interp/system.h"
 #include "isa/x86.h"
 
 /* op->a: element size; op->b: address width in bytes; op->imm: repeat prefix. */
@@ -72,7 +73,8 @@ static inline int str_write(struct alc_vcpu *v, struct interp *c, const struct o
 	return 0;
 }
 
-/* ---- One iteration of each; nonzero: fault, registers as before it ------------------------------ */
+/* ---- One iteration of each; nonzero: fault, registers as before it ------------------------------
+ */
 
 typedef int str_fn(struct alc_vcpu *v, struct interp *c, const struct op *op);
 
@@ -135,7 +137,8 @@ static int scas_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
 	return 0;
 }
 
-/* ---- Runs of iterations within a page ------------------------------------------------------------- */
+/* ---- Runs of iterations within a page
+ * ------------------------------------------------------------- */
 
 /* Elements from gva to the end of its page. */
 static inline u64 run_length(const struct op *op, u64 gva, u64 want)
@@ -197,7 +200,8 @@ static u64 stos_run(struct alc_vcpu *v, struct interp *c, const struct op *op)
 
 typedef u64 run_fn(struct alc_vcpu *v, struct interp *c, const struct op *op);
 
-/* ---- The loop around them --------------------------------------------------------------------------- */
+/* ---- The loop around them
+ * --------------------------------------------------------------------------- */
 
 static inline bool must_stop(const struct alc_vcpu *v, const struct op *op)
 {
@@ -226,7 +230,8 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 		str_advance(v, op, X86_RCX, -1);
 		if (compares && flag_zf(c) != (op->imm == REP))
 			return true;
-		if ((++visits >= ITERATIONS_PER_VISIT || must_stop(v, op)) && str_reg(v, op, X86_RCX))
+		if ((++visits >= ITERATIONS_PER_VISIT || must_stop(v, op)) &&
+		    str_reg(v, op, X86_RCX))
 			goto later;
 	}
 	return true;
@@ -236,14 +241,14 @@ later:
 	return false;
 }
 
-#define DEFINE_STRING(name, run, compares)                                                         \
-	OP(name)                                                                                   \
-	{                                                                                          \
-		if (op->imm == REP_NONE)                                                           \
-			TRY(name##_once(v, c, op));                                                \
-		else if (!repeat(v, c, op, name##_once, run, compares))                            \
-			LEAVE;                                                                     \
-		NEXT;                                                                              \
+#define DEFINE_STRING(name, run, compares)                              \
+	OP(name)                                                        \
+	{                                                               \
+		if (op->imm == REP_NONE)                                \
+			TRY(name##_once(v, c, op));                     \
+		else if (!repeat(v, c, op, name##_once, run, compares)) \
+			LEAVE;                                          \
+		NEXT;                                                   \
 	}
 DEFINE_STRING(movs, movs_run, false)
 DEFINE_STRING(stos, stos_run, false)
@@ -251,7 +256,8 @@ DEFINE_STRING(lods, NULL, false)
 DEFINE_STRING(cmps, NULL, true)
 DEFINE_STRING(scas, NULL, true)
 
-/* ---- INS, OUTS ---------------------------------------------------------------------------------------- */
+/* ---- INS, OUTS
+ * ---------------------------------------------------------------------------------------- */
 
 static int ins_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
 {
@@ -298,8 +304,9 @@ static void source_segment(struct dec *d)
 
 	for (i = 0; i < d->z.operand_count; i++) {
 		m = &d->o[i];
-		if (is_mem(m) && (m->mem.base == ZYDIS_REGISTER_RSI || m->mem.base == ZYDIS_REGISTER_ESI ||
-				  m->mem.base == ZYDIS_REGISTER_SI)) {
+		if (is_mem(m) &&
+		    (m->mem.base == ZYDIS_REGISTER_RSI || m->mem.base == ZYDIS_REGISTER_ESI ||
+		     m->mem.base == ZYDIS_REGISTER_SI)) {
 			dec_mem(d, m);
 			break;
 		}
@@ -316,26 +323,39 @@ static bool gen_string(struct dec *d, unsigned which)
 	source_segment(d);
 	d->op->a = (u8)(d->z.operand_width / 8);
 	d->op->b = (u8)(d->z.address_width / 8);
-	d->op->imm = d->z.attributes & ZYDIS_ATTRIB_HAS_REPNE ? REPNE
+	d->op->imm = d->z.attributes & ZYDIS_ATTRIB_HAS_REPNE                           ? REPNE
 		     : d->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? REP
-											 : REP_NONE;
+											: REP_NONE;
 	gen(d, fn[which]);
 	return true;
 }
 
 const struct insn_row string_rows[] = {
-	{ZYDIS_MNEMONIC_MOVSB, gen_string, T_MOVS}, {ZYDIS_MNEMONIC_MOVSW, gen_string, T_MOVS},
-	{ZYDIS_MNEMONIC_MOVSD, gen_string, T_MOVS}, {ZYDIS_MNEMONIC_MOVSQ, gen_string, T_MOVS},
-	{ZYDIS_MNEMONIC_STOSB, gen_string, T_STOS}, {ZYDIS_MNEMONIC_STOSW, gen_string, T_STOS},
-	{ZYDIS_MNEMONIC_STOSD, gen_string, T_STOS}, {ZYDIS_MNEMONIC_STOSQ, gen_string, T_STOS},
-	{ZYDIS_MNEMONIC_LODSB, gen_string, T_LODS}, {ZYDIS_MNEMONIC_LODSW, gen_string, T_LODS},
-	{ZYDIS_MNEMONIC_LODSD, gen_string, T_LODS}, {ZYDIS_MNEMONIC_LODSQ, gen_string, T_LODS},
-	{ZYDIS_MNEMONIC_CMPSB, gen_string, T_CMPS}, {ZYDIS_MNEMONIC_CMPSW, gen_string, T_CMPS},
-	{ZYDIS_MNEMONIC_CMPSD, gen_string, T_CMPS}, {ZYDIS_MNEMONIC_CMPSQ, gen_string, T_CMPS},
-	{ZYDIS_MNEMONIC_SCASB, gen_string, T_SCAS}, {ZYDIS_MNEMONIC_SCASW, gen_string, T_SCAS},
-	{ZYDIS_MNEMONIC_SCASD, gen_string, T_SCAS}, {ZYDIS_MNEMONIC_SCASQ, gen_string, T_SCAS},
-	{ZYDIS_MNEMONIC_INSB, gen_string, T_INS},   {ZYDIS_MNEMONIC_INSW, gen_string, T_INS},
-	{ZYDIS_MNEMONIC_INSD, gen_string, T_INS},   {ZYDIS_MNEMONIC_OUTSB, gen_string, T_OUTS},
-	{ZYDIS_MNEMONIC_OUTSW, gen_string, T_OUTS}, {ZYDIS_MNEMONIC_OUTSD, gen_string, T_OUTS},
+	{ZYDIS_MNEMONIC_MOVSB, gen_string, T_MOVS},
+	{ZYDIS_MNEMONIC_MOVSW, gen_string, T_MOVS},
+	{ZYDIS_MNEMONIC_MOVSD, gen_string, T_MOVS},
+	{ZYDIS_MNEMONIC_MOVSQ, gen_string, T_MOVS},
+	{ZYDIS_MNEMONIC_STOSB, gen_string, T_STOS},
+	{ZYDIS_MNEMONIC_STOSW, gen_string, T_STOS},
+	{ZYDIS_MNEMONIC_STOSD, gen_string, T_STOS},
+	{ZYDIS_MNEMONIC_STOSQ, gen_string, T_STOS},
+	{ZYDIS_MNEMONIC_LODSB, gen_string, T_LODS},
+	{ZYDIS_MNEMONIC_LODSW, gen_string, T_LODS},
+	{ZYDIS_MNEMONIC_LODSD, gen_string, T_LODS},
+	{ZYDIS_MNEMONIC_LODSQ, gen_string, T_LODS},
+	{ZYDIS_MNEMONIC_CMPSB, gen_string, T_CMPS},
+	{ZYDIS_MNEMONIC_CMPSW, gen_string, T_CMPS},
+	{ZYDIS_MNEMONIC_CMPSD, gen_string, T_CMPS},
+	{ZYDIS_MNEMONIC_CMPSQ, gen_string, T_CMPS},
+	{ZYDIS_MNEMONIC_SCASB, gen_string, T_SCAS},
+	{ZYDIS_MNEMONIC_SCASW, gen_string, T_SCAS},
+	{ZYDIS_MNEMONIC_SCASD, gen_string, T_SCAS},
+	{ZYDIS_MNEMONIC_SCASQ, gen_string, T_SCAS},
+	{ZYDIS_MNEMONIC_INSB, gen_string, T_INS},
+	{ZYDIS_MNEMONIC_INSW, gen_string, T_INS},
+	{ZYDIS_MNEMONIC_INSD, gen_string, T_INS},
+	{ZYDIS_MNEMONIC_OUTSB, gen_string, T_OUTS},
+	{ZYDIS_MNEMONIC_OUTSW, gen_string, T_OUTS},
+	{ZYDIS_MNEMONIC_OUTSD, gen_string, T_OUTS},
 	{0},
 };
