@@ -333,29 +333,10 @@ static int xrstor(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	return 0;
 }
 
-static int xgetbv(struct alc_vcpu *v, const struct op *op, struct interp *c)
-{
-	u32 which = (u32)v->gpr[X86_RCX];
-	u64 x;
-
-	if (!(v->cr4 & X86_CR4_OSXSAVE))
-		return x86_raise(v, X86_UD);
-	if (which == 0)
-		x = v->xcr0;
-	else if (which == 1 && cpuid_has(v->cpuid, X86_FEAT_XGETBV1))
-		x = v->xcr0 & fpu_xinuse(&v->fpu);
-	else
-		return x86_raise_error(v, X86_GP, 0);
-	v->gpr[X86_RAX] = (u32)x;
-	v->gpr[X86_RDX] = x >> 32;
-	return 0;
-}
-
 DEFINE_OP(xsave_plain)
 DEFINE_OP(xsaveopt)
 DEFINE_OP(xsavec)
 DEFINE_OP(xrstor)
-DEFINE_OP(xgetbv)
 
 /* ---- Generation
  * ---------------------------------------------------------------------------------- */
@@ -449,12 +430,6 @@ static bool gen_xs(struct dec *d, unsigned which)
 	return true;
 }
 
-static bool gen_xgetbv(struct dec *d, unsigned arg)
-{
-	d->op->fn = op_xgetbv;
-	return true;
-}
-
 const struct insn_row fpu_rows[] = {
 	{ZYDIS_MNEMONIC_FLDCW, gen_x87, X87_FLDCW},
 	{ZYDIS_MNEMONIC_FNSTCW, gen_x87, X87_FNSTCW},
@@ -481,6 +456,5 @@ const struct insn_row fpu_rows[] = {
 	{ZYDIS_MNEMONIC_XSAVEC64, gen_xs, XS_SAVEC},
 	{ZYDIS_MNEMONIC_XRSTOR, gen_xs, XS_RSTOR},
 	{ZYDIS_MNEMONIC_XRSTOR64, gen_xs, XS_RSTOR},
-	{ZYDIS_MNEMONIC_XGETBV, gen_xgetbv, 0},
 	{0},
 };

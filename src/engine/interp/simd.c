@@ -217,13 +217,12 @@ void simd_destroy(struct interp *c)
 
 static void no_code(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
+	op_fault(v, op, c);
+	c->exit = EXIT_ERROR;
 	alc_fail(c->err, -EPERM,
 		 "the host forbids executable memory, which the guest's floating-point and vector "
 		 "instructions need (at RIP 0x%llx)",
 		 (unsigned long long)op_rip(v, op));
-	c->exit_op = op;
-	c->exit = EXIT_ERROR;
-	LEAVE;
 }
 
 static bool thunk_gen(struct dec *d)
