@@ -291,6 +291,8 @@ static struct block *find(struct alc_vcpu *v, struct interp *c)
 	b = hash_find(v, c, at.gpa + page_offset(v->rip));
 	if (b || v->fault.vector != 0xff || c->exit == EXIT_ERROR)
 		return b;
+	if (unlikely(simd_full(c)))
+		block_cache_flush(v, c);
 	b = block_decode(v, c, &at);
 	if (b || v->fault.vector != 0xff || c->exit == EXIT_ERROR)
 		return b;

@@ -439,6 +439,8 @@ int simd_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void simd_destroy(struct interp *c);
 /* All blocks are about to be dropped: thunks may go too. */
 void simd_flush(struct interp *c);
+/* There may not be room for another block's thunks: flush the block cache before decoding. */
+bool simd_full(const struct interp *c);
 
 /* Register number of a Zydis general register operand; byte offset in gpr[] for 8-bit ones. */
 u8 dec_reg(ZydisRegister r);
