@@ -81,13 +81,13 @@ static inline u64 bit_displacement(const struct op *op, u64 offset, unsigned bit
 		u64 offset = bit_offset(v, op), mask = BIT(offset & (bits - 1));                  \
 		u64 gva = op_ea(v, op) + bit_displacement(op, offset, bits);                      \
 		TRY(linear(v, op, &gva, bits / 8, X86_RMW));                                      \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8), old;                         \
+		u##bits *p = mem_lock_begin(v, c, op, gva, bits / 8), old;                        \
 		TRY(!p);                                                                          \
 		old = ld##bits(p);                                                                \
 		while (!__atomic_compare_exchange_n(p, &old, (u##bits)bit_apply(what, old, mask), \
 						    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))   \
 			;                                                                         \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                     \
+		TRY(mem_lock_end(v, c, op, gva, p, bits / 8));                                    \
 		flags_set_cf(c, old &mask);                                                       \
 		NEXT;                                                                             \
 	}

@@ -217,6 +217,11 @@ static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out
 	u32 attn = atomic_load(&v->attention);
 	enum next n = NEXT_RUN;
 
+	if (attn & X86_ATTN_PAUSE) {
+		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_PAUSE);
+		exclusive_leave_guest(c);
+		exclusive_enter_guest(c);
+	}
 	if (attn & (X86_ATTN_INIT | X86_ATTN_SIPI))
 		take_start_up(v, c, attn);
 	if (attn & (X86_ATTN_STOP | X86_ATTN_WORK))
@@ -236,6 +241,7 @@ static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out
 		n = take_nmi(v, c, out);
 	if (n == NEXT_RUN && (attn & X86_ATTN_INTR))
 		n = take_interrupt(v, c, out);
+	v->shadow_rip = ~0ull; /* the next block ends the shadow even if it loops to itself */
 	return n;
 }
 
@@ -351,6 +357,7 @@ enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err)
 	c->exit = EXIT_BOUNDARY;
 	flags_load(v, c);
 	interp_mode_changed(v);
+	exclusive_enter_guest(c);
 	for (;;) {
 		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | c->exit)) {
 			if (boundary(v, c, &out) == NEXT_RETURN)
@@ -366,6 +373,7 @@ enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err)
 		else
 			run_block(v, c, b);
 	}
+	exclusive_leave_guest(c);
 	flags_sync(v, c);
 	c->slot = NULL;
 	c->err = NULL;

@@ -297,12 +297,12 @@ static int outs_allowed_once(struct alc_vcpu *v, struct interp *c, const struct 
 }
 
 /* The right to the port comes first, and counts even where nothing is repeated. */
-#define DEFINE_PORT_STRING(name)                                                                   \
-	DEFINE_STRING(name##_allowed, NULL, false)                                                 \
-	OP(name)                                                                                   \
-	{                                                                                          \
-		TRY(io_allowed(v, reg16(v, X86_RDX), op->a));                                      \
-		name##_allowed(v, op, c);                                                          \
+#define DEFINE_PORT_STRING(name)                              \
+	DEFINE_STRING(name##_allowed, NULL, false)            \
+	OP(name)                                              \
+	{                                                     \
+		TRY(io_allowed(v, reg16(v, X86_RDX), op->a)); \
+		name##_allowed(v, op, c);                     \
 	}
 DEFINE_PORT_STRING(ins)
 DEFINE_PORT_STRING(outs)
