@@ -13,9 +13,20 @@ enum { PIECE = 64, X87_REGS_SIZE = 80, FSAVE_MAX = 28 + X87_REGS_SIZE };
 /* ---- Areas in guest memory --------------------------------------------------------------------
  */
 
+/* The far end first, as processors do. */
+static int area_usable(struct alc_vcpu *v, u64 gva, unsigned size, unsigned access)
+{
+	u8 byte;
+
+	return v->ops->read(v, gva + size - 1, &byte, 1, access) ||
+	       v->ops->read(v, gva, &byte, 1, access);
+}
+
 static int area_read(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva, void *to,
 		     unsigned size)
 {
+	if (area_usable(v, gva, size, X86_READ))
+		return 1;
 	for (unsigned i = 0; i < size; i += PIECE)
 		if (mem_read_slow(v, c, op, gva + i, (u8 *)to + i,
 				  (unsigned)min_u64(PIECE, size - i)))
@@ -23,18 +34,10 @@ static int area_read(struct alc_vcpu *v, const struct op *op, struct interp *c, 
 	return 0;
 }
 
-static int area_writable(struct alc_vcpu *v, u64 gva, unsigned size)
-{
-	u8 probe;
-
-	return v->ops->read(v, gva, &probe, 1, X86_RMW) ||
-	       v->ops->read(v, gva + size - 1, &probe, 1, X86_RMW);
-}
-
 static int area_write(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva,
 		      const void *from, unsigned size)
 {
-	if (area_writable(v, gva, size))
+	if (area_usable(v, gva, size, X86_RMW))
 		return 1;
 	for (unsigned i = 0; i < size; i += PIECE)
 		if (mem_write_slow(v, c, op, gva + i, (const u8 *)from + i,
@@ -226,7 +229,7 @@ static int fxsave(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u64 gva;
 
 	if (operand(v, op, &gva, X86_FXSAVE_SIZE, 15, X86_WRITE) ||
-	    area_writable(v, gva, X86_FXSAVE_SIZE))
+	    area_usable(v, gva, X86_FXSAVE_SIZE, X86_RMW))
 		return 1;
 	__builtin_memset(area, 0, X86_FXSAVE_SIZE);
 	fpu_fxsave(&v->fpu, area, op->a);
@@ -284,7 +287,7 @@ static int xsave(struct alc_vcpu *v, const struct op *op, struct interp *c,
 	unsigned size = area_size(rfbm);
 
 	if (xsave_unavailable(v) || operand(v, op, &gva, size, 63, X86_WRITE) ||
-	    area_writable(v, gva, size) || area_read(v, op, c, gva, area, size))
+	    area_usable(v, gva, size, X86_RMW) || area_read(v, op, c, gva, area, size))
 		return 1;
 	__builtin_memcpy(old, area, size);
 	size = fpu_xsave(&v->fpu, area, rfbm, form, op->a);

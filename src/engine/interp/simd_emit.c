@@ -364,7 +364,7 @@ static bool uses_mmx(const struct dec *d)
 		if (d->o[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    ZydisRegisterGetClass(d->o[i].reg.value) == ZYDIS_REGCLASS_MMX)
 			return true;
-	return d->z.mnemonic == ZYDIS_MNEMONIC_EMMS || d->z.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS;
+	return d->z.mnemonic == ZYDIS_MNEMONIC_EMMS;
 }
 
 /* Zydis's classes are the SDM's (vol. 2A 2.4): 2, 3 and 11 are those with SIMD exceptions. */
@@ -418,12 +418,13 @@ static void classify(const struct dec *d, struct simd_insn *in)
 
 	if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
 		in->flags |= SIMD_VEX;
-	if (is_x87(d))
-		in->flags |= SIMD_X87;
-	else if (uses_mmx(d))
+	if (is_x87(d) || uses_mmx(d))
 		in->flags |= SIMD_X87;
 	if (!is_x87(d) && uses_mxcsr(d))
 		in->flags |= SIMD_MXCSR;
+	if (d->z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE3 ||
+	    d->z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX3)
+		in->flags |= SIMD_SCALAR;
 	if (f && (f->modified | f->set_0 | f->set_1 | f->undefined))
 		in->flags |= SIMD_FLAGS | (is_x87(d) ? SIMD_FLAGS_IN : 0);
 	if (f && f->tested)

@@ -3,8 +3,7 @@
  * Instructions that access memory element by element, so that elements which are masked off
  * cause no fault: masked moves and gathers (SDM vol. 2). And MXCSR's own.
  *
- * A store that faults midway has written the elements before the fault. That is allowed, and
- * harmless, as the restarted instruction writes the same again.
+ * A store that may reach two pages looks at all its elements before it writes the first.
  */
 #include "engine/interp/simd.h"
 
@@ -83,12 +82,32 @@ static void masked_load(struct alc_vcpu *v, const struct op *op, struct interp *
 	NEXT;
 }
 
+/* Could all elements be written? Nonzero: v->fault is set. */
+static int probe_masked(struct alc_vcpu *v, const struct op *op, const u64 *mask, unsigned size,
+			unsigned count)
+{
+	u64 x, ea;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!masked_on(mask, i, size))
+			continue;
+		ea = ea_cut(op, op_ea(v, op) + i * size);
+		if (linear(v, op, &ea, size, X86_WRITE) || v->ops->read(v, ea, &x, size, X86_RMW))
+			return 1;
+	}
+	return 0;
+}
+
 /* Nonzero: v->fault is set. */
 static int store_masked(struct alc_vcpu *v, const struct op *op, struct interp *c, const u64 *data,
 			const u64 *mask)
 {
 	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
 
+	/* Without a segment's base the page offset is the address's. */
+	if ((op->addr || page_offset(op_ea(v, op)) + size * count > ALC_PAGE_SIZE) &&
+	    probe_masked(v, op, mask, size, count))
+		return 1;
 	for (unsigned i = 0; i < count; i++)
 		if (masked_on(mask, i, size) &&
 		    write_elem(v, op, c, op_ea(v, op) + i * size, size, elem(data, i, size)))

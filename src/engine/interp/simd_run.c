@@ -4,11 +4,13 @@
  *
  * SIMD exceptions (SDM vol. 1 11.5). The thunk runs with all of them masked and the flags clear;
  * the flags it raises are what the processor found. If one that the guest has unmasked is among
- * them, the destination is put back and #XM raised. Two refinements make this exact:
+ * them, the destination is put back and #XM raised. Three refinements make this exact:
  *   - invalid, denormal and divide-by-zero are found before the operation, so if one of them is
  *     unmasked, what was found after it (overflow, underflow, precision) did not happen;
  *   - unmasked underflow means "tiny", masked underflow "tiny and inexact": a run with flush to
- *     zero, which reports any tiny result, tells.
+ *     zero, which reports any tiny result, tells;
+ *   - an operation that ends in unmasked overflow or underflow does not go on to round, and
+ *     reports no loss of precision. (Of packed operands another may; which is not to be seen.)
  *
  * x87 exceptions are raised by the next waiting instruction: X87_CHECK, before anything else.
  * A store that finds one unmasked leaves memory alone.
@@ -167,10 +169,14 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 	found = probe(v, c, in, mem, mxcsr, flags) | tiny;
 	if (found & unmasked & EXC_PRE)
 		found &= EXC_PRE;
+	if ((found & unmasked & (EXC_OE | EXC_UE)) && (in->flags & SIMD_SCALAR))
+		found &= ~(u32)EXC_PE;
 	v->fpu.mxcsr = mxcsr | found;
 	if (!(found & unmasked))
 		return 0;
 	restore_dst(v, in, &saved);
+	if (in->flags & SIMD_X87) /* the transition to MMX comes first */
+		mmx_enter(&v->fpu);
 	return x86_raise(v, v->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
 }
 
