@@ -12,7 +12,13 @@
  * (pause stops it). Timers fire on the clock's own thread, at or after their deadline, in order
  * of deadline, with no lock of the clock held; a callback takes its owner's lock itself and must
  * look whether the timer is still wanted, since clock_timer_cancel does not wait for one that
- * is already being delivered. clock_stop does wait: after it no callback runs.
+ * is already being delivered. clock_stop does wait: after it no callback runs. A callback may set
+ * and cancel any timer, its own included (so timers that repeat), and reads the time.
+ *
+ * Threading: start, stop and destroy belong to one thread at a time, and never to a callback nor
+ * to one who holds a lock that a callback takes; the rest may be called from any thread. A
+ * timer's owner cancels it before its memory goes, and stops the clock before that if a callback
+ * may still be on its way.
  */
 struct alc_clock;
 
@@ -32,7 +38,10 @@ int clock_start(struct alc_clock *c) ALC_MUST_CHECK;
 void clock_stop(struct alc_clock *c);
 
 u64 clock_now_ns(struct alc_clock *c);
-/* Calendar time in UTC that belongs to the present guest time. */
+/*
+ * Calendar time in UTC that belongs to the present guest time: right when the clock is started,
+ * and from then on as fast as guest time.
+ */
 u64 clock_wall_ns(struct alc_clock *c);
 
 void clock_timer_init(struct alc_timer *t, void (*fire)(void *arg), void *arg);

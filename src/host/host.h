@@ -82,7 +82,8 @@ struct alc_host {
 	/*
 	 * A full memory barrier on every thread of the VM: after it returns, each thread has
 	 * either not yet begun, or made visible, the stores that came before its next load. Lets
-	 * the frequent side of a flag protocol go without a fence (see mem/ram.h).
+	 * the frequent side of a flag protocol go without a fence (see mem/space.h). It must
+	 * not wait for other threads to get anywhere: they may spin until it returns.
 	 */
 	void (*barrier_all)(void *ctx);
 	/* Give up the processor for a moment. */

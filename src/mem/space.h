@@ -24,6 +24,7 @@ enum {
 	PAGE_DIRTY = 1, /* written since the dirty log was last taken */
 	PAGE_CODE = 2,  /* bytes of it were decoded: writes must bump gen */
 	PAGE_ROM = 4,   /* guest writes are ignored */
+	PAGE_BUSY = 8,  /* code_lines and gen are being changed; only mem/page.c sets it */
 };
 
 struct alc_page {
@@ -95,11 +96,16 @@ void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size);
 void space_note_write(struct alc_page *p, u64 off, u64 len);
 /*
  * Before bytes [off, off+len) of a page are decoded: marks their lines and the page. Returns the
- * generation to remember; the bytes may be read only after this returns.
+ * generation to remember; the bytes may be read only after this returns, and what was made of
+ * them holds while page->gen is that generation.
  */
 u32 space_mark_code(struct alc_space *s, struct alc_page *p, u64 off, u64 len);
 
-/* Takes the dirty log of one bank: bit i of bitmap set if page i was written, and clears it. */
+/*
+ * Takes the dirty log of one bank: bit i of bitmap says whether page i was written, and the log is
+ * clear again. Fills one u64 for each 64 pages or part of 64. What was written before is visible
+ * to the caller on return.
+ */
 void space_take_dirty(struct alc_space *s, const struct alc_bank *b, u64 *bitmap);
 
 #endif

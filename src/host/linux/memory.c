@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "host/linux/linux.h"
+
+enum {
+	ALLOC_ALIGN = 64,
+	PAGE_BYTES = 4096,
+	/* From here on straight from the kernel: zeroed and populated only when touched. */
+	ALLOC_MAP_MIN = 128 << 10,
+};
+
+static bool round_up(u64 size, u64 to, u64 *out)
+{
+	if (!size || size > INT64_MAX - to)
+		return false;
+	*out = align_up(size, to);
+	return true;
+}
+
+static void *map_anonymous(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void *linux_alloc(void *ctx, size_t size)
+{
+	u64 rounded;
+	void *p;
+
+	if (!round_up(size ? size : 1, ALLOC_ALIGN, &rounded))
+		return NULL;
+	if (size >= ALLOC_MAP_MIN)
+		return map_anonymous(size);
+	p = aligned_alloc(ALLOC_ALIGN, rounded);
+	return p ? memset(p, 0, rounded) : NULL;
+}
+
+void linux_free(void *ctx, void *p, size_t size)
+{
+	if (!p)
+		return;
+	if (size >= ALLOC_MAP_MIN)
+		munmap(p, size);
+	else
+		free(p);
+}
+
+/* A memfd of `size` bytes, or -errno. */
+static int make_object(const char *name, u64 size)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size)) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+/* What a refusal to give memory may look like, as one code. */
+static int memory_error(int rc)
+{
+	return rc == -EINVAL || rc == -EFBIG || rc == -EOVERFLOW ? -ENOMEM : rc;
+}
+
+int linux_ram_map(void *ctx, u64 size, struct alc_host_ram *out)
+{
+	u64 rounded;
+	void *base;
+	int fd, rc;
+
+	if (!round_up(size, PAGE_BYTES, &rounded))
+		return size ? -ENOMEM : -EINVAL;
+	fd = make_object("alcazar-ram", rounded);
+	if (fd < 0)
+		return memory_error(fd);
+	base = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (base == MAP_FAILED) {
+		rc = -errno;
+		close(fd);
+		return memory_error(rc);
+	}
+	madvise(base, rounded, MADV_HUGEPAGE); /* a wish: kernels may be set up without */
+	*out = (struct alc_host_ram){.base = base, .size = rounded, .fd = fd};
+	return 0;
+}
+
+void linux_ram_unmap(void *ctx, struct alc_host_ram *ram)
+{
+	if (!ram || !ram->base)
+		return;
+	munmap(ram->base, ram->size);
+	close(ram->fd);
+	*ram = (struct alc_host_ram){.fd = -1};
+}
+
+/* Hardened kernels say no in two ways. */
+static int code_error(int rc)
+{
+	return rc == -EACCES ? -EPERM : memory_error(rc);
+}
+
+int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
+{
+	void *rw, *rx = MAP_FAILED;
+	u64 rounded;
+	int fd, rc;
+
+	if (!round_up(size, PAGE_BYTES, &rounded))
+		return size ? -ENOMEM : -EINVAL;
+	fd = make_object("alcazar-code", rounded);
+	if (fd < 0)
+		return code_error(fd);
+	rw = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (rw != MAP_FAILED)
+		rx = mmap(NULL, rounded, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	rc = rx == MAP_FAILED ? -errno : 0;
+	close(fd); /* the mappings keep the object */
+	if (!rc) {
+		*out = (struct alc_host_code){.rw = rw, .rx = rx, .size = rounded};
+		return 0;
+	}
+	if (rw != MAP_FAILED)
+		munmap(rw, rounded);
+	return code_error(rc);
+}
+
+void linux_code_unmap(void *ctx, struct alc_host_code *code)
+{
+	if (!code || !code->rw)
+		return;
+	munmap(code->rw, code->size);
+	munmap((void *)(uintptr_t)code->rx, code->size);
+	*code = (struct alc_host_code){0};
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "alcazar/vm.h"
+#include "base/errno.h"
+#include "host/linux/linux.h"
+
+static struct alc_host *h;
+
+static int setup(void **state)
+{
+	return alc_host_open(&h, NULL);
+}
+
+static int teardown(void **state)
+{
+	alc_host_close(h);
+	return 0;
+}
+
+static void alloc_is_zeroed_and_aligned(void **state)
+{
+	static const size_t sizes[] = {1, 64, 65, 4096, 1 << 20};
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		u8 *p = host_alloc(h, sizes[i]);
+
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p % 64, 0);
+		for (size_t j = 0; j < sizes[i]; j++)
+			assert_int_equal(p[j], 0);
+		memset(p, 0xff, sizes[i]);
+		host_free(h, p, sizes[i]);
+	}
+	assert_null(host_alloc(h, SIZE_MAX));
+	assert_null(host_alloc(h, (size_t)1 << 62));
+	host_free(h, NULL, 5);
+}
+
+static void ram_is_shared_and_lazy(void **state)
+{
+	struct alc_host_ram ram;
+	u8 byte = 0;
+
+	assert_int_equal(h->ram_map(h->ctx, 1ull << 30, &ram), 0);
+	assert_int_equal((uintptr_t)ram.base % 4096, 0);
+	ram.base[ram.size - 1] = 0x5a;
+	assert_int_equal(pread(ram.fd, &byte, 1, (off_t)ram.size - 1), 1);
+	assert_int_equal(byte, 0x5a);
+	assert_int_equal(ram.base[0], 0);
+	h->ram_unmap(h->ctx, &ram);
+	h->ram_unmap(h->ctx, NULL);
+}
+
+static void absurd_sizes_fail_cleanly(void **state)
+{
+	static const u64 sizes[] = {1ull << 50, 1ull << 62, 1ull << 63, UINT64_MAX};
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct alc_host_ram ram = {.size = 42};
+		struct alc_host_code code = {.size = 43};
+
+		assert_int_equal(h->ram_map(h->ctx, sizes[i], &ram), -ENOMEM);
+		assert_int_equal(ram.size, 42);
+		assert_true(h->code_map(h->ctx, sizes[i], &code) < 0);
+		assert_int_equal(code.size, 43);
+	}
+}
+
+static void code_written_here_runs_there(void **state)
+{
+	static const u8 mov_eax_42_ret[] = {0xb8, 42, 0, 0, 0, 0xc3};
+	struct alc_host_code code;
+	int (*fn)(void);
+
+	assert_int_equal(h->code_map(h->ctx, 4096, &code), 0);
+	assert_ptr_not_equal(code.rw, code.rx);
+	memcpy(code.rw, mov_eax_42_ret, sizeof(mov_eax_42_ret));
+	memcpy(&fn, &code.rx, sizeof(fn));
+	assert_int_equal(fn(), 42);
+	h->code_unmap(h->ctx, &code);
+	h->code_unmap(h->ctx, NULL);
+}
+
+struct seen {
+	char name[16];
+	bool blocked, fault_open;
+};
+
+static void look_around(void *arg)
+{
+	struct seen *s = arg;
+	sigset_t set;
+
+	prctl(PR_GET_NAME, s->name);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	s->blocked = sigismember(&set, SIGINT) && sigismember(&set, SIGTERM) &&
+		     sigismember(&set, SIGUSR1);
+	s->fault_open = !sigismember(&set, SIGSEGV);
+}
+
+static void threads_have_names_and_no_signals(void **state)
+{
+	struct seen s = {.blocked = false};
+	struct alc_thread *t;
+	sigset_t set;
+
+	assert_int_equal(h->thread_start(h->ctx, "a name that is too long", look_around, &s, &t),
+			 0);
+	h->thread_join(h->ctx, t);
+	assert_string_equal(s.name, "a name that is ");
+	assert_true(s.blocked && s.fault_open);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	assert_false(sigismember(&set, SIGINT));
+}
+
+static void events_remember_one_signal(void **state)
+{
+	struct alc_event *e = h->event_create(h->ctx);
+
+	assert_non_null(e);
+	h->event_signal(h->ctx, e);
+	h->event_signal(h->ctx, e);
+	assert_int_equal(h->event_wait(h->ctx, e, ALC_WAIT_FOREVER), 0);
+	assert_int_equal(h->event_wait(h->ctx, e, 1), -ETIMEDOUT);
+	assert_int_equal(h->event_wait(h->ctx, e, host_now_ns(h) + 1000000), -ETIMEDOUT);
+	h->event_signal(h->ctx, e);
+	assert_int_equal(h->event_wait(h->ctx, e, 1), 0);
+	h->event_destroy(h->ctx, e);
+	h->event_destroy(h->ctx, NULL);
+}
+
+enum { ROUNDS = 5000 };
+
+struct pingpong {
+	struct alc_event *ping, *pong;
+	struct alc_mutex *lock;
+	unsigned count; /* under lock */
+};
+
+static void bump(struct pingpong *p)
+{
+	host_lock(h, p->lock);
+	p->count++;
+	host_unlock(h, p->lock);
+}
+
+static void pong_thread(void *arg)
+{
+	struct pingpong *p = arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		h->event_wait(h->ctx, p->ping, ALC_WAIT_FOREVER);
+		bump(p);
+		h->event_signal(h->ctx, p->pong);
+	}
+}
+
+static void events_lose_no_wakeup(void **state)
+{
+	struct pingpong p = {h->event_create(h->ctx), h->event_create(h->ctx),
+			     h->mutex_create(h->ctx), 0};
+	struct alc_thread *t;
+
+	assert_int_equal(h->thread_start(h->ctx, "pong", pong_thread, &p, &t), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		bump(&p);
+		h->event_signal(h->ctx, p.ping);
+		assert_int_equal(h->event_wait(h->ctx, p.pong, UINT64_MAX), 0);
+	}
+	h->thread_join(h->ctx, t);
+	assert_int_equal(p.count, 2 * ROUNDS);
+	h->event_destroy(h->ctx, p.ping);
+	h->event_destroy(h->ctx, p.pong);
+	h->mutex_destroy(h->ctx, p.lock);
+}
+
+/*
+ * Dekker's entry with no fence on one side. Each round both raise a flag and look at the other's;
+ * both finding the other's down is what the barrier forbids.
+ */
+struct dekker {
+	struct linux_barrier *barrier;
+	atomic_uint round, done;
+	atomic_uint fast, slow;
+	unsigned fast_saw;
+};
+
+static void fast_side(void *arg)
+{
+	struct dekker *d = arg;
+
+	for (unsigned i = 1; i <= ROUNDS; i++) {
+		while (atomic_load(&d->round) != i)
+			sched_yield();
+		atomic_store_explicit(&d->fast, 1, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
+		d->fast_saw = atomic_load_explicit(&d->slow, memory_order_relaxed);
+		atomic_store(&d->done, i);
+	}
+}
+
+static void check_barrier(struct linux_barrier *b)
+{
+	struct dekker d = {.barrier = b};
+	struct alc_thread *t;
+
+	assert_int_equal(h->thread_start(h->ctx, "fast", fast_side, &d, &t), 0);
+	for (unsigned i = 1; i <= ROUNDS; i++) {
+		unsigned slow_saw;
+
+		d.fast = d.slow = 0;
+		atomic_store(&d.round, i);
+		atomic_store_explicit(&d.slow, 1, memory_order_relaxed);
+		linux_barrier(b);
+		slow_saw = atomic_load_explicit(&d.fast, memory_order_relaxed);
+		while (atomic_load(&d.done) != i)
+			sched_yield();
+		assert_true(slow_saw || d.fast_saw);
+	}
+	h->thread_join(h->ctx, t);
+}
+
+static void barrier_orders_all_threads(void **state)
+{
+	struct linux_barrier *b;
+
+	assert_int_equal(linux_barrier_open(&b), 0);
+	check_barrier(b);
+	linux_barrier_close(b);
+	h->barrier_all(h->ctx);
+}
+
+static void barrier_fallback_orders_all_threads(void **state)
+{
+	struct linux_barrier *b;
+
+	assert_int_equal(linux_barrier_open_fallback(&b), 0);
+	assert_non_null(b);
+	check_barrier(b);
+	linux_barrier_close(b);
+}
+
+static void random_fills(void **state)
+{
+	u8 a[64] = {0}, b[64] = {0};
+
+	h->random(h->ctx, a, sizeof(a));
+	h->random(h->ctx, b, sizeof(b));
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+/* What a host opened under ALCAZAR_LOG=level prints of one line of each level. */
+static void check_log(const char *level, const char *want)
+{
+	char got[128] = {0};
+	struct alc_host *log_host;
+	int fds[2], saved = dup(STDERR_FILENO);
+
+	if (level)
+		setenv("ALCAZAR_LOG", level, 1);
+	else
+		unsetenv("ALCAZAR_LOG");
+	assert_int_equal(alc_host_open(&log_host, NULL), 0);
+	assert_int_equal(pipe(fds), 0);
+	dup2(fds[1], STDERR_FILENO);
+	log_host->log(log_host->ctx, ALC_LOG_ERROR, "E");
+	log_host->log(log_host->ctx, ALC_LOG_WARN, "W");
+	log_host->log(log_host->ctx, ALC_LOG_INFO, "I");
+	log_host->log(log_host->ctx, ALC_LOG_DEBUG, "D");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(fds[1]);
+	assert_true(read(fds[0], got, sizeof(got) - 1) > 0);
+	close(fds[0]);
+	assert_string_equal(got, want);
+	alc_host_close(log_host);
+}
+
+static void log_honours_the_level(void **state)
+{
+	check_log(NULL, "alcazar: E\nalcazar: W\n");
+	check_log("error", "alcazar: E\n");
+	check_log("debug", "alcazar: E\nalcazar: W\nalcazar: I\nalcazar: D\n");
+	check_log("nonsense", "alcazar: E\nalcazar: W\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(alloc_is_zeroed_and_aligned),
+		cmocka_unit_test(ram_is_shared_and_lazy),
+		cmocka_unit_test(absurd_sizes_fail_cleanly),
+		cmocka_unit_test(code_written_here_runs_there),
+		cmocka_unit_test(threads_have_names_and_no_signals),
+		cmocka_unit_test(events_remember_one_signal),
+		cmocka_unit_test(events_lose_no_wakeup),
+		cmocka_unit_test(barrier_orders_all_threads),
+		cmocka_unit_test(barrier_fallback_orders_all_threads),
+		cmocka_unit_test(random_fills),
+		cmocka_unit_test(log_honours_the_level),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
