@@ -106,6 +106,7 @@ enum alc_request {
 	ALC_REQUEST_POWEROFF, /* clean power-off */
 	ALC_REQUEST_EXIT,     /* stop with exit status `value` */
 	ALC_REQUEST_STATUS,   /* remember `value` as the status of a later clean power-off */
+	ALC_REQUEST_READY,    /* the guest is ready for console input */
 };
 
 struct alc_dev_env {
