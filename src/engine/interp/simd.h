@@ -55,7 +55,6 @@ enum {
 	SIMD_READS = 1 << 4,    /* its memory operand */
 	SIMD_WRITES = 1 << 5,   /* its memory operand */
 	SIMD_VEX = 1 << 6,      /* clears what lies above its result */
-	SIMD_SCALAR = 1 << 8,   /* one operation, not several side by side */
 	SIMD_FLAGS_IN = 1 << 7, /* looks at RFLAGS, or leaves some of them */
 };
 

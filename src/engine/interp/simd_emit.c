@@ -422,9 +422,6 @@ static void classify(const struct dec *d, struct simd_insn *in)
 		in->flags |= SIMD_X87;
 	if (!is_x87(d) && uses_mxcsr(d))
 		in->flags |= SIMD_MXCSR;
-	if (d->z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE3 ||
-	    d->z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX3)
-		in->flags |= SIMD_SCALAR;
 	if (f && (f->modified | f->set_0 | f->set_1 | f->undefined))
 		in->flags |= SIMD_FLAGS | (is_x87(d) ? SIMD_FLAGS_IN : 0);
 	if (f && f->tested)

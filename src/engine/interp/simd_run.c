@@ -4,13 +4,13 @@
  *
  * SIMD exceptions (SDM vol. 1 11.5). The thunk runs with all of them masked and the flags clear;
  * the flags it raises are what the processor found. If one that the guest has unmasked is among
- * them, the destination is put back and #XM raised. Three refinements make this exact:
+ * them, the destination is put back and #XM raised. Two refinements:
  *   - invalid, denormal and divide-by-zero are found before the operation, so if one of them is
  *     unmasked, what was found after it (overflow, underflow, precision) did not happen;
  *   - unmasked underflow means "tiny", masked underflow "tiny and inexact": a run with flush to
- *     zero, which reports any tiny result, tells;
- *   - an operation that ends in unmasked overflow or underflow does not go on to round, and
- *     reports no loss of precision. (Of packed operands another may; which is not to be seen.)
+ *     zero, which reports any tiny result, tells.
+ * One thing stays unseen: with unmasked overflow or underflow the precision flag tells whether the
+ * significand was rounded, where we report it also for a result that only left the range.
  *
  * x87 exceptions are raised by the next waiting instruction: X87_CHECK, before anything else.
  * A store that finds one unmasked leaves memory alone.
@@ -169,8 +169,6 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 	found = probe(v, c, in, mem, mxcsr, flags) | tiny;
 	if (found & unmasked & EXC_PRE)
 		found &= EXC_PRE;
-	if ((found & unmasked & (EXC_OE | EXC_UE)) && (in->flags & SIMD_SCALAR))
-		found &= ~(u32)EXC_PE;
 	v->fpu.mxcsr = mxcsr | found;
 	if (!(found & unmasked))
 		return 0;
@@ -305,7 +303,7 @@ static bool stored(const struct interp *c, const struct simd_insn *in)
 static void run_any_store(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
 	const struct simd_insn *in = insn_of(op);
-	u32 mxcsr = v->fpu.mxcsr, flags;
+	u32 flags;
 	_Alignas(16) u8 result[32];
 	u64 gva;
 
@@ -316,8 +314,8 @@ static void run_any_store(struct alc_vcpu *v, const struct op *op, struct interp
 		op_fault(v, op, c);
 		return;
 	}
+	/* MXCSR's flags stay even if the write faults, as they do on the processor. */
 	if (stored(c, in) && mem_write_slow(v, c, op, gva, result, in->mem_size)) {
-		v->fpu.mxcsr = mxcsr;
 		op_fault(v, op, c);
 		return;
 	}
