@@ -169,6 +169,7 @@ static void load_tss(void)
 
 	tss[1] = (u32)rsp0;
 	tss[2] = (u32)(rsp0 >> 32);
+	tss[25] = sizeof(tss) << 16; /* no I/O permission map */
 	gdt[SEL_TSS / 8] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
 			   (base >> 24 & 0xff) << 56;
 	gdt[SEL_TSS / 8 + 1] = base >> 32;

@@ -175,7 +175,8 @@ extern volatile u64 resume_rip, resume_rsp;
 		__asm__ volatile("movq $77f, resume_rip\n\tmovq %%rsp, resume_rsp\n\t" code \
 				 "\n77:\tmovq $0, resume_rip"                               \
 				 :                                                          \
-				 : __VA_ARGS__);                                            \
+				 :                                                          \
+				 : "cc", "memory", __VA_ARGS__);                            \
 	} while (0)
 
 /* An interrupt's handler; exceptions without one that nobody expects end the run. */

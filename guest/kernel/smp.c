@@ -91,8 +91,7 @@ static void count_by_cmpxchg16b(unsigned index)
 
 		do
 			__asm__ volatile("lock cmpxchg16b %1"
-					 : "=@ccz"(done), "+m"(wide),
-					   "+a"(low), "+d"(high)
+					 : "=@ccz"(done), "+m"(wide), "+a"(low), "+d"(high)
 					 : "b"(low + 1), "c"(high - 1)
 					 : "memory");
 		while (!done);

@@ -47,6 +47,11 @@ struct alc_console {
 	const char *path;  /* ALC_CONSOLE_FILE: output only */
 	int escape_char;   /* typed on in_fd, it stops the machine; -1: none */
 	bool eof_as_eot;   /* at end of input, send the guest a Ctrl-D */
+	/*
+	 * Hold input back until the guest says that it is ready for it, by reading the port of
+	 * --device guest-status. Else what comes while a kernel probes the port may get lost.
+	 */
+	bool await_ready;
 };
 
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
@@ -60,10 +65,11 @@ struct alc_desc {
 	const void *initrd_extra; /* bytes appended to the initrd (a further cpio archive) */
 	size_t initrd_extra_len;
 	struct alc_console console;  /* COM1 */
-	struct alc_console console2; /* COM2; ALC_CONSOLE_NONE: no such port */
+	struct alc_console console2; /* COM2, output only; ALC_CONSOLE_NONE: no such port */
 	const struct alc_device_desc *devices;
 	size_t ndevices;
 	uint64_t timeout_ns; /* 0: none */
+	bool no_reboot;      /* a reset that the guest asks for ends the machine */
 };
 
 #define ALC_DESC_INIT                                                           \
@@ -78,6 +84,7 @@ enum alc_outcome {
 	ALC_OUTCOME_STOPPED,  /* alc_vm_stop */
 	ALC_OUTCOME_TIMEOUT,
 	ALC_OUTCOME_CRASHED, /* triple fault */
+	ALC_OUTCOME_RESET,   /* the guest asked for a reset, and desc.no_reboot is set */
 	ALC_OUTCOME_FAILED,  /* the VMM could not go on; err says why */
 };
 

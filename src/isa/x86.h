@@ -256,7 +256,8 @@ enum x86_attention {
 	X86_ATTN_SIPI = 1 << 3,
 	X86_ATTN_STOP = 1 << 4, /* return to the run loop */
 	X86_ATTN_SMI = 1 << 5,
-	X86_ATTN_WORK = 1 << 6, /* the run loop has something to do on this thread */
+	X86_ATTN_WORK = 1 << 6,  /* the run loop has something to do on this thread */
+	X86_ATTN_PAUSE = 1 << 7, /* the engine's own: another vCPU must be alone for a moment */
 };
 
 /* Where the vCPU stands in its machine. Constant after creation. */

@@ -101,6 +101,7 @@ static void enter_user_mode(struct alc_vcpu *v)
 	memset(v->seg, 0, sizeof(v->seg));
 	v->seg[X86_CS] = (struct x86_seg){.limit = ~0u, .sel = CASE_CS, .attr = code};
 	v->seg[X86_SS] = (struct x86_seg){.limit = ~0u, .sel = CASE_SS, .attr = data};
+	v->tr = (struct x86_seg){0}; /* no TSS: no I/O permission bitmap either */
 	v->cpl = 3;
 	v->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
 		 X86_CR0_PG;
@@ -269,6 +270,9 @@ static int run_one(struct guest *g, const struct isa_case *c, struct case_outcom
 		snprintf(o->why, sizeof(o->why), "%s", why.text);
 	}
 	save_state(g->v, &o->out);
+	/* As the native runner reports it: INT3 at itself. */
+	if (faulted && o->fault.vector == X86_BP)
+		o->out.rip--;
 	ret = space_copy_in(&g->space, gpa(GPA_DATA), o->data, sizeof(o->data));
 	return ret ? ret : space_copy_in(&g->space, gpa(GPA_CODE), o->code, sizeof(o->code));
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "runner.h"
 #include "silicon.h"
-#ifdef ISA_HAVE_INTERP
+
 #include "guest.h"
-#endif
 
 static int again_create(void **out, struct alc_err *err)
 {
@@ -29,9 +28,8 @@ static const struct runner silicon_again = {
 };
 
 const struct runner *const runners[] = {
-#ifdef ISA_HAVE_INTERP
+
 	&guest_interp,
-#endif
 	&silicon_again,
 	NULL,
 };

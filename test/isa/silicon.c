@@ -230,7 +230,7 @@ void silicon_signal_entry(int sig, siginfo_t *info, void *context);
 __asm__(".text\n"
 	"silicon_signal_entry:\n"
 	"	pushfq\n"
-	"	andl $~0x40000, (%rsp)\n"
+	"	andl $~0x244000, (%rsp)\n"
 	"	popfq\n"
 	"	jmp silicon_on_signal\n");
 
@@ -265,8 +265,9 @@ static void catch_signals(void)
 
 static void *map_fixed(u64 at, size_t size, int prot, int fd, off_t off)
 {
-	return mmap((void *)(uintptr_t)at, size, prot, MAP_SHARED | (at ? MAP_FIXED_NOREPLACE : 0),
-		    fd, off);
+	/* Populated: a page not yet present would fault with another error code. */
+	return mmap((void *)(uintptr_t)at, size, prot,
+		    MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED_NOREPLACE : 0), fd, off);
 }
 
 /* Everything twice: where the case sees it, and writable for us whatever the case's rights. */

@@ -86,7 +86,7 @@ FOR_WIDTHS(DEFINE_SEMANTICS)
 
 #define RMW_LOCKED(bits, result)                                                     \
 	EA(gva, bits / 8, X86_RMW)                                                   \
-	u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                         \
+	u##bits *p = mem_lock_begin(v, c, op, gva, bits / 8);                        \
 	u64 res0 = c->flag_res, aux0 = c->flag_aux;                                  \
 	TRY(!p);                                                                     \
 	u##bits old = ld##bits(p), val;                                              \
@@ -96,7 +96,7 @@ FOR_WIDTHS(DEFINE_SEMANTICS)
 		val = result;                                                        \
 	} while (!__atomic_compare_exchange_n(p, &old, val, false, __ATOMIC_SEQ_CST, \
 					      __ATOMIC_SEQ_CST));                    \
-	TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                \
+	TRY(mem_lock_end(v, c, op, gva, p, bits / 8));                               \
 	NEXT
 
 #define DEFINE_BINARY(name, bits)                                                            \

@@ -6,68 +6,68 @@
 #include "engine/interp/ops.h"
 
 /* XCHG with memory is locked whether or not the prefix is there (SDM vol. 2, XCHG). */
-#define DEFINE_XCHG(bits)                                                                     \
-	OP(xchg_rr##bits)                                                                     \
-	{                                                                                     \
-		u##bits a = reg##bits(v, op->a), b = reg##bits(v, op->b);                     \
-		set_reg##bits(v, op->a, b);                                                   \
-		set_reg##bits(v, op->b, a);                                                   \
-		NEXT;                                                                         \
-	}                                                                                     \
-	OP(xchg_m##bits)                                                                      \
-	{                                                                                     \
-		EA(gva, bits / 8, X86_RMW)                                                    \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                          \
-		TRY(!p);                                                                      \
-		u##bits old = __atomic_exchange_n(p, reg##bits(v, op->a), __ATOMIC_SEQ_CST);  \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                 \
-		set_reg##bits(v, op->a, old);                                                 \
-		NEXT;                                                                         \
-	}                                                                                     \
-	OP(xadd_rr##bits)                                                                     \
-	{                                                                                     \
-		u##bits a = reg##bits(v, op->a), b = reg##bits(v, op->b);                     \
-		u##bits sum = (u##bits)(a + b);                                               \
-		flags_add(c, a, b, sum, bits);                                                \
-		set_reg##bits(v, op->b, a);                                                   \
-		set_reg##bits(v, op->a, sum);                                                 \
-		NEXT;                                                                         \
-	}                                                                                     \
-	OP(xadd_m##bits)                                                                      \
-	{                                                                                     \
-		EA(gva, bits / 8, X86_RMW)                                                    \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8), b = reg##bits(v, op->a); \
-		TRY(!p);                                                                      \
-		u##bits old = __atomic_fetch_add(p, b, __ATOMIC_SEQ_CST);                     \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                 \
-		flags_add(c, old, b, (u##bits)(old + b), bits);                               \
-		set_reg##bits(v, op->a, old);                                                 \
-		NEXT;                                                                         \
-	}                                                                                     \
-	OP(cmpxchg_rr##bits)                                                                  \
-	{                                                                                     \
-		u##bits acc = reg##bits(v, X86_RAX), dst = reg##bits(v, op->a);               \
-		flags_sub(c, acc, dst, (u##bits)(acc - dst), bits);                           \
-		if (acc == dst)                                                               \
-			set_reg##bits(v, op->a, reg##bits(v, op->b));                         \
-		else                                                                          \
-			set_reg##bits(v, X86_RAX, dst);                                       \
-		NEXT;                                                                         \
-	}                                                                                     \
-	/* The destination is written in either case, so it needs the write right. */         \
-	OP(cmpxchg_m##bits)                                                                   \
-	{                                                                                     \
-		EA(gva, bits / 8, X86_RMW)                                                    \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8);                          \
-		TRY(!p);                                                                      \
-		u##bits acc = reg##bits(v, X86_RAX), old = acc;                               \
-		bool same = __atomic_compare_exchange_n(p, &old, reg##bits(v, op->a), false,  \
-							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);  \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                 \
-		flags_sub(c, acc, old, (u##bits)(acc - old), bits);                           \
-		if (!same)                                                                    \
-			set_reg##bits(v, X86_RAX, old);                                       \
-		NEXT;                                                                         \
+#define DEFINE_XCHG(bits)                                                                      \
+	OP(xchg_rr##bits)                                                                      \
+	{                                                                                      \
+		u##bits a = reg##bits(v, op->a), b = reg##bits(v, op->b);                      \
+		set_reg##bits(v, op->a, b);                                                    \
+		set_reg##bits(v, op->b, a);                                                    \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(xchg_m##bits)                                                                       \
+	{                                                                                      \
+		EA(gva, bits / 8, X86_RMW)                                                     \
+		u##bits *p = mem_lock_begin(v, c, op, gva, bits / 8);                          \
+		TRY(!p);                                                                       \
+		u##bits old = __atomic_exchange_n(p, reg##bits(v, op->a), __ATOMIC_SEQ_CST);   \
+		TRY(mem_lock_end(v, c, op, gva, p, bits / 8));                                 \
+		set_reg##bits(v, op->a, old);                                                  \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(xadd_rr##bits)                                                                      \
+	{                                                                                      \
+		u##bits a = reg##bits(v, op->a), b = reg##bits(v, op->b);                      \
+		u##bits sum = (u##bits)(a + b);                                                \
+		flags_add(c, a, b, sum, bits);                                                 \
+		set_reg##bits(v, op->b, a);                                                    \
+		set_reg##bits(v, op->a, sum);                                                  \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(xadd_m##bits)                                                                       \
+	{                                                                                      \
+		EA(gva, bits / 8, X86_RMW)                                                     \
+		u##bits *p = mem_lock_begin(v, c, op, gva, bits / 8), b = reg##bits(v, op->a); \
+		TRY(!p);                                                                       \
+		u##bits old = __atomic_fetch_add(p, b, __ATOMIC_SEQ_CST);                      \
+		TRY(mem_lock_end(v, c, op, gva, p, bits / 8));                                 \
+		flags_add(c, old, b, (u##bits)(old + b), bits);                                \
+		set_reg##bits(v, op->a, old);                                                  \
+		NEXT;                                                                          \
+	}                                                                                      \
+	OP(cmpxchg_rr##bits)                                                                   \
+	{                                                                                      \
+		u##bits acc = reg##bits(v, X86_RAX), dst = reg##bits(v, op->a);                \
+		flags_sub(c, acc, dst, (u##bits)(acc - dst), bits);                            \
+		if (acc == dst)                                                                \
+			set_reg##bits(v, op->a, reg##bits(v, op->b));                          \
+		else                                                                           \
+			set_reg##bits(v, X86_RAX, dst);                                        \
+		NEXT;                                                                          \
+	}                                                                                      \
+	/* The destination is written in either case, so it needs the write right. */          \
+	OP(cmpxchg_m##bits)                                                                    \
+	{                                                                                      \
+		EA(gva, bits / 8, X86_RMW)                                                     \
+		u##bits *p = mem_lock_begin(v, c, op, gva, bits / 8);                          \
+		TRY(!p);                                                                       \
+		u##bits acc = reg##bits(v, X86_RAX), old = acc;                                \
+		bool same = __atomic_compare_exchange_n(p, &old, reg##bits(v, op->a), false,   \
+							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);   \
+		TRY(mem_lock_end(v, c, op, gva, p, bits / 8));                                 \
+		flags_sub(c, acc, old, (u##bits)(acc - old), bits);                            \
+		if (!same)                                                                     \
+			set_reg##bits(v, X86_RAX, old);                                        \
+		NEXT;                                                                          \
 	}
 FOR_WIDTHS(DEFINE_XCHG)
 
@@ -111,11 +111,11 @@ OP(cmpxchg8b)
 	u64 *p;
 
 	EA(gva, 8, X86_RMW)
-	p = mem_rmw_begin(v, c, op, gva, 8);
+	p = mem_lock_begin(v, c, op, gva, 8);
 	TRY(!p);
 	same = __atomic_compare_exchange_n(p, &old, want, false, __ATOMIC_SEQ_CST,
 					   __ATOMIC_SEQ_CST);
-	TRY(mem_rmw_end(v, c, op, gva, p, 8));
+	TRY(mem_lock_end(v, c, op, gva, p, 8));
 	if (!same) {
 		v->gpr[X86_RAX] = (u32)old;
 		v->gpr[X86_RDX] = old >> 32;
@@ -146,10 +146,10 @@ OP(cmpxchg16b)
 	EA(gva, 16, X86_RMW)
 	if (gva & 15)
 		TRY(x86_raise_error(v, X86_GP, 0));
-	p = mem_rmw_begin(v, c, op, gva, 16);
+	p = mem_lock_begin(v, c, op, gva, 16);
 	TRY(!p);
 	same = swap16(p, old, want);
-	TRY(mem_rmw_end(v, c, op, gva, p, 16));
+	TRY(mem_lock_end(v, c, op, gva, p, 16));
 	if (!same) {
 		v->gpr[X86_RAX] = old[0];
 		v->gpr[X86_RDX] = old[1];

@@ -81,13 +81,13 @@ static inline u64 bit_displacement(const struct op *op, u64 offset, unsigned bit
 		u64 offset = bit_offset(v, op), mask = BIT(offset & (bits - 1));                  \
 		u64 gva = op_ea(v, op) + bit_displacement(op, offset, bits);                      \
 		TRY(linear(v, op, &gva, bits / 8, X86_RMW));                                      \
-		u##bits *p = mem_rmw_begin(v, c, op, gva, bits / 8), old;                         \
+		u##bits *p = mem_lock_begin(v, c, op, gva, bits / 8), old;                        \
 		TRY(!p);                                                                          \
 		old = ld##bits(p);                                                                \
 		while (!__atomic_compare_exchange_n(p, &old, (u##bits)bit_apply(what, old, mask), \
 						    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))   \
 			;                                                                         \
-		TRY(mem_rmw_end(v, c, op, gva, p, bits / 8));                                     \
+		TRY(mem_lock_end(v, c, op, gva, p, bits / 8));                                    \
 		flags_set_cf(c, old &mask);                                                       \
 		NEXT;                                                                             \
 	}
@@ -124,79 +124,60 @@ static bool gen_bit(struct dec *d, unsigned which)
 /* ---- One source, one destination: scans, counts, BMI1 ------------------------------------------
  */
 
-/* Each: does the work and the flags; dst is the destination's old value. */
-#define DEFINE_SCANS(bits)                                                              \
-	static inline u##bits do_bsf##bits(struct interp *c, u##bits x, u##bits dst)    \
-	{                                                                               \
-		flags_logic(c, (i##bits)x);                                             \
-		return x ? (u##bits)__builtin_ctzll(x) : dst;                           \
-	}                                                                               \
-	static inline u##bits do_bsr##bits(struct interp *c, u##bits x, u##bits dst)    \
-	{                                                                               \
-		flags_logic(c, (i##bits)x);                                             \
-		return x ? (u##bits)(63 - __builtin_clzll(x)) : dst;                    \
-	}                                                                               \
-	static inline u##bits do_tzcnt##bits(struct interp *c, u##bits x, u##bits dst)  \
-	{                                                                               \
-		u##bits r = x ? (u##bits)__builtin_ctzll(x) : bits;                     \
-		(void)dst;                                                              \
-		flags_set(c, r, !x, false);                                             \
-		return r;                                                               \
-	}                                                                               \
-	static inline u##bits do_lzcnt##bits(struct interp *c, u##bits x, u##bits dst)  \
-	{                                                                               \
-		u##bits r = x ? (u##bits)(__builtin_clzll(x) - (64 - bits)) : bits;     \
-		(void)dst;                                                              \
-		flags_set(c, r, !x, false);                                             \
-		return r;                                                               \
-	}                                                                               \
-	static inline u##bits do_popcnt##bits(struct interp *c, u##bits x, u##bits dst) \
-	{                                                                               \
-		(void)dst;                                                              \
-		flags_put(c, x ? 0 : X86_ZF);                                           \
-		return (u##bits)__builtin_popcountll(x);                                \
-	}                                                                               \
-	static inline u##bits do_blsr##bits(struct interp *c, u##bits x, u##bits dst)   \
-	{                                                                               \
-		u##bits r = (u##bits)(x & (x - 1));                                     \
-		(void)dst;                                                              \
-		flags_set(c, (i##bits)r, !x, false);                                    \
-		return r;                                                               \
-	}                                                                               \
-	static inline u##bits do_blsmsk##bits(struct interp *c, u##bits x, u##bits dst) \
-	{                                                                               \
-		u##bits r = (u##bits)(x ^ (x - 1));                                     \
-		(void)dst;                                                              \
-		flags_set(c, (i##bits)r, !x, false);                                    \
-		return r;                                                               \
-	}                                                                               \
-	static inline u##bits do_blsi##bits(struct interp *c, u##bits x, u##bits dst)   \
-	{                                                                               \
-		u##bits r = (u##bits)(x & (0 - x));                                     \
-		(void)dst;                                                              \
-		flags_set(c, (i##bits)r, x != 0, false);                                \
-		return r;                                                               \
+/* Each: does the work and the flags. */
+#define DEFINE_SCANS(bits)                                                          \
+	static inline u##bits do_tzcnt##bits(struct interp *c, u##bits x)           \
+	{                                                                           \
+		u##bits r = x ? (u##bits)__builtin_ctzll(x) : bits;                 \
+		flags_set(c, r, !x, false);                                         \
+		return r;                                                           \
+	}                                                                           \
+	static inline u##bits do_lzcnt##bits(struct interp *c, u##bits x)           \
+	{                                                                           \
+		u##bits r = x ? (u##bits)(__builtin_clzll(x) - (64 - bits)) : bits; \
+		flags_set(c, r, !x, false);                                         \
+		return r;                                                           \
+	}                                                                           \
+	static inline u##bits do_popcnt##bits(struct interp *c, u##bits x)          \
+	{                                                                           \
+		flags_put(c, x ? 0 : X86_ZF);                                       \
+		return (u##bits)__builtin_popcountll(x);                            \
+	}                                                                           \
+	static inline u##bits do_blsr##bits(struct interp *c, u##bits x)            \
+	{                                                                           \
+		u##bits r = (u##bits)(x & (x - 1));                                 \
+		flags_set(c, (i##bits)r, !x, false);                                \
+		return r;                                                           \
+	}                                                                           \
+	static inline u##bits do_blsmsk##bits(struct interp *c, u##bits x)          \
+	{                                                                           \
+		u##bits r = (u##bits)(x ^ (x - 1));                                 \
+		flags_set(c, (i##bits)r, !x, false);                                \
+		return r;                                                           \
+	}                                                                           \
+	static inline u##bits do_blsi##bits(struct interp *c, u##bits x)            \
+	{                                                                           \
+		u##bits r = (u##bits)(x & (0 - x));                                 \
+		flags_set(c, (i##bits)r, x != 0, false);                            \
+		return r;                                                           \
 	}
 FOR_WIDTHS_NO8(DEFINE_SCANS)
 
-#define DEFINE_SCAN_FORMS(name, bits)                                                        \
-	OP(name##_r##bits)                                                                   \
-	{                                                                                    \
-		set_reg##bits(v, op->a,                                                      \
-			      do_##name##bits(c, reg##bits(v, op->b), reg##bits(v, op->a))); \
-		NEXT;                                                                        \
-	}                                                                                    \
-	OP(name##_m##bits)                                                                   \
-	{                                                                                    \
-		u##bits x;                                                                   \
-		EA(gva, bits / 8, X86_READ)                                                  \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                      \
-		set_reg##bits(v, op->a, do_##name##bits(c, x, reg##bits(v, op->a)));         \
-		NEXT;                                                                        \
+#define DEFINE_SCAN_FORMS(name, bits)                                             \
+	OP(name##_r##bits)                                                        \
+	{                                                                         \
+		set_reg##bits(v, op->a, do_##name##bits(c, reg##bits(v, op->b))); \
+		NEXT;                                                             \
+	}                                                                         \
+	OP(name##_m##bits)                                                        \
+	{                                                                         \
+		u##bits x;                                                        \
+		EA(gva, bits / 8, X86_READ)                                       \
+		TRY(mem_read##bits(v, c, op, gva, &x));                           \
+		set_reg##bits(v, op->a, do_##name##bits(c, x));                   \
+		NEXT;                                                             \
 	}
 #define DEFINE_ALL_SCANS(bits)          \
-	DEFINE_SCAN_FORMS(bsf, bits)    \
-	DEFINE_SCAN_FORMS(bsr, bits)    \
 	DEFINE_SCAN_FORMS(tzcnt, bits)  \
 	DEFINE_SCAN_FORMS(lzcnt, bits)  \
 	DEFINE_SCAN_FORMS(popcnt, bits) \
@@ -204,6 +185,36 @@ FOR_WIDTHS_NO8(DEFINE_SCANS)
 	DEFINE_SCAN_FORMS(blsmsk, bits) \
 	DEFINE_SCAN_FORMS(blsi, bits)
 FOR_WIDTHS_NO8(DEFINE_ALL_SCANS)
+
+/*
+ * BSF and BSR of 0 leave the destination alone, upper half included: what AMD documents and
+ * Intel's CPUs do.
+ */
+#define DEFINE_BIT_SCAN(name, index, bits)                                       \
+	static inline void do_##name##bits(struct alc_vcpu *v, struct interp *c, \
+					   const struct op *op, u##bits x)       \
+	{                                                                        \
+		flags_logic(c, (i##bits)x);                                      \
+		if (x)                                                           \
+			set_reg##bits(v, op->a, (u##bits)(index));               \
+	}                                                                        \
+	OP(name##_r##bits)                                                       \
+	{                                                                        \
+		do_##name##bits(v, c, op, reg##bits(v, op->b));                  \
+		NEXT;                                                            \
+	}                                                                        \
+	OP(name##_m##bits)                                                       \
+	{                                                                        \
+		u##bits x;                                                       \
+		EA(gva, bits / 8, X86_READ)                                      \
+		TRY(mem_read##bits(v, c, op, gva, &x));                          \
+		do_##name##bits(v, c, op, x);                                    \
+		NEXT;                                                            \
+	}
+#define DEFINE_BIT_SCANS(bits)                         \
+	DEFINE_BIT_SCAN(bsf, __builtin_ctzll(x), bits) \
+	DEFINE_BIT_SCAN(bsr, 63 - __builtin_clzll(x), bits)
+FOR_WIDTHS_NO8(DEFINE_BIT_SCANS)
 
 enum { C_BSF, C_BSR, C_TZCNT, C_LZCNT, C_POPCNT, C_BLSR, C_BLSMSK, C_BLSI };
 

@@ -170,12 +170,18 @@ OP(jmp64_m)
 	v->rip = rip;
 }
 
-static inline int push_return(struct alc_vcpu *v, struct interp *c, const struct op *op,
-			      unsigned size)
+/*
+ * The return address is stored before the target is looked at: a bad target leaves it in memory,
+ * with RSP unmoved.
+ */
+static inline int call_to(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 rip,
+			  unsigned size)
 {
-	if (stack_write(v, c, op, v->gpr[X86_RSP] - size, op_next_rip(v, op), size))
+	if (stack_write(v, c, op, v->gpr[X86_RSP] - size, op_next_rip(v, op), size) ||
+	    check_target(v, rip))
 		return 1;
 	v->gpr[X86_RSP] = stack_move(v, -(i64)size);
+	v->rip = rip;
 	return 0;
 }
 
@@ -183,11 +189,11 @@ OP(call64_rel)
 {
 	u64 rsp = v->gpr[X86_RSP] - 8;
 
-	if (unlikely(!mem_wptr(c, rsp, 8))) {
-		TRY(push_return(v, c, op, 8));
-	} else {
+	if (likely(mem_wptr(c, rsp, 8))) {
 		mem_write64(v, c, op, rsp, op_next_rip(v, op));
 		v->gpr[X86_RSP] = rsp;
+	} else {
+		TRY(call_to(v, c, op, 0, 8));
 	}
 	go_taken(v, op, c);
 }
@@ -195,7 +201,7 @@ OP(call64_rel)
 /* op->base: operand size. */
 OP(call_rel)
 {
-	TRY(push_return(v, c, op, op->base));
+	TRY(call_to(v, c, op, 0, op->base));
 	go_taken(v, op, c);
 }
 
@@ -203,9 +209,7 @@ OP(call_r)
 {
 	u64 rip = v->gpr[op->a] & op->imm;
 
-	TRY(check_target(v, rip));
-	TRY(push_return(v, c, op, op->b));
-	v->rip = rip;
+	TRY(call_to(v, c, op, rip, op->b));
 }
 
 OP(call_m)
@@ -217,9 +221,7 @@ OP(call_m)
 		TRY(mem_read64(v, c, op, gva, &rip));
 	else
 		TRY(mem_read_slow(v, c, op, gva, &rip, op->b));
-	TRY(check_target(v, rip));
-	TRY(push_return(v, c, op, op->b));
-	v->rip = rip;
+	TRY(call_to(v, c, op, rip, op->b));
 }
 
 OP(ret64)

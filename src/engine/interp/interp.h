@@ -124,7 +124,7 @@ struct interp {
 	u32 mode;               /* of the next block */
 	const struct op *exit_op;
 	struct alc_vcpu *v;
-	const struct interp_vm *vm;
+	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
 	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
 	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
@@ -139,7 +139,9 @@ struct interp {
 	struct alc_err *err;        /* where EXIT_ERROR puts its sentence */
 	_Alignas(64) u8 bounce[64]; /* an operand that is not in one page of plain RAM */
 	ZydisDecoder decoder[6];    /* by decoder_index() */
-	bool stop_on_fault;         /* step.h: faults are reported, not delivered */
+	_Atomic(bool) in_guest;     /* may touch guest memory now: exclusive.c */
+	bool alone;
+	bool stop_on_fault; /* step.h: faults are reported, not delivered */
 	u64 n_pauses;
 	/* Counters */
 	u64 n_blocks_decoded, n_insns_decoded, n_lookups, n_tlb_fills, n_faults, n_interrupts,
@@ -149,7 +151,8 @@ struct interp {
 struct interp_vm {
 	const struct x86_platform *plat;
 	const struct insn_row **rows; /* by ZydisMnemonic */
-	struct alc_mutex *exclusive;  /* serialises locked operations that aren't one host access */
+	struct alc_mutex *exclusive;  /* held by who is, or wants to be, alone: exclusive.c */
+	_Atomic(bool) wanted;
 };
 
 /* ---- Leaving a block ---------------------------------------------------------------------- */
@@ -406,6 +409,38 @@ static inline int mem_rmw_end(struct alc_vcpu *v, struct interp *c, const struct
 	return 0;
 }
 
+/*
+ * The same for operations that must be atomic between vCPUs: where no host access is, the others
+ * stand still from begin to end.
+ */
+void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+			  unsigned size);
+int mem_lock_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+		      unsigned size);
+
+static inline void *mem_lock_begin(struct alc_vcpu *v, struct interp *c, const struct op *op,
+				   u64 gva, unsigned size)
+{
+	u8 *p = mem_wptr(c, gva, size);
+
+	return likely(p) ? p : mem_lock_begin_slow(v, c, op, gva, size);
+}
+
+static inline int mem_lock_end(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+			       void *p, unsigned size)
+{
+	if (unlikely(p == c->bounce))
+		return mem_lock_end_slow(v, c, op, gva, size);
+	mem_wrote(c, op, gva, size);
+	return 0;
+}
+
+/* Between these a vCPU may touch guest memory. */
+void exclusive_enter_guest(struct interp *c);
+void exclusive_leave_guest(struct interp *c);
+void exclusive_begin(struct interp *c);
+void exclusive_end(struct interp *c);
+
 /* ---- Decoding -------------------------------------------------------------------------------- */
 
 struct dec {
@@ -483,7 +518,7 @@ static inline void interp_recheck_interrupts(struct alc_vcpu *v, struct interp *
 {
 	if (unlikely(c->intr_waiting)) {
 		c->intr_waiting = false;
-		__atomic_fetch_or(&v->attention, X86_ATTN_INTR, __ATOMIC_SEQ_CST);
+		atomic_fetch_or(&v->attention, X86_ATTN_INTR);
 	}
 }
 

@@ -167,7 +167,7 @@ static inline bool condition(const struct interp *c, unsigned cc)
 		r = flag_zf(c);
 		break;
 	case 3:
-		r = flag_cf(c) | flag_zf(c);
+		r = flag_cf(c) || flag_zf(c);
 		break;
 	case 4:
 		r = flag_sf(c);
@@ -179,7 +179,7 @@ static inline bool condition(const struct interp *c, unsigned cc)
 		r = flag_sf(c) ^ flag_of(c);
 		break;
 	default:
-		r = (flag_sf(c) ^ flag_of(c)) | flag_zf(c);
+		r = (flag_sf(c) ^ flag_of(c)) || flag_zf(c);
 		break;
 	}
 	return r ^ (cc & 1);

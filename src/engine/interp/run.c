@@ -165,19 +165,19 @@ static enum next take_interrupt(struct alc_vcpu *v, struct interp *c, enum alc_e
 	int vector;
 
 	if (!(v->rflags & X86_IF)) {
-		__atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_INTR, __ATOMIC_SEQ_CST);
+		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_INTR);
 		if (lapic_pending(v->lapic))
 			c->intr_waiting = true; /* until IF is set: interp_recheck_interrupts() */
 		return NEXT_RUN;
 	}
 	if (in_shadow(v))
 		return NEXT_RUN; /* the bit stays: again after the next block */
-	__atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_INTR, __ATOMIC_SEQ_CST);
+	atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_INTR);
 	vector = lapic_ack(v->lapic);
 	if (vector < 0)
 		return NEXT_RUN;
 	if (lapic_pending(v->lapic))
-		__atomic_fetch_or(&v->attention, X86_ATTN_INTR, __ATOMIC_SEQ_CST);
+		atomic_fetch_or(&v->attention, X86_ATTN_INTR);
 	c->n_interrupts++;
 	v->activity = X86_RUNNING;
 	flags_sync(v, c);
@@ -188,7 +188,7 @@ static enum next take_nmi(struct alc_vcpu *v, struct interp *c, enum alc_exit *o
 {
 	if (v->nmi_blocked || in_shadow(v))
 		return NEXT_RUN;
-	__atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_NMI, __ATOMIC_SEQ_CST);
+	atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_NMI);
 	v->nmi_blocked = true;
 	v->activity = X86_RUNNING;
 	flags_sync(v, c);
@@ -199,14 +199,14 @@ static enum next take_nmi(struct alc_vcpu *v, struct interp *c, enum alc_exit *o
 static void take_start_up(struct alc_vcpu *v, struct interp *c, u32 attn)
 {
 	if (attn & X86_ATTN_INIT) {
-		__atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_INIT, __ATOMIC_SEQ_CST);
+		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_INIT);
 		vcpu_reset(v, true);
 		flags_load(v, c);
 		if (v->index == 0)
 			v->activity = X86_RUNNING;
 	}
 	if (attn & X86_ATTN_SIPI) {
-		__atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_SIPI, __ATOMIC_SEQ_CST);
+		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_SIPI);
 		if (v->activity == X86_WAIT_SIPI)
 			vcpu_start(v, v->sipi_vector);
 	}
@@ -214,18 +214,22 @@ static void take_start_up(struct alc_vcpu *v, struct interp *c, u32 attn)
 
 static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
 {
-	u32 attn = __atomic_load_n(&v->attention, __ATOMIC_SEQ_CST);
+	u32 attn = atomic_load(&v->attention);
 	enum next n = NEXT_RUN;
 
+	if (attn & X86_ATTN_PAUSE) {
+		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_PAUSE);
+		exclusive_leave_guest(c);
+		exclusive_enter_guest(c);
+	}
 	if (attn & (X86_ATTN_INIT | X86_ATTN_SIPI))
 		take_start_up(v, c, attn);
 	if (attn & (X86_ATTN_STOP | X86_ATTN_WORK))
 		return stop_with(out, ALC_EXIT_ATTENTION);
 	if (v->activity == X86_WAIT_SIPI) {
 		/* Nothing else reaches it (SDM vol. 3A table 9-1 and 8.4.2). */
-		__atomic_fetch_and(&v->attention,
-				   ~(u32)(X86_ATTN_INTR | X86_ATTN_NMI | X86_ATTN_SMI),
-				   __ATOMIC_SEQ_CST);
+		atomic_fetch_and(&v->attention,
+				 ~(u32)(X86_ATTN_INTR | X86_ATTN_NMI | X86_ATTN_SMI));
 		return NEXT_RUN;
 	}
 	if (attn & X86_ATTN_SMI) {
@@ -237,6 +241,7 @@ static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out
 		n = take_nmi(v, c, out);
 	if (n == NEXT_RUN && (attn & X86_ATTN_INTR))
 		n = take_interrupt(v, c, out);
+	v->shadow_rip = ~0ull; /* the next block ends the shadow even if it loops to itself */
 	return n;
 }
 
@@ -252,11 +257,11 @@ static enum next boundary(struct alc_vcpu *v, struct interp *c, enum alc_exit *o
 		return stop_with(out, ALC_EXIT_ERROR);
 	if (exit == EXIT_FAULT)
 		n = deliver_fault(v, c, out);
-	if (n == NEXT_RUN && __atomic_load_n(&v->attention, __ATOMIC_SEQ_CST))
+	if (n == NEXT_RUN && atomic_load(&v->attention))
 		n = attend(v, c, out);
 	if (n == NEXT_RUN && v->activity != X86_RUNNING) {
 		/* Halted: only attention ends it, and what waits for IF can't. */
-		if (!__atomic_load_n(&v->attention, __ATOMIC_SEQ_CST))
+		if (!atomic_load(&v->attention))
 			return stop_with(out, ALC_EXIT_HALT);
 		c->exit = EXIT_BOUNDARY; /* look again */
 	}
@@ -352,8 +357,9 @@ enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err)
 	c->exit = EXIT_BOUNDARY;
 	flags_load(v, c);
 	interp_mode_changed(v);
+	exclusive_enter_guest(c);
 	for (;;) {
-		if (unlikely(__atomic_load_n(&v->attention, __ATOMIC_RELAXED) | c->exit)) {
+		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | c->exit)) {
 			if (boundary(v, c, &out) == NEXT_RETURN)
 				break;
 			if (c->exit)
@@ -367,6 +373,7 @@ enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err)
 		else
 			run_block(v, c, b);
 	}
+	exclusive_leave_guest(c);
 	flags_sync(v, c);
 	c->slot = NULL;
 	c->err = NULL;

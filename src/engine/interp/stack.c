@@ -15,12 +15,11 @@ static int stack_fault(struct alc_vcpu *v, u64 gva)
 	return 1;
 }
 
-static int stack_linear(const struct alc_vcpu *v, u64 rsp, u64 *gva)
+static void stack_linear(const struct alc_vcpu *v, u64 rsp, u64 *gva)
 {
 	*gva = rsp & seg_stack_mask(v);
 	if (!x86_code64(v))
 		*gva = (u32)(v->seg[X86_SS].base + *gva);
-	return 0;
 }
 
 int stack_write(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 rsp, u64 val,
@@ -29,8 +28,7 @@ int stack_write(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 r
 	u64 gva;
 	int r;
 
-	if (stack_linear(v, rsp, &gva))
-		return 1;
+	stack_linear(v, rsp, &gva);
 	switch (size) {
 	case 2:
 		r = mem_write16(v, c, op, gva, (u16)val);
@@ -53,8 +51,7 @@ int stack_read(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 rs
 	u32 x32;
 	int r;
 
-	if (stack_linear(v, rsp, &gva))
-		return 1;
+	stack_linear(v, rsp, &gva);
 	switch (size) {
 	case 2:
 		r = mem_read16(v, c, op, gva, &x16);
@@ -299,6 +296,16 @@ static bool gen_pushf(struct dec *d, unsigned pop)
 /* ---- ENTER, LEAVE, PUSHA, POPA
  * ------------------------------------------------------------------------ */
 
+/* The last word of the new frame must be writable, though nothing is written there. */
+static int stack_probe(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 rsp,
+		       unsigned size)
+{
+	u64 gva;
+
+	stack_linear(v, rsp, &gva);
+	return mem_rmw_begin(v, c, op, gva, size) ? 0 : stack_fault(v, gva);
+}
+
 /* Size in op->b, frame bytes in op->imm, nesting level in op->a (SDM vol. 2, ENTER). */
 OP(enter)
 {
@@ -317,8 +324,7 @@ OP(enter)
 		TRY(stack_write(v, c, op, rsp, frame, size));
 	}
 	rsp -= op->imm;
-	/* The last word of the new frame must be writable, though nothing is written there. */
-	TRY(stack_read(v, c, op, rsp, &x, size));
+	TRY(stack_probe(v, c, op, rsp, size));
 	v->gpr[X86_RSP] = stack_move(v, (i64)(rsp - v->gpr[X86_RSP]));
 	set_reg_size(v, X86_RBP, frame, size);
 	NEXT;

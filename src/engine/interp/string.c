@@ -205,16 +205,18 @@ typedef u64 run_fn(struct alc_vcpu *v, struct interp *c, const struct op *op);
 
 static inline bool must_stop(const struct alc_vcpu *v, const struct op *op)
 {
-	return __atomic_load_n(&v->attention, __ATOMIC_RELAXED) || op[1].fn == op_stale;
+	return atomic_load_explicit(&v->attention, memory_order_relaxed) || op[1].fn == op_stale;
 }
 
 /*
  * Repeats until the count is used up or the condition ends it; false: leave with RIP at the
- * instruction, to be continued (or after a fault, which is recorded).
+ * instruction, to be continued (or after a fault, which is recorded). Flags are then those from
+ * before the instruction (SDM vol. 2, REP).
  */
 static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op *op, str_fn *once,
 			  run_fn *run, bool compares)
 {
+	u64 res0 = c->flag_res, aux0 = c->flag_aux;
 	unsigned visits = 0;
 
 	while (str_reg(v, op, X86_RCX)) {
@@ -224,6 +226,8 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 			continue;
 		}
 		if (once(v, c, op)) {
+			c->flag_res = res0;
+			c->flag_aux = aux0;
 			op_fault(v, op, c);
 			return false;
 		}
@@ -236,6 +240,8 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 	}
 	return true;
 later:
+	c->flag_res = res0;
+	c->flag_aux = aux0;
 	v->rip = op_rip(v, op);
 	c->exit = EXIT_BOUNDARY;
 	return false;
@@ -259,13 +265,13 @@ DEFINE_STRING(scas, NULL, true)
 /* ---- INS, OUTS
  * ---------------------------------------------------------------------------------------- */
 
-static int ins_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
+static int ins_allowed_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
 {
 	u64 dst, x;
 	u8 probe[8];
 
 	/* The store must be known to succeed before the port is read: reading has effects. */
-	if (io_allowed(v, reg16(v, X86_RDX), op->a) || dst_linear(v, op, &dst, X86_WRITE))
+	if (dst_linear(v, op, &dst, X86_WRITE))
 		return 1;
 	if (!mem_wptr(c, dst, op->a)) {
 		if (mem_read_slow(v, c, op, dst, probe, op->a) ||
@@ -279,20 +285,27 @@ static int ins_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
 	return 0;
 }
 
-static int outs_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
+static int outs_allowed_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
 {
 	u64 src, x;
 
-	if (io_allowed(v, reg16(v, X86_RDX), op->a) || src_linear(v, op, &src, X86_READ) ||
-	    str_read(v, c, op, src, &x))
+	if (src_linear(v, op, &src, X86_READ) || str_read(v, c, op, src, &x))
 		return 1;
 	region_write(v->plat->ports, reg16(v, X86_RDX), x, op->a);
 	str_advance(v, op, X86_RSI, str_step(v, op));
 	return 0;
 }
 
-DEFINE_STRING(ins, NULL, false)
-DEFINE_STRING(outs, NULL, false)
+/* The right to the port comes first, and counts even where nothing is repeated. */
+#define DEFINE_PORT_STRING(name)                              \
+	DEFINE_STRING(name##_allowed, NULL, false)            \
+	OP(name)                                              \
+	{                                                     \
+		TRY(io_allowed(v, reg16(v, X86_RDX), op->a)); \
+		name##_allowed(v, op, c);                     \
+	}
+DEFINE_PORT_STRING(ins)
+DEFINE_PORT_STRING(outs)
 
 enum { T_MOVS, T_STOS, T_LODS, T_CMPS, T_SCAS, T_INS, T_OUTS };
 

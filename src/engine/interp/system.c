@@ -166,6 +166,7 @@ OP(lmsw_m)
 {
 	u16 x;
 
+	NEED_CPL0;
 	EA(gva, 2, X86_READ)
 	TRY(mem_read16(v, c, op, gva, &x));
 	do_lmsw(v, op, c, x);
@@ -268,15 +269,21 @@ static bool gen_table(struct dec *d, unsigned which)
 /* LLDT, LTR, LAR, LSL, VERR, VERW share their 16-bit source; op->imm says which. */
 enum { Y_LLDT, Y_LTR, Y_LAR, Y_LSL, Y_VERR, Y_VERW };
 
+static inline int selector_allowed(struct alc_vcpu *v, const struct op *op)
+{
+	if (!x86_protected(v))
+		return x86_raise(v, X86_UD);
+	if ((op->imm == Y_LLDT || op->imm == Y_LTR) && v->cpl)
+		return x86_raise_error(v, X86_GP, 0);
+	return 0;
+}
+
 static inline void do_selector(struct alc_vcpu *v, const struct op *op, struct interp *c, u16 sel)
 {
 	u32 value = 0;
 	bool ok;
 
-	if (!x86_protected(v))
-		TRY(x86_raise(v, X86_UD));
 	if (op->imm == Y_LLDT || op->imm == Y_LTR) {
-		NEED_CPL0;
 		TRY_ISA(op->imm == Y_LLDT ? x86_lldt(v, sel) : x86_ltr(v, sel));
 		NEXT;
 	}
@@ -290,6 +297,7 @@ static inline void do_selector(struct alc_vcpu *v, const struct op *op, struct i
 /* op->disp: source register where there is no memory operand. */
 OP(selector_r)
 {
+	TRY(selector_allowed(v, op));
 	do_selector(v, op, c, reg16(v, (unsigned)op->disp));
 }
 
@@ -297,6 +305,7 @@ OP(selector_m)
 {
 	u16 sel;
 
+	TRY(selector_allowed(v, op));
 	EA(gva, 2, X86_READ)
 	TRY(mem_read16(v, c, op, gva, &sel));
 	do_selector(v, op, c, sel);
@@ -698,7 +707,6 @@ OP(software_int)
 	if (op->imm == X86_OFV && !op->a && !flag_of(c))
 		return;
 	if (c->stop_on_fault) {
-		v->rip = at;
 		x86_raise(v, (u8)op->imm);
 		c->exit = EXIT_FAULT;
 		return;

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <jansson.h>
+#include <sys/resource.h>
+
+#include "vm/linux/vm_linux.h"
+
+static const char *const exit_names[ALC_EXIT_ERROR + 1] = {
+	[ALC_EXIT_ATTENTION] = "attention",
+	[ALC_EXIT_HALT] = "halt",
+	[ALC_EXIT_SHUTDOWN] = "shutdown",
+	[ALC_EXIT_ERROR] = "error",
+};
+
+static double seconds(u64 ns)
+{
+	return (double)ns / 1e9;
+}
+
+/*
+ * jansson's *_new functions take over the value, and take NULL: one that could not be made then
+ * makes the call fail, and json_dumps is not reached.
+ */
+static int set_count(json_t *o, const char *name, u64 n)
+{
+	return json_object_set_new(o, name, json_integer((json_int_t)n));
+}
+
+struct counters {
+	json_t *object;
+	int failed;
+};
+
+static void add_counter(void *ctx, const char *name, u64 value)
+{
+	struct counters *c = ctx;
+
+	c->failed |= set_count(c->object, name, value);
+}
+
+static json_t *engine_counters(const struct machine *m, struct alc_vcpu *v)
+{
+	struct counters c = {.object = json_object()};
+
+	if (m->engine->stats)
+		m->engine->stats(v, add_counter, &c);
+	if (c.failed) {
+		json_decref(c.object);
+		return NULL;
+	}
+	return c.object;
+}
+
+static json_t *exit_counters(const u64 exits[])
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; o && i <= ALC_EXIT_ERROR; i++)
+		if (set_count(o, exit_names[i], exits[i])) {
+			json_decref(o);
+			return NULL;
+		}
+	return o;
+}
+
+static json_t *cpu_stats(struct machine *m, unsigned i)
+{
+	struct machine_cpu *c = &m->cpus[i];
+
+	return json_pack("{s:I, s:o, s:{s:f, s:f}, s:o}", "instructions",
+			 (json_int_t)c->v->instructions, "exits", exit_counters(c->exits),
+			 "seconds", "run", seconds(c->run_ns), "stolen", seconds(c->stolen_ns),
+			 "engine", engine_counters(m, c->v));
+}
+
+static json_t *cpus_stats(struct machine *m)
+{
+	json_t *a = json_array();
+
+	for (unsigned i = 0; a && i < m->ncpus; i++)
+		if (json_array_append_new(a, cpu_stats(m, i))) {
+			json_decref(a);
+			return NULL;
+		}
+	return a;
+}
+
+static json_t *memory_stats(const struct machine *m)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return json_pack("{s:I, s:I}", "guest_bytes", (json_int_t)m->desc->memory_bytes,
+			 "process_peak_bytes", (json_int_t)usage.ru_maxrss * 1024);
+}
+
+static json_t *machine_stats(struct machine *m)
+{
+	u64 instructions = 0, exits[ALC_EXIT_ERROR + 1] = {0}, guest_ns = 0;
+
+	for (unsigned i = 0; i < m->ncpus; i++) {
+		instructions += m->vcpus[i]->instructions;
+		guest_ns += m->cpus[i].run_ns;
+		for (unsigned e = 0; e <= ALC_EXIT_ERROR; e++)
+			exits[e] += m->cpus[i].exits[e];
+	}
+	return json_pack("{s:s, s:s, s:I, s:o, s:I, s:{s:f, s:f, s:f}, s:o, s:o}", "engine",
+			 m->engine->name, "cpu", m->cpuid.profile, "instructions",
+			 (json_int_t)instructions, "exits", exit_counters(exits), "resets",
+			 (json_int_t)m->resets, "seconds", "create", seconds(m->create_ns), "run",
+			 seconds(m->run_ns), "cpus", seconds(guest_ns), "memory", memory_stats(m),
+			 "cpus", cpus_stats(m));
+}
+
+int alc_vm_stats_json(struct alc_vm *vm, char **out, struct alc_err *err)
+{
+	json_t *o = machine_stats(vm->machine);
+	char *text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
+
+	json_decref(o);
+	if (!text)
+		return alc_fail(err, -ENOMEM, "no memory for statistics");
+	*out = text;
+	return 0;
+}

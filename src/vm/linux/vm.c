@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vm/linux/vm_linux.h"
+
+static int read_images(struct alc_vm *vm, struct alc_err *err)
+{
+	const struct alc_desc *d = &vm->desc;
+	int rc;
+
+	if (!d->kernel)
+		return alc_fail(err, -EINVAL, "a machine needs a kernel to run");
+	rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, err);
+	if (!rc && d->initrd)
+		rc = image_read(&vm->initrd, "initrd", d->initrd, d->memory_bytes, err);
+	if (!rc && d->initrd_extra)
+		rc = image_append(&vm->initrd, d->initrd_extra, d->initrd_extra_len, err);
+	return rc;
+}
+
+static void guest_ready(void *ctx)
+{
+	struct alc_vm *vm = ctx;
+
+	if (vm->com1.fds)
+		char_fds_ready(vm->com1.fds);
+}
+
+static void unblock(void *ctx)
+{
+	struct alc_vm *vm = ctx;
+
+	if (vm->com1.fds)
+		char_fds_unblock(vm->com1.fds);
+	if (vm->com2.fds)
+		char_fds_unblock(vm->com2.fds);
+}
+
+/* The escape character was typed: before, while or after the machine runs. */
+static void stop(void *ctx)
+{
+	struct alc_vm *vm = ctx;
+
+	pthread_mutex_lock(&vm->stop_lock);
+	vm->stop_asked = true;
+	if (vm->machine)
+		alc_vm_stop(vm);
+	pthread_mutex_unlock(&vm->stop_lock);
+}
+
+/* Returns the machine that there was. */
+static struct machine *publish(struct alc_vm *vm, struct machine *m)
+{
+	struct machine *before;
+
+	pthread_mutex_lock(&vm->stop_lock);
+	before = vm->machine;
+	vm->machine = m;
+	if (m && vm->stop_asked)
+		machine_stop(m);
+	pthread_mutex_unlock(&vm->stop_lock);
+	return before;
+}
+
+static int open_consoles(struct alc_vm *vm, struct alc_err *err)
+{
+	int rc = console_open(&vm->com1, &vm->desc.console, stop, vm, err);
+
+	return rc ? rc : console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
+}
+
+static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
+{
+	struct machine_parts parts;
+	struct machine *m;
+	int rc = read_images(vm, err);
+
+	if (!rc)
+		rc = open_consoles(vm, err);
+	if (rc)
+		return rc;
+	parts = (struct machine_parts){
+		.kernel = {vm->desc.kernel, vm->kernel.bytes, vm->kernel.len},
+		.initrd = {vm->desc.initrd ? vm->desc.initrd : "", vm->initrd.bytes,
+			   vm->initrd.len},
+		.com1 = console_stream(&vm->com1),
+		.com2 = console_stream(&vm->com2),
+		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
+		.ready = guest_ready,
+		.unblock = unblock,
+		.ctx = vm,
+	};
+	rc = machine_create(host, &vm->desc, &parts, &m, err);
+	if (!rc)
+		publish(vm, m);
+	return rc;
+}
+
+int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc_vm **out,
+		  struct alc_err *err)
+{
+	struct alc_vm *vm = calloc(1, sizeof(*vm));
+	int rc;
+
+	if (!vm)
+		return alc_fail(err, -ENOMEM, "no memory for a machine");
+	vm->desc = *desc;
+	pthread_mutex_init(&vm->stop_lock, NULL);
+	vm->com1.file_fd = vm->com2.file_fd = -1;
+	rc = make(host, vm, err);
+	if (rc) {
+		alc_vm_destroy(vm);
+		return rc;
+	}
+	*out = vm;
+	return 0;
+}
+
+int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err)
+{
+	return machine_run(vm->machine, res, err);
+}
+
+/* Nothing here takes a lock: a signal handler may be the caller. */
+void alc_vm_stop(struct alc_vm *vm)
+{
+	machine_stop(vm->machine);
+	unblock(vm);
+}
+
+void alc_vm_destroy(struct alc_vm *vm)
+{
+	if (!vm)
+		return;
+	/*
+	 * The consoles' threads may still be inside a serial port, which detaches itself as the
+	 * machine goes, or in stop(), which then finds no machine.
+	 */
+	machine_destroy(publish(vm, NULL));
+	console_close(&vm->com2);
+	console_close(&vm->com1);
+	image_free(&vm->initrd);
+	image_free(&vm->kernel);
+	pthread_mutex_destroy(&vm->stop_lock);
+	free(vm);
+}

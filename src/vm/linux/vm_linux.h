@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef VM_LINUX_VM_LINUX_H
+#define VM_LINUX_VM_LINUX_H
+
+#include <pthread.h>
+
+#include "char/fds.h"
+#include "vm/machine.h"
+
+/* Private to vm/linux: a machine with the files and streams that a Linux process gives it. */
+
+struct image {
+	u8 *bytes; /* NULL: none */
+	size_t len;
+};
+
+struct console {
+	struct char_fds *fds; /* NULL: none */
+	int file_fd;          /* opened here, else -1 */
+};
+
+struct alc_vm {
+	struct alc_desc desc;
+	/* The machine as the console's thread sees it, which may want to stop it at any time. */
+	pthread_mutex_t stop_lock;
+	bool stop_asked;
+	struct machine *machine;
+	struct image kernel, initrd;
+	struct console com1, com2;
+};
+
+/* image.c: reads a whole file; what names its part in the machine ("kernel", "initrd"). */
+int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
+	       struct alc_err *err) ALC_MUST_CHECK;
+/* Appends bytes, at a multiple of 4 (as cpio archives want to begin). */
+int image_append(struct image *im, const void *bytes, size_t len,
+		 struct alc_err *err) ALC_MUST_CHECK;
+void image_free(struct image *im);
+
+/* console.c. stop is called when the escape character is typed. */
+int console_open(struct console *c, const struct alc_console *desc, void (*stop)(void *ctx),
+		 void *ctx, struct alc_err *err) ALC_MUST_CHECK;
+void console_close(struct console *c);
+struct alc_char console_stream(const struct console *c);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef VM_MACHINE_H
+#define VM_MACHINE_H
+
+#include <stdatomic.h>
+
+#include "alcazar/vm.h"
+#include "boot/boot.h"
+#include "bus/pc.h"
+#include "device/device.h"
+#include "engine/engine.h"
+#include "isa/cpuid.h"
+
+/*
+ * A machine without files, terminals or an operating system: the freestanding part of struct
+ * alc_vm. Whoever is around it reads the images and opens the streams.
+ */
+struct machine_parts {
+	struct boot_image kernel, initrd; /* must outlive the machine: a reset loads them again */
+	struct alc_char com1, com2;
+	bool has_com2;
+	/* Optional: the guest is ready for input (it read the guest-status port). */
+	void (*ready)(void *ctx);
+	/* Optional: the machine is ended from outside, so streams must not make it wait any more.
+	 */
+	void (*unblock)(void *ctx);
+	void *ctx;
+};
+
+enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
+/* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
+#define MACHINE_TSC_HZ 1000000000ull
+
+enum machine_verdict {
+	VERDICT_NONE,
+	VERDICT_RESET, /* stop all CPUs, reset, run on */
+	VERDICT_END,   /* machine.result */
+};
+
+struct machine_cpu {
+	struct machine *m;
+	struct alc_vcpu *v;
+	struct alc_thread *thread;
+	struct alc_event *wake;
+	_Atomic(bool) asleep;
+	bool in_engine; /* engine->vcpu_create was called */
+	/* Counters: written by the CPU's own thread. */
+	u64 exits[ALC_EXIT_ERROR + 1];
+	u64 run_ns, stolen_ns;
+};
+
+struct machine {
+	const struct alc_host *host;
+	const struct alc_desc *desc;
+	struct machine_parts parts;
+	const struct alc_engine *engine;
+	void *engine_vm;
+	struct alc_clock *clock;
+	struct alc_space space;
+	struct region_map ports;
+	struct x86_cpuid_table cpuid;
+	struct x86_platform plat;
+	struct alc_vcpu *vcpus[PC_CPUS_MAX];
+	struct machine_cpu cpus[PC_CPUS_MAX];
+	unsigned ncpus;
+
+	struct alc_dev *devices[MACHINE_DEVICES_MAX];
+	unsigned ndevices;
+	struct alc_dev *pic, *ioapic;
+
+	struct alc_mutex *lock; /* verdict, result, err */
+	struct alc_event *wake; /* of the thread in machine_run */
+	enum machine_verdict verdict;
+	struct alc_result result;
+	struct alc_err err;
+	_Atomic(int) poweroff_status; /* what the guest set for a later power-off */
+	_Atomic(bool) stopping;       /* vCPU threads must return */
+	_Atomic(bool) stop_asked;     /* machine_stop */
+	bool has_run;
+	unsigned resets;
+	u64 create_ns, run_ns; /* host time spent */
+};
+
+/* desc and parts' bytes must outlive the machine. On failure nothing is left. */
+int machine_create(const struct alc_host *host, const struct alc_desc *desc,
+		   const struct machine_parts *parts, struct machine **out,
+		   struct alc_err *err) ALC_MUST_CHECK;
+void machine_destroy(struct machine *m); /* NULL and half-made are fine */
+int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
+/* From any thread or signal handler, as far as the host's event_signal may be called there. */
+void machine_stop(struct machine *m);
+
+/* The rest is private to this room. */
+
+/* wiring.c: platform devices and those of the description. */
+int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+/* run.c: what a device asks of its machine. */
+void machine_request(void *ctx, enum alc_request what, unsigned value);
+void machine_kick(void *ctx, struct alc_vcpu *v);
+/* machine.c: power-on state, as firmware leaves it, with the images in memory. */
+int machine_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+/* engine.c */
+int engine_select(const struct alc_host *host, const char *name, const struct alc_engine **out,
+		  struct alc_err *err) ALC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Running a machine.
+ *
+ * Each vCPU has a thread, which does nothing but run the engine and sleep in halts. The thread in
+ * machine_run starts them, sleeps until somebody has reached a verdict (a device's request, a
+ * CPU's crash, machine_stop, the time limit), joins them all, and ends or resets. So whoever
+ * resets or destroys has the machine to itself, once the clock is stopped too.
+ *
+ * A verdict is reached under m->lock and only once; `stopping` tells the CPUs, and
+ * X86_ATTN_STOP makes them look.
+ */
+#include "base/errno.h"
+#include "isa/pvclock.h"
+#include "vm/machine.h"
+
+/* How often a CPU that never halts looks how much of its time the host gave to others. */
+#define STEAL_PERIOD_NS 100000000ull
+
+/* ---- Verdicts ----------------------------------------------------------------------------- */
+
+static bool stopping(struct machine *m)
+{
+	return atomic_load(&m->stopping);
+}
+
+static void attend_all(struct machine *m, unsigned bits)
+{
+	for (unsigned i = 0; i < m->ncpus; i++)
+		x86_attend(m->vcpus[i], bits);
+}
+
+/* err may be NULL. The first verdict stands. */
+static void conclude(struct machine *m, enum machine_verdict verdict, struct alc_result res,
+		     const struct alc_err *err)
+{
+	host_lock(m->host, m->lock);
+	if (m->verdict == VERDICT_NONE) {
+		m->verdict = verdict;
+		m->result = res;
+		if (err)
+			m->err = *err;
+		atomic_store(&m->stopping, true);
+	}
+	host_unlock(m->host, m->lock);
+	attend_all(m, X86_ATTN_STOP);
+	m->host->event_signal(m->host->ctx, m->wake);
+}
+
+static void end(struct machine *m, enum alc_outcome outcome, int status)
+{
+	conclude(m, VERDICT_END, (struct alc_result){outcome, status}, NULL);
+}
+
+void machine_request(void *ctx, enum alc_request what, unsigned value)
+{
+	struct machine *m = ctx;
+
+	switch (what) {
+	case ALC_REQUEST_RESET:
+		if (m->desc->no_reboot)
+			end(m, ALC_OUTCOME_RESET, 0);
+		else
+			conclude(m, VERDICT_RESET, (struct alc_result){0}, NULL);
+		break;
+	case ALC_REQUEST_POWEROFF:
+		end(m, ALC_OUTCOME_POWEROFF, atomic_load(&m->poweroff_status));
+		break;
+	case ALC_REQUEST_EXIT:
+		end(m, ALC_OUTCOME_EXIT, (int)value);
+		break;
+	case ALC_REQUEST_STATUS:
+		atomic_store(&m->poweroff_status, (int)value);
+		break;
+	case ALC_REQUEST_READY:
+		if (m->parts.ready)
+			m->parts.ready(m->parts.ctx);
+		break;
+	}
+}
+
+void machine_stop(struct machine *m)
+{
+	atomic_store(&m->stop_asked, true);
+	m->host->event_signal(m->host->ctx, m->wake);
+}
+
+/* ---- One CPU ------------------------------------------------------------------------------ */
+
+/*
+ * The sleeper says that it sleeps and then looks for work; the waker makes work and then looks
+ * whether somebody sleeps. All four are sequentially consistent, so one of them sees the other.
+ */
+void machine_kick(void *ctx, struct alc_vcpu *v)
+{
+	struct machine *m = ctx;
+	struct machine_cpu *c = &m->cpus[v->index];
+
+	if (atomic_load(&c->asleep))
+		m->host->event_signal(m->host->ctx, c->wake);
+}
+
+static void sleep_halted(struct machine_cpu *c)
+{
+	const struct alc_host *h = c->m->host;
+
+	atomic_store(&c->asleep, true);
+	while (!atomic_load(&c->v->attention) && !stopping(c->m))
+		h->event_wait(h->ctx, c->wake, ALC_WAIT_FOREVER);
+	atomic_store(&c->asleep, false);
+}
+
+static enum alc_exit run_once(struct machine_cpu *c, struct alc_err *err)
+{
+	const struct alc_host *h = c->m->host;
+	u64 wall_ns = host_now_ns(h), cpu_ns = h->thread_cpu_ns(h->ctx), stolen_ns;
+	enum alc_exit exit = c->m->engine->run(c->v, err);
+
+	cpu_ns = h->thread_cpu_ns(h->ctx) - cpu_ns;
+	wall_ns = host_now_ns(h) - wall_ns;
+	stolen_ns = wall_ns > cpu_ns ? wall_ns - cpu_ns : 0;
+	c->run_ns += wall_ns;
+	c->stolen_ns += stolen_ns;
+	c->exits[exit]++;
+	if (stolen_ns)
+		pvclock_add_steal(c->v, stolen_ns);
+	return exit;
+}
+
+static void cpu_main(void *arg)
+{
+	struct machine_cpu *c = arg;
+	struct alc_err err = {0};
+
+	while (!stopping(c->m)) {
+		switch (run_once(c, &err)) {
+		case ALC_EXIT_ATTENTION:
+			atomic_fetch_and(&c->v->attention, ~(u32)(X86_ATTN_STOP | X86_ATTN_WORK));
+			break;
+		case ALC_EXIT_HALT:
+			sleep_halted(c);
+			break;
+		case ALC_EXIT_SHUTDOWN:
+			end(c->m, ALC_OUTCOME_CRASHED, 0);
+			return;
+		case ALC_EXIT_ERROR:
+			conclude(c->m, VERDICT_END, (struct alc_result){ALC_OUTCOME_FAILED, 0},
+				 &err);
+			return;
+		}
+	}
+}
+
+/* ---- The machine -------------------------------------------------------------------------- */
+
+static void join_cpus(struct machine *m)
+{
+	atomic_store(&m->stopping, true);
+	attend_all(m, X86_ATTN_STOP);
+	for (unsigned i = 0; i < m->ncpus; i++) {
+		if (m->cpus[i].thread)
+			m->host->thread_join(m->host->ctx, m->cpus[i].thread);
+		m->cpus[i].thread = NULL;
+	}
+}
+
+static int start_cpus(struct machine *m, struct alc_err *err)
+{
+	const struct alc_host *h = m->host;
+
+	for (unsigned i = 0; i < m->ncpus; i++) {
+		int r = h->thread_start(h->ctx, "vcpu", cpu_main, &m->cpus[i], &m->cpus[i].thread);
+
+		if (r) {
+			join_cpus(m);
+			return alc_fail(err, r, "can't start a thread for vCPU %u", i);
+		}
+	}
+	return 0;
+}
+
+static enum machine_verdict verdict(struct machine *m)
+{
+	enum machine_verdict v;
+
+	host_lock(m->host, m->lock);
+	v = m->verdict;
+	host_unlock(m->host, m->lock);
+	return v;
+}
+
+static void end_from_outside(struct machine *m, enum alc_outcome outcome)
+{
+	end(m, outcome, 0);
+	if (m->parts.unblock)
+		m->parts.unblock(m->parts.ctx);
+}
+
+static void wait_for_verdict(struct machine *m, u64 limit_ns)
+{
+	const struct alc_host *h = m->host;
+
+	while (verdict(m) == VERDICT_NONE) {
+		u64 now_ns = host_now_ns(h), until_ns = now_ns + STEAL_PERIOD_NS;
+
+		if (atomic_load(&m->stop_asked)) {
+			end_from_outside(m, ALC_OUTCOME_STOPPED);
+			break;
+		}
+		if (limit_ns && now_ns >= limit_ns) {
+			end_from_outside(m, ALC_OUTCOME_TIMEOUT);
+			break;
+		}
+		if (limit_ns)
+			until_ns = min_u64(until_ns, limit_ns);
+		if (h->event_wait(h->ctx, m->wake, until_ns))
+			for (unsigned i = 0; i < m->ncpus; i++)
+				if (!atomic_load(&m->cpus[i].asleep))
+					x86_attend(m->vcpus[i], X86_ATTN_WORK);
+	}
+}
+
+static int reset(struct machine *m, struct alc_err *err)
+{
+	for (unsigned i = 0; i < m->ndevices; i++)
+		dev_reset(m->devices[i], ALC_RESET_WARM);
+	host_lock(m->host, m->lock);
+	m->verdict = VERDICT_NONE;
+	host_unlock(m->host, m->lock);
+	m->resets++;
+	return machine_load(m, err);
+}
+
+/* From power-on or reset to the next verdict. */
+static int run_period(struct machine *m, u64 limit_ns, struct alc_err *err)
+{
+	int r;
+
+	atomic_store(&m->stopping, false);
+	r = clock_start(m->clock);
+	if (r)
+		return alc_fail(err, r, "can't start the machine's clock");
+	r = start_cpus(m, err);
+	if (!r) {
+		wait_for_verdict(m, limit_ns);
+		join_cpus(m);
+	}
+	clock_stop(m->clock);
+	return r;
+}
+
+static int run_to_end(struct machine *m, u64 limit_ns, struct alc_err *err)
+{
+	int r = run_period(m, limit_ns, err);
+
+	while (!r && m->verdict == VERDICT_RESET) {
+		r = reset(m, err);
+		if (!r)
+			r = run_period(m, limit_ns, err);
+	}
+	return r;
+}
+
+static u64 limit(const struct machine *m, u64 now_ns)
+{
+	u64 left_ns = m->desc->timeout_ns;
+
+	return left_ns && left_ns < UINT64_MAX - now_ns ? now_ns + left_ns : 0;
+}
+
+int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err)
+{
+	u64 began_ns = host_now_ns(m->host);
+	int r;
+
+	if (m->has_run)
+		return alc_fail(err, -EBUSY, "a machine runs once: create another one");
+	m->has_run = true;
+	r = run_to_end(m, limit(m, began_ns), err);
+	m->run_ns = host_now_ns(m->host) - began_ns;
+	if (r) {
+		*res = (struct alc_result){.outcome = ALC_OUTCOME_FAILED};
+		return r;
+	}
+	*res = m->result;
+	if (m->result.outcome == ALC_OUTCOME_FAILED)
+		return alc_fail(err, m->err.code ? m->err.code : -EIO, "%s",
+				m->err.text[0] ? m->err.text : "the engine gave up");
+	return 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which devices a machine has, and where their outputs go: an ISA line n is input n of the PIC
+ * pair and pin n of the I/O APIC, except that the timer's line 0 is pin 2 there (what the MADT's
+ * interrupt override says). The PIC's own output is the boot processor's LINT0.
+ */
+#include "base/errno.h"
+#include "base/fmt.h"
+#include "base/str.h"
+#include "device/irq/i8259.h"
+#include "device/irq/ioapic.h"
+#include "isa/lapic.h"
+#include "vm/machine.h"
+
+/* ISA lines of a class's interrupt outputs. */
+static const struct line {
+	const char *class_name;
+	u8 line;
+} lines[] = {
+	{"acpi-pm", PC_IRQ_SCI}, {"i8042", PC_IRQ_KBD},      {"i8254", PC_IRQ_PIT},
+	{"rtc", PC_IRQ_RTC},     {"uart16550", PC_IRQ_COM1}, {"pc-testdev", PC_IRQ_TESTDEV},
+};
+
+enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48 };
+
+static void set_isa_line(void *ctx, unsigned line, bool level)
+{
+	struct machine *m = ctx;
+	struct alc_irq pic = i8259_input(m->pic, line);
+	struct alc_irq pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
+
+	irq_set(&pic, level);
+	irq_set(&pin, level);
+}
+
+static void set_intr(void *ctx, unsigned line, bool level)
+{
+	struct machine *m = ctx;
+
+	lapic_set_extint(m->vcpus[0]->lapic, level);
+}
+
+static void deliver_msi(void *ctx, struct alc_msi msg)
+{
+	struct machine *m = ctx;
+
+	lapic_deliver_msi(&m->plat, msg);
+}
+
+static int ack_pic(void *ctx)
+{
+	struct machine *m = ctx;
+
+	return i8259_ack(m->pic);
+}
+
+static void end_interrupt(void *ctx, u8 vector)
+{
+	struct machine *m = ctx;
+
+	ioapic_eoi(m->ioapic, vector);
+}
+
+static struct alc_dev_env environment(struct machine *m, const char *class_name)
+{
+	struct alc_dev_env env = {
+		.host = m->host,
+		.clock = m->clock,
+		.space = &m->space,
+		.ports = &m->ports,
+		.msi = {.deliver = deliver_msi, .ctx = m},
+		.request = machine_request,
+		.request_ctx = m,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		if (str_eq(lines[i].class_name, class_name))
+			env.irqs[0] = (struct alc_irq){set_isa_line, m, lines[i].line};
+	return env;
+}
+
+static int add(struct machine *m, const struct alc_dev_class *cls, const char *id,
+	       const struct alc_dev_env *env, const struct alc_dev_opt *opts, size_t nopts,
+	       struct alc_err *err)
+{
+	int r;
+
+	if (m->ndevices == MACHINE_DEVICES_MAX)
+		return alc_fail(err, -ENOSPC, "a machine has room for %u devices",
+				(unsigned)MACHINE_DEVICES_MAX);
+	r = dev_create(cls, id, env, opts, nopts, &m->devices[m->ndevices], err);
+	if (!r)
+		m->ndevices++;
+	return r;
+}
+
+/* The interrupt controllers come first: others drive their lines as soon as they are made. */
+static int add_controllers(struct machine *m, struct alc_err *err)
+{
+	struct alc_dev_env env = environment(m, "i8259");
+	int r;
+
+	env.irqs[0] = (struct alc_irq){set_intr, m, 0};
+	r = add(m, dev_class_find("i8259"), "i8259", &env, NULL, 0, err);
+	if (r)
+		return r;
+	m->pic = m->devices[m->ndevices - 1];
+	env = environment(m, "ioapic");
+	r = add(m, dev_class_find("ioapic"), "ioapic", &env, NULL, 0, err);
+	if (r)
+		return r;
+	m->ioapic = m->devices[m->ndevices - 1];
+	m->plat.pic_ack = ack_pic;
+	m->plat.pic_ctx = m;
+	m->plat.eoi = end_interrupt;
+	m->plat.eoi_ctx = m;
+	return 0;
+}
+
+static int add_serial(struct machine *m, struct alc_err *err)
+{
+	static const struct alc_dev_opt com2[] = {{"port", "0x2f8"}};
+	const struct alc_dev_class *cls = dev_class_find("uart16550");
+	struct alc_dev_env env = environment(m, "uart16550");
+	int r;
+
+	_Static_assert(PC_PORT_COM2 == 0x2f8, "as com2 says");
+	env.chardev = m->parts.com1;
+	r = add(m, cls, "com1", &env, NULL, 0, err);
+	if (r || !m->parts.has_com2)
+		return r;
+	env.chardev = m->parts.com2;
+	env.irqs[0].line = PC_IRQ_COM2;
+	return add(m, cls, "com2", &env, com2, ARRAY_LEN(com2), err);
+}
+
+static bool made_specially(const char *class_name)
+{
+	return str_eq(class_name, "i8259") || str_eq(class_name, "ioapic") ||
+	       str_eq(class_name, "uart16550");
+}
+
+static int add_platform(struct machine *m, struct alc_err *err)
+{
+	int r = add_controllers(m, err);
+
+	for (size_t i = 0; !r && alc_dev_classes[i]; i++) {
+		const struct alc_dev_class *cls = alc_dev_classes[i];
+		struct alc_dev_env env;
+
+		if (!cls->platform || made_specially(cls->name))
+			continue;
+		env = environment(m, cls->name);
+		r = add(m, cls, cls->name, &env, NULL, 0, err);
+	}
+	return r ? r : add_serial(m, err);
+}
+
+static int unknown_device(const char *name, struct alc_err *err)
+{
+	const char *near = NULL;
+	size_t best = SIZE_MAX;
+
+	for (size_t i = 0; alc_dev_classes[i]; i++)
+		if (!alc_dev_classes[i]->platform &&
+		    str_nearer(name, alc_dev_classes[i]->name, &best))
+			near = alc_dev_classes[i]->name;
+	if (near)
+		return alc_fail(err, -EINVAL, "there is no device '%s' (did you mean %s?)", name,
+				near);
+	return alc_fail(err, -EINVAL, "there is no device '%s': see `alcazar devices`", name);
+}
+
+static int add_described(struct machine *m, const struct alc_device_desc *d, unsigned number,
+			 struct alc_err *err)
+{
+	const struct alc_dev_class *cls = dev_class_find(d->class_name);
+	struct alc_dev_env env;
+	char id[ID_MAX];
+
+	_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
+			       offsetof(struct alc_dev_opt, value) ==
+				       offsetof(struct alc_device_opt, value),
+		       "the public options are passed on as they are");
+	if (!cls)
+		return unknown_device(d->class_name, err);
+	if (cls->platform)
+		return alc_fail(err, -EINVAL, "every machine has the device '%s' already",
+				d->class_name);
+	env = environment(m, cls->name);
+	fmt_text(id, sizeof(id), "%s.%u", cls->name, number);
+	return add(m, cls, id, &env, (const struct alc_dev_opt *)d->opts, d->nopts, err);
+}
+
+int machine_add_devices(struct machine *m, struct alc_err *err)
+{
+	int r = add_platform(m, err);
+
+	for (size_t i = 0; !r && i < m->desc->ndevices; i++)
+		r = add_described(m, &m->desc->devices[i], (unsigned)i, err);
+	return r;
+}
