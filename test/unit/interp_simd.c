@@ -188,8 +188,7 @@ static void randomize_vectors(struct alc_vcpu *v)
 			v->fpu.vec[i][j] = rnd();
 }
 
-/* ---- Images of state
- * ------------------------------------------------------------------------------ */
+/* ---- Images of state ---- */
 
 enum { IMAGE = 1024 };
 
@@ -371,8 +370,7 @@ static void in_32_bit_code_eight_registers_are_saved(void **state)
 	rig_fini(&r);
 }
 
-/* ---- x87
- * -------------------------------------------------------------------------------------------- */
+/* ---- x87 ---- */
 
 static void x87_exceptions_wait_for_the_next_instruction(void **state)
 {
@@ -459,8 +457,7 @@ static void mmx_registers_alias_the_stack(void **state)
 	rig_fini(&r);
 }
 
-/* ---- SIMD exceptions
- * --------------------------------------------------------------------------------- */
+/* ---- SIMD exceptions ---- */
 
 static void set_double(struct alc_vcpu *v, unsigned reg, double x)
 {
@@ -515,8 +512,7 @@ static void the_hosts_control_words_survive(void **state)
 	rig_fini(&r);
 }
 
-/* ---- Memory operands
- * -------------------------------------------------------------------------------- */
+/* ---- Memory operands ---- */
 
 static void operands_at_the_ends_of_pages(void **state)
 {
@@ -629,8 +625,7 @@ static void gathers_go_on_where_they_faulted(void **state)
 	rig_fini(&r);
 }
 
-/* ---- Availability
- * ------------------------------------------------------------------------------------- */
+/* ---- Availability ---- */
 
 static const u8 fld1[] = {0xd9, 0xe8}, paddb_mm[] = {0x0f, 0xfc, 0xc1},
 		addps[] = {0x0f, 0x58, 0xc1}, vaddps[] = {0xc5, 0xf0, 0x58, 0xc2},
@@ -682,8 +677,7 @@ static void what_cpuid_lacks_is_undefined(void **state)
 	rig_fini(&r);
 }
 
-/* ---- Other modes
- * -------------------------------------------------------------------------------------- */
+/* ---- Other modes ---- */
 
 static void vex_in_32_bit_code(void **state)
 {
@@ -695,7 +689,7 @@ static void vex_in_32_bit_code(void **state)
 	/* VEX.vvvv's high bit and, for VMOVD, W are ignored. */
 	r.v->fpu.vec[1][0] = 5;
 	r.v->fpu.vec[2][0] = 7;
-	OK(&r, 0xc5, 0xb1, 0xd4, 0xc2); /* vpaddq xmm0, xmm1 (9), xmm2 */
+	OK(&r, 0xc4, 0xe1, 0x31, 0xd4, 0xc2); /* vpaddq xmm0, xmm1 (9), xmm2 */
 	assert_int_equal(r.v->fpu.vec[0][0], 12);
 	assert_int_equal(r.v->fpu.vec[0][2] | r.v->fpu.vec[0][3], 0);
 	r.v->gpr[X86_RCX] = 0x1122334455667788;
@@ -710,6 +704,13 @@ static void vex_in_32_bit_code(void **state)
 	rig_fini(&r);
 }
 
+/* Decodes, but isn't ours to run: Xeon Phi's, RSM. */
+static bool is_foreign(const ZydisDecodedInstruction *z)
+{
+	return !strncmp(ZydisISASetGetString(z->meta.isa_set), "KNC", 3) ||
+	       z->mnemonic == ZYDIS_MNEMONIC_TZCNTI || z->mnemonic == ZYDIS_MNEMONIC_RSM;
+}
+
 /*
  * Every opcode in every map, with every prefix and length: whatever the decoder takes for a
  * vector instruction, the host must be able to run.
@@ -721,7 +722,7 @@ static void try_opcodes(struct rig *r, const u8 *head, unsigned len)
 
 	memcpy(code, head, len);
 	for (unsigned op = 0; op < 256; op++) {
-		/* Of the one-byte opcodes those of x87; two-byte ones that aren't vector: none. */
+		/* Of the one-byte opcodes those of x87. */
 		if (!len && (op < 0xd8 || op > 0xdf))
 			continue;
 		for (unsigned m = 0; m < ARRAY_LEN(modrms); m++) {
@@ -741,7 +742,8 @@ static void try_opcodes(struct rig *r, const u8 *head, unsigned len)
 			r->v->gpr[X86_RSI] = r->v->gpr[X86_RDI] = DATA + 64;
 			r->v->fpu.fsw = 0;
 			r->v->fpu.mxcsr = 0x1f80;
-			assert_int_not_equal(step(r, code, z.length), -2);
+			if (step(r, code, z.length) == -2)
+				assert_true(is_foreign(&z));
 		}
 	}
 }
@@ -798,8 +800,7 @@ static void the_host_can_run_whatever_decodes(void **state)
 	rig_fini(&r);
 }
 
-/* ---- The store of thunks
- * ------------------------------------------------------------------------------- */
+/* ---- The store of thunks ---- */
 
 static void the_same_instruction_shares_a_thunk(void **state)
 {

@@ -113,7 +113,7 @@ enum simd_kind {
 /* False: it is not, and d->op is the exception that it raises. */
 bool simd_available(struct dec *d, enum simd_kind kind);
 
-/* ---- Helpers --------------------------------------------------------------------------------- */
+/* ---- Helpers ---- */
 
 /* A register's low half at a time: what MOVDQU is. */
 typedef u64 u128_una __attribute__((vector_size(16), aligned(1), may_alias));

@@ -53,7 +53,7 @@ static void state_operand(struct emitter *e, unsigned reg, size_t offset)
 		byte(e, (unsigned)(offset >> 8 * i) & 0xff);
 }
 
-/* ---- What the operands are --------------------------------------------------------------- */
+/* ---- What the operands are ---- */
 
 static void use_gpr(struct emitter *e, const ZydisDecodedOperand *o, unsigned host)
 {
@@ -151,7 +151,7 @@ static void use_operands(struct emitter *e)
 	}
 }
 
-/* ---- Loads and stores around it ------------------------------------------------------------ */
+/* ---- Loads and stores around it ---- */
 
 static void move_vec(struct emitter *e, unsigned id, bool wide, bool store)
 {
@@ -198,8 +198,7 @@ static void store_registers(struct emitter *e)
 	}
 }
 
-/* ---- The instruction ---------------------------------------------------------------------------
- */
+/* ---- The instruction ---- */
 
 static unsigned modrm(const struct emitter *e)
 {
@@ -311,8 +310,7 @@ static void insn(struct emitter *e)
 		insn_legacy(e);
 }
 
-/* ---- Around it
- * ----------------------------------------------------------------------------------- */
+/* ---- Around it ---- */
 
 static void mxcsr_to_state(struct emitter *e)
 {
@@ -355,8 +353,7 @@ static void epilogue(struct emitter *e)
 	byte(e, 0xc3);
 }
 
-/* ---- What kind of instruction it is
- * -------------------------------------------------------------- */
+/* ---- What kind of instruction it is ---- */
 
 static bool uses_mmx(const struct dec *d)
 {
