@@ -130,7 +130,8 @@ static int unknown_option(const struct alc_dev_class *cls, const char *key, stru
 		if (str_nearer(key, p->name, &best))
 			nearest = p->name;
 	if (!nearest)
-		return alc_fail(err, -EINVAL, "device class '%s' has no option '%s'; its first is '%s'",
+		return alc_fail(err, -EINVAL,
+				"device class '%s' has no option '%s'; its first is '%s'",
 				cls->name, key, cls->props->name);
 	return alc_fail(err, -EINVAL, "device class '%s' has no option '%s'; did you mean '%s'?",
 			cls->name, key, nearest);
@@ -158,8 +159,8 @@ static int set_bool(const struct alc_dev_class *cls, const struct alc_prop *p, c
 
 	if (!yes && !str_eq(text, "off") && !str_eq(text, "false") && !str_eq(text, "no"))
 		return alc_fail(err, -EINVAL,
-				"device class '%s': option '%s' is 'on' or 'off', not '%s'", cls->name,
-				p->name, text);
+				"device class '%s': option '%s' is 'on' or 'off', not '%s'",
+				cls->name, p->name, text);
 	*to = yes;
 	return 0;
 }

@@ -43,22 +43,22 @@ struct alc_prop {
  *
  *	#define OPTIONS(P) P(struct config, UINT, port, "0x3f8", 0, 0xfff8, "first I/O port")
  */
-#define PROP_ROW(type_, kind_, member_, initial_, min_, max_, help_)                             \
-	{.name = #member_,                                                                       \
-	 .help = help_,                                                                          \
-	 .type = ALC_PROP_##kind_,                                                               \
-	 .offset = offsetof(type_, member_),                                                     \
-	 .initial = initial_,                                                                    \
-	 .min = min_,                                                                            \
+#define PROP_ROW(type_, kind_, member_, initial_, min_, max_, help_) \
+	{.name = #member_,                                           \
+	 .help = help_,                                              \
+	 .type = ALC_PROP_##kind_,                                   \
+	 .offset = offsetof(type_, member_),                         \
+	 .initial = initial_,                                        \
+	 .min = min_,                                                \
 	 .max = max_},
 #define PROP_TYPE_UINT   "uint"
 #define PROP_TYPE_BOOL   "bool"
 #define PROP_TYPE_STRING "string"
 #define OPTION_ROW(type_, kind_, member_, initial_, min_, max_, help_) \
 	{.name = #member_, .type = PROP_TYPE_##kind_, .initial = initial_, .help = help_},
-#define PROP_END     \
-	{            \
-		NULL \
+#define PROP_END             \
+	{                    \
+		.name = NULL \
 	}
 
 enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM };
@@ -66,7 +66,7 @@ enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM };
 struct alc_dev_region {
 	const char *name; /* NULL ends a table */
 	enum alc_region_kind kind;
-	u64 base, size; /* size: a multiple of access_max */
+	u64 base, size;            /* size: a multiple of access_max */
 	u8 access_min, access_max; /* bytes: the core splits and merges into these */
 	/* Property (ALC_PROP_UINT) that overrides base, or NULL. */
 	const char *base_prop;
@@ -74,13 +74,13 @@ struct alc_dev_region {
 
 struct alc_dev_class {
 	const char *name, *summary;
-	size_t state_size;             /* zeroed by the core; what `state` describes lives here */
-	size_t config_size;            /* filled from props by the core; constant after probe */
-	const struct alc_prop *props;  /* optional */
+	size_t state_size;            /* zeroed by the core; what `state` describes lives here */
+	size_t config_size;           /* filled from props by the core; constant after probe */
+	const struct alc_prop *props; /* optional */
 	const struct alc_option_info *options; /* the same, for listings; if there are props */
-	const struct alc_field *state; /* required if state_size > 0 holds guest state */
-	u16 version, version_min;      /* of the state table */
-	const struct alc_dev_region *regions; /* optional */
+	const struct alc_field *state;         /* required if state_size > 0 holds guest state */
+	u16 version, version_min;              /* of the state table */
+	const struct alc_dev_region *regions;  /* optional */
 	const char *const *irqs; /* names of interrupt outputs, NULL-terminated; optional */
 	bool platform;           /* created for every machine, not by --device */
 
@@ -94,8 +94,8 @@ struct alc_dev_class {
 	u64 (*read)(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 	void (*write)(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 	/*
-	 * Optional: after a load. First checks what came in as hostile (-EINVAL and a sentence, with
-	 * nothing else done), then rebuilds timers and lines. Called with the lock held.
+	 * Optional: after a load. First checks what came in as hostile (-EINVAL and a sentence,
+	 * with nothing else done), then rebuilds timers and lines. Called with the lock held.
 	 */
 	int (*loaded)(struct alc_dev *d, struct alc_err *err);
 };
@@ -118,6 +118,7 @@ struct alc_dev_env {
 	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */
 	struct alc_msi_sink msi;
 	struct alc_char chardev; /* for classes that have a stream */
+	/* Called with the asking device's lock held. */
 	void (*request)(void *ctx, enum alc_request what, unsigned value);
 	void *request_ctx;
 };

@@ -48,12 +48,13 @@ static int check_header(const struct alc_dev *d, const u8 *in, size_t len, u16 *
 	u8 name[NAME_SIZE];
 
 	if (len < HEADER_SIZE)
-		return alc_fail(err, -EINVAL, "device '%s': snapshot has %zu bytes, less than a header",
-				d->id, len);
+		return alc_fail(err, -EINVAL,
+				"device '%s': snapshot has %zu bytes, less than a header", d->id,
+				len);
 	put_name(cls->name, name);
 	if (__builtin_memcmp(in, name, NAME_SIZE) != 0)
-		return alc_fail(err, -EINVAL, "device '%s': snapshot is not one of class '%s'", d->id,
-				cls->name);
+		return alc_fail(err, -EINVAL, "device '%s': snapshot is not one of class '%s'",
+				d->id, cls->name);
 	*version = ld16(in + AT_VERSION);
 	if (*version < cls->version_min || *version > cls->version)
 		return alc_fail(err, -EINVAL,
@@ -61,8 +62,9 @@ static int check_header(const struct alc_dev *d, const u8 *in, size_t len, u16 *
 				d->id, *version, cls->version_min, cls->version);
 	if (ld16(in + AT_ZERO) || ld32(in + AT_LENGTH) != len - HEADER_SIZE ||
 	    len - HEADER_SIZE != body_size(cls, *version))
-		return alc_fail(err, -EINVAL, "device '%s': snapshot has a wrong length of %zu bytes",
-				d->id, len);
+		return alc_fail(err, -EINVAL,
+				"device '%s': snapshot has a wrong length of %zu bytes", d->id,
+				len);
 	return 0;
 }
 
@@ -87,7 +89,7 @@ static int load_fields(struct alc_dev *d, const u8 *in, size_t len, u16 version,
 int dev_load(struct alc_dev *d, const u8 *in, size_t len, struct alc_err *err)
 {
 	const struct alc_dev_class *cls = d->cls;
-	u16 version;
+	u16 version = 0;
 	void *old;
 	int r;
 

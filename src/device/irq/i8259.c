@@ -20,12 +20,12 @@ enum init_step { INIT_DONE, INIT_ICW2, INIT_ICW3, INIT_ICW4, INIT_NEVER };
 
 struct chip {
 	u8 irr, isr, imr;
-	u8 line;    /* inputs as they are now */
-	u8 elcr;    /* level-triggered inputs */
-	u8 lowest;  /* input of lowest priority; the one above it, modulo 8, is highest */
-	u8 vector;  /* ICW2: base vector */
+	u8 line;   /* inputs as they are now */
+	u8 elcr;   /* level-triggered inputs */
+	u8 lowest; /* input of lowest priority; the one above it, modulo 8, is highest */
+	u8 vector; /* ICW2: base vector */
 	u8 icw1, icw4;
-	u8 init;    /* enum init_step */
+	u8 init; /* enum init_step */
 	u8 read_isr, poll, special_mask, rotate_aeoi;
 };
 
@@ -34,14 +34,14 @@ struct state {
 	u8 intr; /* the output */
 };
 
-#define CHIP_FIELDS(n)                                                                     \
-	FIELD(struct state, chip[n].irr), FIELD(struct state, chip[n].isr),                \
-		FIELD(struct state, chip[n].imr), FIELD(struct state, chip[n].line),       \
-		FIELD(struct state, chip[n].elcr), FIELD(struct state, chip[n].lowest),    \
-		FIELD(struct state, chip[n].vector), FIELD(struct state, chip[n].icw1),    \
-		FIELD(struct state, chip[n].icw4), FIELD(struct state, chip[n].init),      \
-		FIELD(struct state, chip[n].read_isr), FIELD(struct state, chip[n].poll),  \
-		FIELD(struct state, chip[n].special_mask),                                 \
+#define CHIP_FIELDS(n)                                                                    \
+	FIELD(struct state, chip[n].irr), FIELD(struct state, chip[n].isr),               \
+		FIELD(struct state, chip[n].imr), FIELD(struct state, chip[n].line),      \
+		FIELD(struct state, chip[n].elcr), FIELD(struct state, chip[n].lowest),   \
+		FIELD(struct state, chip[n].vector), FIELD(struct state, chip[n].icw1),   \
+		FIELD(struct state, chip[n].icw4), FIELD(struct state, chip[n].init),     \
+		FIELD(struct state, chip[n].read_isr), FIELD(struct state, chip[n].poll), \
+		FIELD(struct state, chip[n].special_mask),                                \
 		FIELD(struct state, chip[n].rotate_aeoi)
 
 static const struct alc_field fields[] = {CHIP_FIELDS(0), CHIP_FIELDS(1), FIELD(struct state, intr),
@@ -314,12 +314,8 @@ static void pic_reset(struct alc_dev *d, enum alc_reset kind)
 {
 	struct state *s = d->state;
 
-	for (unsigned n = 0; n < CHIPS; n++) {
-		/* The inputs belong to those who drive them. */
-		s->chip[n] = (struct chip){
-			.line = s->chip[n].line, .lowest = 7, .init = INIT_NEVER};
-	}
-	s->chip[MASTER].line &= (u8)~BIT(CASCADE);
+	for (unsigned n = 0; n < CHIPS; n++)
+		s->chip[n] = (struct chip){.lowest = 7, .init = INIT_NEVER};
 	s->intr = 0;
 	dev_irq(d, 0, false);
 }
@@ -335,8 +331,8 @@ static int pic_loaded(struct alc_dev *d, struct alc_err *err)
 		    (c->elcr & ~elcr_writable[n]) || (c->icw4 & ~ICW4_KEPT) || c->read_isr > 1 ||
 		    c->poll > 1 || c->special_mask > 1 || c->rotate_aeoi > 1)
 			return alc_fail(err, -EINVAL,
-					"device '%s': snapshot has an impossible state of chip %u", d->id,
-					n);
+					"device '%s': snapshot has an impossible state of chip %u",
+					d->id, n);
 	}
 	if (s->intr != (requested(s, MASTER) >= 0))
 		return alc_fail(err, -EINVAL, "device '%s': snapshot contradicts its own output",
@@ -349,7 +345,7 @@ static const struct alc_dev_region regions[] = {
 	[REGION_MASTER] = {"master", ALC_REGION_PORT, 0x20, 2, 1, 1, NULL},
 	[REGION_SLAVE] = {"slave", ALC_REGION_PORT, 0xa0, 2, 1, 1, NULL},
 	[REGION_ELCR] = {"elcr", ALC_REGION_PORT, 0x4d0, 2, 1, 1, NULL},
-	{NULL},
+	{.name = NULL},
 };
 static const char *const irqs[] = {"intr", NULL};
 

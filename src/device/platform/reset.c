@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/errno.h"
+#include "bus/pc.h"
+#include "device/device.h"
+
+/*
+ * Reset control register (PIIX3 data sheet, RC): a rising RCPU resets, hard or soft; this machine
+ * makes no difference between the two.
+ */
+enum { SYSTEM_RESET = 2, RESET_CPU = 4, FULL_RESET = 8 };
+enum { KEPT = SYSTEM_RESET | RESET_CPU | FULL_RESET };
+
+struct state {
+	u8 control;
+};
+
+static const struct alc_field fields[] = {FIELD(struct state, control), FIELD_END};
+
+static u64 reset_read(struct alc_dev *d, unsigned region, u64 off, unsigned size)
+{
+	const struct state *s = d->state;
+
+	return s->control;
+}
+
+static void reset_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size)
+{
+	struct state *s = d->state;
+	bool rises = val & ~s->control & RESET_CPU;
+
+	s->control = val & KEPT;
+	if (rises)
+		dev_request(d, ALC_REQUEST_RESET, 0);
+}
+
+static void reset_reset(struct alc_dev *d, enum alc_reset kind)
+{
+	struct state *s = d->state;
+
+	s->control = 0;
+}
+
+static int reset_loaded(struct alc_dev *d, struct alc_err *err)
+{
+	const struct state *s = d->state;
+
+	if (s->control & ~KEPT)
+		return alc_fail(err, -EINVAL, "device '%s': snapshot has bits that no register has",
+				d->id);
+	return 0;
+}
+
+static const struct alc_dev_region regions[] = {
+	{"control", ALC_REGION_PORT, PC_PORT_RESET, 1, 1, 1, NULL},
+	{.name = NULL},
+};
+
+extern const struct alc_dev_class pc_reset_class;
+const struct alc_dev_class pc_reset_class = {
+	.name = "pc-reset",
+	.summary = "reset control register",
+	.state_size = sizeof(struct state),
+	.state = fields,
+	.version = 1,
+	.version_min = 1,
+	.regions = regions,
+	.platform = true,
+	.reset = reset_reset,
+	.read = reset_read,
+	.write = reset_write,
+	.loaded = reset_loaded,
+};
