@@ -239,10 +239,10 @@ u32 fpu_xsave(const struct x86_fpu *f, u8 area[X86_XSAVE_MAX], u64 rfbm, enum x8
 {
 	u64 in_use = fpu_xinuse(f) & rfbm;
 
-	/* XINUSE says nothing of MXCSR, so a changed one puts SSE in use. */
-	if ((rfbm & X86_XCR0_SSE) && f->mxcsr != MXCSR_INIT)
-		in_use |= X86_XCR0_SSE;
 	if (form == X86_XSAVEC) {
+		/* XINUSE says nothing of MXCSR, which this form saves with SSE alone. */
+		if ((rfbm & X86_XCR0_SSE) && f->mxcsr != MXCSR_INIT)
+			in_use |= X86_XCR0_SSE;
 		if (in_use & X86_XCR0_SSE)
 			put_mxcsr(f, area);
 		put_components(f, area, in_use, rexw);

@@ -149,7 +149,7 @@ static enum walk_result walk_once(struct alc_vcpu *v, u64 gva, unsigned access, 
 		unsigned shift = 12 + f->index_bits * (level - 1);
 		alc_gpa where = gpa(table + field_get(gva, shift, f->index_bits) * f->entry_size);
 		bool pdpte = level == 3 && f == &format_pae, leaf;
-		struct alc_page *page;
+		struct alc_page *page = NULL;
 		u64 entry, update;
 		u8 *host;
 

@@ -60,29 +60,39 @@ static void set_slope(struct time_info *t, u64 tsc_hz)
 }
 
 /*
- * The guest may read while this writes: an odd version says so, and is seen before and after the
- * body, since stores become visible in order.
+ * Writes a structure whose version counter lies at version_at in it. The guest may read while
+ * this writes: an odd version says so, and is seen before and after the body, since stores become
+ * visible in order. Nothing is written unless all of it lies in RAM.
  */
+static void publish(struct alc_space *space, alc_gpa at, void *body, u64 len, u64 version_at)
+{
+	u8 *version = (u8 *)body + version_at;
+	alc_gpa version_gpa = gpa_add(at, version_at);
+	struct alc_span span;
+
+	if (!space_span(space, at, len, &span) || span.len < len || span.rom)
+		return;
+	st32(version, (ld32(version) | 1) + 2);
+	if (space_copy_out(space, version_gpa, version, sizeof(u32)) ||
+	    space_copy_out(space, at, body, len))
+		return;
+	st32(version, ld32(version) + 1);
+	if (space_copy_out(space, version_gpa, version, sizeof(u32)))
+		return;
+}
+
 static void publish_time(struct alc_vcpu *v)
 {
-	struct alc_space *space = v->plat->space;
 	alc_gpa at = gpa(v->pv.system_time & ~(u64)ENABLE);
-	struct time_info t = {0};
+	struct time_info t = {.version = v->pv.time_version};
 
 	if (!(v->pv.system_time & ENABLE) || at.v % TIME_ALIGN)
 		return;
-	v->pv.time_version = (v->pv.time_version | 1) + 2;
-	t.version = v->pv.time_version;
 	t.tsc_timestamp = v->msr.tsc_offset;
 	t.flags = FLAG_TSC_STABLE;
 	set_slope(&t, v->plat->tsc_hz);
-	if (space_copy_out(space, at, &t.version, sizeof(t.version)) ||
-	    space_copy_out(space, at, &t, sizeof(t)))
-		return;
-	v->pv.time_version++;
-	t.version = v->pv.time_version;
-	if (space_copy_out(space, at, &t.version, sizeof(t.version)))
-		return; /* can't be: the whole structure was just written there */
+	publish(v->plat->space, at, &t, sizeof(t), offsetof(struct time_info, version));
+	v->pv.time_version = t.version;
 }
 
 int pvclock_set_system_time(struct alc_vcpu *v, u64 val)
@@ -95,23 +105,16 @@ int pvclock_set_system_time(struct alc_vcpu *v, u64 val)
 int pvclock_set_wall_clock(struct alc_vcpu *v, u64 val)
 {
 	struct alc_clock *clock = v->plat->clock;
-	struct alc_space *space = v->plat->space;
 	u64 boot_ns = clock_wall_ns(clock) - clock_now_ns(clock);
-	struct wall_clock w = {0};
+	struct wall_clock w = {.version = v->pv.wall_version,
+			       .sec = (u32)(boot_ns / NS_PER_SEC),
+			       .nsec = (u32)(boot_ns % NS_PER_SEC)};
 
 	v->pv.wall_clock = val;
 	if (val % TIME_ALIGN)
 		return 0;
-	v->pv.wall_version = (v->pv.wall_version | 1) + 2;
-	w.version = v->pv.wall_version;
-	w.sec = (u32)(boot_ns / NS_PER_SEC);
-	w.nsec = (u32)(boot_ns % NS_PER_SEC);
-	if (space_copy_out(space, gpa(val), &w.version, sizeof(w.version)) ||
-	    space_copy_out(space, gpa(val), &w, sizeof(w)))
-		return 0;
-	w.version = ++v->pv.wall_version;
-	if (space_copy_out(space, gpa(val), &w.version, sizeof(w.version)))
-		return 0;
+	publish(v->plat->space, gpa(val), &w, sizeof(w), offsetof(struct wall_clock, version));
+	v->pv.wall_version = w.version;
 	return 0;
 }
 
@@ -128,20 +131,13 @@ void pvclock_add_steal(struct alc_vcpu *v, u64 stolen_ns)
 {
 	struct alc_space *space = v->plat->space;
 	alc_gpa at = gpa(v->pv.steal_time & ~(u64)(STEAL_ALIGN - 1));
-	alc_gpa version_at = gpa_add(at, offsetof(struct steal_time, version));
 	struct steal_time s;
 
 	if (!(v->pv.steal_time & ENABLE) || space_copy_in(space, at, &s, sizeof(s)))
 		return;
-	s.version = (s.version | 1) + 2;
 	s.steal += stolen_ns;
 	s.preempted = 0;
-	if (space_copy_out(space, version_at, &s.version, sizeof(s.version)) ||
-	    space_copy_out(space, at, &s, sizeof(s)))
-		return;
-	s.version++;
-	if (space_copy_out(space, version_at, &s.version, sizeof(s.version)))
-		return;
+	publish(space, at, &s, sizeof(s), offsetof(struct steal_time, version));
 }
 
 void pvclock_refresh(struct alc_vcpu *v)

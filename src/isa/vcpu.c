@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "isa/vcpu.h"
 
+#include <stdatomic.h>
+
 #include "base/errno.h"
 
 #include "isa/fpu.h"
@@ -9,7 +11,7 @@
 
 void x86_attend(struct alc_vcpu *v, unsigned bits)
 {
-	__atomic_fetch_or(&v->attention, bits, __ATOMIC_SEQ_CST);
+	atomic_fetch_or(&v->attention, bits);
 	if (v->plat->kick)
 		v->plat->kick(v->plat->kick_ctx, v);
 }
@@ -31,6 +33,12 @@ int x86_raise_page_fault(struct alc_vcpu *v, u64 gva, u32 error)
 	v->fault = (struct x86_fault){
 		.vector = X86_PFV, .has_error = true, .error = error, .cr2 = gva};
 	return 1;
+}
+
+int x86_unsupported(struct alc_vcpu *v, const char *what)
+{
+	v->unsupported = what;
+	return X86_UNSUPPORTED;
 }
 
 u64 x86_tsc(const struct alc_vcpu *v)
@@ -78,7 +86,7 @@ void vcpu_reset(struct alc_vcpu *v, bool init)
 		fpu_reset(&v->fpu);
 		x86_msr_reset(v);
 		__builtin_memset(&v->pv, 0, sizeof(v->pv));
-		__atomic_store_n(&v->attention, 0, __ATOMIC_SEQ_CST);
+		atomic_store(&v->attention, 0);
 	}
 	lapic_reset(v->lapic, init);
 	if (v->ops) {

@@ -209,7 +209,6 @@ struct x86_kvm_pv {
 struct x86_fault {
 	u8 vector;
 	bool has_error;
-	bool software; /* INT n, INT3, INTO, INT1: the saved RIP is the next instruction's */
 	u32 error;
 	u64 cr2;     /* for #PF */
 	u64 dr6_set; /* for #DB */
@@ -257,7 +256,8 @@ enum x86_attention {
 	X86_ATTN_SIPI = 1 << 3,
 	X86_ATTN_STOP = 1 << 4, /* return to the run loop */
 	X86_ATTN_SMI = 1 << 5,
-	X86_ATTN_WORK = 1 << 6, /* the run loop has something to do on this thread */
+	X86_ATTN_WORK = 1 << 6,  /* the run loop has something to do on this thread */
+	X86_ATTN_PAUSE = 1 << 7, /* the engine's own: another vCPU must be alone for a moment */
 };
 
 /* Where the vCPU stands in its machine. Constant after creation. */
@@ -300,6 +300,8 @@ struct alc_vcpu {
 	 */
 	u64 shadow_rip;
 	struct x86_fault fault; /* meaningful only right after a function reported one */
+	/* What x86_unsupported() was told: a part of the architecture that is not built. */
+	const char *unsupported;
 	struct x86_fpu fpu;
 	struct x86_lapic *lapic;
 
@@ -323,6 +325,13 @@ void x86_attend(struct alc_vcpu *v, unsigned bits);
 int x86_raise(struct alc_vcpu *v, unsigned vector);
 int x86_raise_error(struct alc_vcpu *v, unsigned vector, u32 error);
 int x86_raise_page_fault(struct alc_vcpu *v, u64 gva, u32 error);
+
+/*
+ * Reports a feature that the ISA layer lacks; returns X86_UNSUPPORTED. The engine then stops the
+ * machine with a sentence that names instruction and mode: never wrong behaviour.
+ */
+enum { X86_OK = 0, X86_FAULT = 1, X86_UNSUPPORTED = -1 };
+int x86_unsupported(struct alc_vcpu *v, const char *what);
 
 static inline bool x86_long_mode(const struct alc_vcpu *v)
 {

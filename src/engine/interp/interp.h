@@ -17,6 +17,8 @@
  * Blocks are cached per vCPU by guest-physical address and mode; each remembers its page's
  * generation (mem/space.h) and is stale when that has moved on.
  */
+#include <stdatomic.h>
+
 #include <Zydis/Zydis.h>
 
 #include "engine/engine.h"
@@ -122,7 +124,7 @@ struct interp {
 	u32 mode;               /* of the next block */
 	const struct op *exit_op;
 	struct alc_vcpu *v;
-	const struct interp_vm *vm;
+	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
 	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
 	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
@@ -132,10 +134,15 @@ struct interp {
 	struct jump *jumps;
 	struct block **hash;
 	struct arena *arena;
+	bool large_pages[2]; /* a page larger than 4 KiB is cached, by half */
 	struct simd *simd;
 	struct alc_err *err;        /* where EXIT_ERROR puts its sentence */
 	_Alignas(64) u8 bounce[64]; /* an operand that is not in one page of plain RAM */
-	ZydisDecoder decoder[5];
+	ZydisDecoder decoder[6];    /* by decoder_index() */
+	_Atomic(bool) in_guest;     /* may touch guest memory now: exclusive.c */
+	bool alone;
+	bool stop_on_fault; /* step.h: faults are reported, not delivered */
+	u64 n_pauses;
 	/* Counters */
 	u64 n_blocks_decoded, n_insns_decoded, n_lookups, n_tlb_fills, n_faults, n_interrupts,
 		n_flushes, n_stale, n_mmio;
@@ -144,7 +151,8 @@ struct interp {
 struct interp_vm {
 	const struct x86_platform *plat;
 	const struct insn_row **rows; /* by ZydisMnemonic */
-	struct alc_mutex *exclusive;  /* serialises locked operations that aren't one host access */
+	struct alc_mutex *exclusive;  /* held by who is, or wants to be, alone: exclusive.c */
+	_Atomic(bool) wanted;
 };
 
 /* ---- Leaving a block ---------------------------------------------------------------------- */
@@ -162,6 +170,10 @@ void op_ud(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_nm(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_gp(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_end(struct alc_vcpu *v, const struct op *op, struct interp *c);
+/* Put in place of the next op when the running block has been written to. */
+void op_stale(struct alc_vcpu *v, const struct op *op, struct interp *c);
+/* Instructions from op on did not run though the block's entry counted them. */
+void op_uncount(struct alc_vcpu *v, const struct op *op, struct interp *c);
 
 static inline u64 op_rip(const struct alc_vcpu *v, const struct op *op)
 {
@@ -341,7 +353,7 @@ static inline void mem_wrote(struct interp *c, const struct op *op, u64 gva, uns
 {
 	struct alc_page *page = c->tlb[tlb_index(gva)].page;
 
-	if (unlikely(__atomic_load_n(&page->flags, __ATOMIC_RELAXED) != PAGE_DIRTY))
+	if (unlikely(atomic_load_explicit(&page->flags, memory_order_relaxed) != PAGE_DIRTY))
 		mem_written(c, op, page, gva, size);
 }
 
@@ -397,6 +409,38 @@ static inline int mem_rmw_end(struct alc_vcpu *v, struct interp *c, const struct
 	return 0;
 }
 
+/*
+ * The same for operations that must be atomic between vCPUs: where no host access is, the others
+ * stand still from begin to end.
+ */
+void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+			  unsigned size);
+int mem_lock_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+		      unsigned size);
+
+static inline void *mem_lock_begin(struct alc_vcpu *v, struct interp *c, const struct op *op,
+				   u64 gva, unsigned size)
+{
+	u8 *p = mem_wptr(c, gva, size);
+
+	return likely(p) ? p : mem_lock_begin_slow(v, c, op, gva, size);
+}
+
+static inline int mem_lock_end(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+			       void *p, unsigned size)
+{
+	if (unlikely(p == c->bounce))
+		return mem_lock_end_slow(v, c, op, gva, size);
+	mem_wrote(c, op, gva, size);
+	return 0;
+}
+
+/* Between these a vCPU may touch guest memory. */
+void exclusive_enter_guest(struct interp *c);
+void exclusive_leave_guest(struct interp *c);
+void exclusive_begin(struct interp *c);
+void exclusive_end(struct interp *c);
+
 /* ---- Decoding -------------------------------------------------------------------------------- */
 
 struct dec {
@@ -407,6 +451,7 @@ struct dec {
 	const u8 *bytes; /* of the instruction */
 	u32 mode;
 	u16 off;       /* of the instruction in its block */
+	u16 block_off; /* of the block in its page */
 	bool end;      /* set by a generator: the block ends after this op */
 	struct op *op; /* to fill; everything but fn, imm, a, b is preset from the operands */
 };
@@ -422,13 +467,15 @@ struct insn_row {
 
 /* The families. */
 extern const struct insn_row alu_rows[], shift_rows[], bit_rows[], move_rows[], stack_rows[],
-	flow_rows[], string_rows[], atomic_rows[], system_rows[], legacy_rows[], fpu_rows[];
+	flow_rows[], string_rows[], atomic_rows[], system_rows[], fpu_rows[];
 /* x87, MMX, SSE, AVX by the host CPU: whatever has no row, by its ISA set. */
 bool simd_gen(struct dec *d);
 int simd_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void simd_destroy(struct interp *c);
 /* All blocks are about to be dropped: thunks may go too. */
 void simd_flush(struct interp *c);
+/* There may not be room for another block's thunks: flush the block cache before decoding. */
+bool simd_full(const struct interp *c);
 
 /* Register number of a Zydis general register operand; byte offset in gpr[] for 8-bit ones. */
 u8 dec_reg(ZydisRegister r);
@@ -456,7 +503,24 @@ void block_cache_flush(struct alc_vcpu *v, struct interp *c);
 /* Decodes at RIP; NULL: v->fault is set (fetch fault) or c->exit is EXIT_ERROR. */
 struct block *block_decode(struct alc_vcpu *v, struct interp *c, const struct itlb_entry *it);
 const struct itlb_entry *itlb_lookup(struct alc_vcpu *v, struct interp *c, u64 rip);
-bool decode_one(struct dec *d, const u8 *bytes, unsigned avail);
+/*
+ * Decodes one instruction of at most avail bytes into d->op (whatever it is, an op results, be it
+ * one that raises #UD); 0: more bytes are needed, else its length.
+ */
+unsigned decode_one(struct dec *d, const u8 *bytes, unsigned avail);
+/* Which of c->decoder[] reads code of this mode. */
+unsigned decoder_index(u32 mode);
+void decoders_init(struct interp *c, const struct x86_cpuid_table *cpuid);
+/* Rows of all families by mnemonic: ZYDIS_MNEMONIC_MAX_VALUE + 1 pointers. */
+void decode_index_rows(const struct insn_row **by_mnemonic);
+/* IF, the shadow or the task priority changed: an interrupt that waited may go. */
+static inline void interp_recheck_interrupts(struct alc_vcpu *v, struct interp *c)
+{
+	if (unlikely(c->intr_waiting)) {
+		c->intr_waiting = false;
+		atomic_fetch_or(&v->attention, X86_ATTN_INTR);
+	}
+}
 
 int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void tlb_destroy(struct alc_vcpu *v, struct interp *c);
@@ -464,6 +528,7 @@ void tlb_destroy(struct alc_vcpu *v, struct interp *c);
 void interp_mode_changed(struct alc_vcpu *v);
 extern const struct x86_engine_ops interp_ops;
 
+enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err);
 extern const struct alc_engine interp_engine;
 
 #endif

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The software TLB and everything about guest memory that is not its fast path.
+ *
+ * Three tables: supervisor accesses, user accesses, and one whose tags never match, for user
+ * code under alignment checking, where every access has to be looked at.
+ */
+#include "base/errno.h"
+#include "engine/interp/interp.h"
+#include "isa/control.h"
+#include "isa/lapic.h"
+#include "isa/segment.h"
+
+enum { TABLE_KERNEL, TABLE_USER, TABLE_CHECKED, TABLES };
+enum { TABLES_BYTES = TABLES * TLB_SIZE * sizeof(struct tlb_entry) };
+
+/* A tag that entry i can't match: a non-canonical page whose place is another entry. */
+static u64 impossible_tag(unsigned i)
+{
+	return BIT(62) | (u64)((i ^ 1) & (TLB_HALF - 1)) << ALC_PAGE_SHIFT;
+}
+
+static void entry_clear(struct tlb_entry *table, unsigned i)
+{
+	table[i].rtag = table[i].wtag = impossible_tag(i);
+}
+
+static void flush_half(struct interp *c, unsigned half)
+{
+	unsigned t, i;
+
+	for (t = 0; t < TABLES; t++)
+		for (i = half * TLB_HALF; i < (half + 1) * TLB_HALF; i++)
+			entry_clear(c->tables + t * TLB_SIZE, i);
+	c->epoch[half]++;
+	c->large_pages[half] = false;
+}
+
+static void flush_all(struct alc_vcpu *v)
+{
+	struct interp *c = v->engine;
+
+	flush_half(c, 0);
+	flush_half(c, 1);
+	c->upper_nonglobal = false;
+	c->n_flushes++;
+}
+
+static void flush_nonglobal(struct alc_vcpu *v)
+{
+	struct interp *c = v->engine;
+
+	flush_half(c, 0);
+	if (c->upper_nonglobal)
+		flush_half(c, 1);
+	c->upper_nonglobal = false;
+	c->n_flushes++;
+}
+
+/* A large page is cached in pieces; invalidating it anywhere must drop all of them. */
+static void flush_page(struct alc_vcpu *v, u64 gva)
+{
+	struct interp *c = v->engine;
+	unsigned half = gva >> 63, t;
+
+	if (c->large_pages[half]) {
+		flush_half(c, half);
+		return;
+	}
+	for (t = 0; t < TABLES; t++)
+		entry_clear(c->tables + t * TLB_SIZE, tlb_index(gva));
+	c->epoch[half]++;
+}
+
+int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
+{
+	const struct alc_host *h = v->plat->host;
+
+	c->tables = host_alloc(h, TABLES_BYTES);
+	c->itlb = host_alloc(h, ITLB_SIZE * sizeof(*c->itlb));
+	if (!c->tables || !c->itlb)
+		return alc_fail(err, -ENOMEM, "no memory for the TLB of vCPU %u", v->index);
+	c->epoch[0] = c->epoch[1] = 1;
+	flush_half(c, 0);
+	flush_half(c, 1);
+	return 0;
+}
+
+void tlb_destroy(struct alc_vcpu *v, struct interp *c)
+{
+	host_free(v->plat->host, c->tables, TABLES_BYTES);
+	host_free(v->plat->host, c->itlb, ITLB_SIZE * sizeof(*c->itlb));
+}
+
+/* ---- Mode ---------------------------------------------------------------------------------------
+ */
+
+static bool flat_segments(const struct alc_vcpu *v)
+{
+	return seg_flat(&v->seg[X86_DS]) && seg_flat(&v->seg[X86_ES]) &&
+	       seg_flat(&v->seg[X86_SS]) && seg_flat(&v->seg[X86_CS]);
+}
+
+static u32 code_size(const struct alc_vcpu *v)
+{
+	if (x86_code64(v))
+		return MODE_64;
+	return v->seg[X86_CS].attr & X86_SEG_DB ? MODE_32 : MODE_16;
+}
+
+void interp_mode_changed(struct alc_vcpu *v)
+{
+	struct interp *c = v->engine;
+	u32 mode = code_size(v);
+
+	c->align_check = v->cpl == 3 && (v->cr0 & X86_CR0_AM) && (v->rflags & X86_AC);
+	mode |= v->cpl == 3 ? MODE_USER : 0;
+	mode |= v->seg[X86_SS].attr & X86_SEG_DB ? MODE_STACK32 : 0;
+	mode |= mode & MODE_64 || flat_segments(v) ? MODE_FLAT : 0;
+	mode |= x86_protected(v) ? 0 : MODE_REAL;
+	mode |= v->cr0 & X86_CR0_TS ? MODE_TS : 0;
+	mode |= v->cr0 & X86_CR0_EM ? MODE_EM : 0;
+	mode |= v->cr4 & X86_CR4_OSFXSR ? MODE_SSE : 0;
+	mode |= (v->cr4 & X86_CR4_OSXSAVE) && (v->xcr0 & 6) == 6 ? MODE_AVX : 0;
+	mode |= x86_long_mode(v) ? MODE_LONG : 0;
+	mode |= (v->rflags & X86_TF) || x86_breakpoints_armed(v) ? MODE_SINGLE : 0;
+	c->mode = mode;
+	c->tlb = c->tables + TLB_SIZE * (c->align_check ? TABLE_CHECKED
+					 : v->cpl == 3  ? TABLE_USER
+							: TABLE_KERNEL);
+}
+
+/* ---- From linear address to host address
+ * ------------------------------------------------------------ */
+
+/* What is at an address, up to the end of its page. */
+struct target {
+	u8 *hva; /* NULL: a device, or nothing, or a write to ROM */
+	struct alc_page *page;
+	alc_gpa gpa;
+	bool lapic;
+};
+
+static bool is_lapic(const struct alc_vcpu *v, alc_gpa a)
+{
+	u64 base = lapic_base(v->lapic);
+
+	/* Enabled and not in x2APIC mode (SDM vol. 3A 11.12.1). */
+	return (base & (BIT(11) | BIT(10))) == BIT(11) &&
+	       ((a.v ^ base) & mask_low(52) & ALC_PAGE_MASK) == 0;
+}
+
+static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, u64 gva,
+		 const struct x86_translation *tr, const struct alc_span *span)
+{
+	unsigned i = tlb_index(gva), half = gva >> 63;
+	u64 page = gva & ALC_PAGE_MASK;
+	bool smap = (v->cr4 & X86_CR4_SMAP) && tr->user && table == c->tables;
+
+	entry_clear(table, i);
+	table[i].addend = (u64)(uintptr_t)span->hva - gva;
+	table[i].page = span->page;
+	/* Under SMAP the right depends on EFLAGS.AC: such pages are looked up each time. */
+	if (table != c->tables + TABLE_CHECKED * TLB_SIZE && !smap) {
+		table[i].rtag = page;
+		if (tr->writable && !span->rom)
+			table[i].wtag = page;
+	}
+	if (half && !tr->global)
+		c->upper_nonglobal = true;
+	if (tr->page_shift > ALC_PAGE_SHIFT)
+		c->large_pages[half] = true;
+	c->n_tlb_fills++;
+}
+
+static int resolve(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned access, struct target *t)
+{
+	bool user = x86_is_user(v, access);
+	struct tlb_entry *table = access & X86_IMPLICIT ? c->tables : c->tlb;
+	struct x86_translation tr;
+	struct alc_span span;
+
+	if (x86_walk(v, gva, access, user, &tr))
+		return 1;
+	*t = (struct target){.gpa = tr.gpa, .lapic = is_lapic(v, tr.gpa)};
+	if (t->lapic || !space_span(v->plat->space, tr.gpa, 1, &span))
+		return 0;
+	fill(v, c, table, gva, &tr, &span);
+	if (!(access & X86_WRITE) || !span.rom)
+		t->hva = span.hva;
+	t->page = span.page;
+	return 0;
+}
+
+/* Canonical, and aligned where that is asked for. `stack`: through SS. */
+static int check_address(struct alc_vcpu *v, const struct interp *c, u64 gva, unsigned size,
+			 bool stack)
+{
+	if (x86_long_mode(v) && (!x86_canonical(gva) || !x86_canonical(gva + size - 1)))
+		return x86_raise_error(v, stack ? X86_SSF : X86_GP, 0);
+	if (unlikely(c->align_check) && size <= 8 && !(size & (size - 1)) && (gva & (size - 1)))
+		return x86_raise_error(v, X86_AC_, 0);
+	return 0;
+}
+
+/* ---- Devices
+ * --------------------------------------------------------------------------------------------- */
+
+static u64 device_read(struct alc_vcpu *v, const struct target *t, unsigned size)
+{
+	if (t->lapic)
+		return lapic_mmio_read(v->lapic, page_offset(t->gpa.v), size);
+	return space_read(v->plat->space, t->gpa, size);
+}
+
+static void device_write(struct alc_vcpu *v, const struct target *t, u64 val, unsigned size)
+{
+	if (t->lapic)
+		lapic_mmio_write(v->lapic, page_offset(t->gpa.v), val, size);
+	else
+		space_write(v->plat->space, t->gpa, val, size);
+}
+
+/* The largest access that devices know and that fits. */
+static unsigned device_chunk(unsigned size)
+{
+	return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+}
+
+static void part_read(struct alc_vcpu *v, struct interp *c, struct target t, u8 *to, unsigned size)
+{
+	unsigned n;
+
+	if (t.hva) {
+		if (size == 1 || size == 2 || size == 4 || size == 8)
+			st_size(to, ld_size(t.hva, size), size);
+		else
+			__builtin_memcpy(to, t.hva, size);
+		return;
+	}
+	c->n_mmio++;
+	for (; size; size -= n, to += n, t.gpa.v += n) {
+		n = device_chunk(size);
+		st_size(to, device_read(v, &t, n), n);
+	}
+}
+
+static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op, struct target t,
+		       u64 gva, const u8 *from, unsigned size)
+{
+	unsigned n;
+
+	if (t.hva) {
+		if (size == 1 || size == 2 || size == 4 || size == 8)
+			st_size(t.hva, ld_size(from, size), size);
+		else
+			__builtin_memcpy(t.hva, from, size);
+		if (atomic_load_explicit(&t.page->flags, memory_order_relaxed) != PAGE_DIRTY)
+			mem_written(c, op, t.page, gva, size);
+		return;
+	}
+	if (t.page)
+		return; /* ROM */
+	c->n_mmio++;
+	for (; size; size -= n, from += n, t.gpa.v += n) {
+		n = device_chunk(size);
+		device_write(v, &t, ld_size(from, n), n);
+	}
+}
+
+void mem_written(struct interp *c, const struct op *op, struct alc_page *page, u64 gva,
+		 unsigned size)
+{
+	const struct block *b = c->block;
+
+	space_note_write(page, page_offset(gva), size);
+	if (!b || !op)
+		return;
+	if (b->gen != atomic_load_explicit(&b->page->gen, memory_order_relaxed) ||
+	    (b->page2 && b->gen2 != atomic_load_explicit(&b->page2->gen, memory_order_relaxed))) {
+		/* The block wrote to itself: what follows must be decoded anew. */
+		struct op *next = (struct op *)(uintptr_t)(op + 1);
+
+		if (next->fn != op_end)
+			next->fn = op_stale;
+	}
+}
+
+/* ---- Slow accesses
+ * -------------------------------------------------------------------------------------- */
+
+/* The two parts of an access that may cross a page; both are resolved before either is made. */
+struct parts {
+	struct target t[2];
+	unsigned size[2];
+};
+
+static int resolve_parts(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned size,
+			 unsigned access, bool stack, struct parts *p)
+{
+	u64 room = ALC_PAGE_SIZE - page_offset(gva);
+
+	if (check_address(v, c, gva, size, stack))
+		return 1;
+	p->size[0] = (unsigned)min_u64(size, room);
+	p->size[1] = size - p->size[0];
+	if (resolve(v, c, gva, access, &p->t[0]))
+		return 1;
+	return p->size[1] && resolve(v, c, gva + p->size[0], access, &p->t[1]);
+}
+
+static int read_parts(struct alc_vcpu *v, struct interp *c, u64 gva, void *to, unsigned size,
+		      unsigned access, bool stack)
+{
+	struct parts p;
+
+	if (resolve_parts(v, c, gva, size, access, stack, &p))
+		return 1;
+	part_read(v, c, p.t[0], to, p.size[0]);
+	if (p.size[1])
+		part_read(v, c, p.t[1], (u8 *)to + p.size[0], p.size[1]);
+	return 0;
+}
+
+static int write_parts(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+		       const void *from, unsigned size, unsigned access, bool stack)
+{
+	struct parts p;
+
+	if (resolve_parts(v, c, gva, size, access, stack, &p))
+		return 1;
+	part_write(v, c, op, p.t[0], gva, from, p.size[0]);
+	if (p.size[1])
+		part_write(v, c, op, p.t[1], gva + p.size[0], (const u8 *)from + p.size[0],
+			   p.size[1]);
+	return 0;
+}
+
+static bool stack_op(const struct op *op)
+{
+	return op && (op->shift & SHIFT_STACK);
+}
+
+int mem_read_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva, void *to,
+		  unsigned size)
+{
+	return read_parts(v, c, gva, to, size, X86_READ, stack_op(op));
+}
+
+int mem_write_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+		   const void *from, unsigned size)
+{
+	return write_parts(v, c, op, gva, from, size, X86_WRITE, stack_op(op));
+}
+
+void *mem_rmw_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+			 unsigned size)
+{
+	struct parts p;
+
+	if (resolve_parts(v, c, gva, size, X86_RMW, stack_op(op), &p))
+		return NULL;
+	if (!p.size[1] && p.t[0].hva)
+		return p.t[0].hva;
+	part_read(v, c, p.t[0], c->bounce, p.size[0]);
+	if (p.size[1])
+		part_read(v, c, p.t[1], c->bounce + p.size[0], p.size[1]);
+	return c->bounce;
+}
+
+int mem_rmw_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
+		     unsigned size)
+{
+	return mem_write_slow(v, c, op, gva, c->bounce, size);
+}
+
+/* Outside 64-bit mode: presence, rights and limit (SDM vol. 3A 5.3, 5.4). */
+static bool segment_allows(const struct x86_seg *s, u64 off, unsigned size, unsigned access,
+			   bool protected_mode)
+{
+	bool code = s->attr & X86_SEG_CODE;
+	u64 last = off + size - 1;
+
+	if (protected_mode) {
+		if (!(s->attr & X86_SEG_P))
+			return false;
+		if (access & X86_WRITE ? code || !(s->attr & X86_SEG_RW)
+				       : code && !(s->attr & X86_SEG_RW))
+			return false;
+	}
+	if (!code && (s->attr & X86_SEG_DC)) /* expand-down */
+		return off > s->limit && last <= (s->attr & X86_SEG_DB ? 0xffffffffu : 0xffff);
+	return last <= s->limit;
+}
+
+int ea_segment(struct alc_vcpu *v, const struct op *op, u64 *ea, unsigned size, unsigned access)
+{
+	u64 a = ea_cut(op, *ea);
+	unsigned s = op->addr & ADDR_SEG;
+
+	if (op->addr & ADDR_CHECKED) {
+		const struct x86_seg *seg = &v->seg[s - 1];
+
+		if (!segment_allows(seg, a, size, access, x86_protected(v)))
+			return x86_raise_error(v, s - 1 == X86_SS ? X86_SSF : X86_GP, 0);
+		*ea = (u32)(a + seg->base);
+		return 0;
+	}
+	*ea = s ? a + v->seg[s - 1].base : a;
+	return 0;
+}
+
+/* ---- For isa/
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int ops_read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
+{
+	return read_parts(v, v->engine, gva, to, len, access, false);
+}
+
+static int ops_write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access)
+{
+	return write_parts(v, v->engine, NULL, gva, from, len, access | X86_WRITE, false);
+}
+
+const struct x86_engine_ops interp_ops = {
+	.read = ops_read,
+	.write = ops_write,
+	.flush_all = flush_all,
+	.flush_nonglobal = flush_nonglobal,
+	.flush_page = flush_page,
+	.mode_changed = interp_mode_changed,
+};
+
+/* ---- Instruction fetch
+ * ---------------------------------------------------------------------------------------- */
+
+const struct itlb_entry *itlb_lookup(struct alc_vcpu *v, struct interp *c, u64 rip)
+{
+	u64 tag = (rip & ALC_PAGE_MASK) | (v->cpl == 3);
+	struct itlb_entry *e = &c->itlb[(rip >> ALC_PAGE_SHIFT) & (ITLB_SIZE - 1)];
+	struct x86_translation tr;
+	struct alc_span span;
+
+	if (likely(e->tag == tag && e->epoch == c->epoch[rip >> 63]))
+		return e;
+	if (x86_long_mode(v) && !x86_canonical(rip)) {
+		x86_raise_error(v, X86_GP, 0);
+		return NULL;
+	}
+	if (x86_walk(v, rip, X86_EXEC, v->cpl == 3, &tr))
+		return NULL;
+	if (!space_span(v->plat->space, gpa(tr.gpa.v & ALC_PAGE_MASK), ALC_PAGE_SIZE, &span) ||
+	    span.len < ALC_PAGE_SIZE) {
+		c->exit = EXIT_ERROR;
+		alc_fail(
+			c->err, -EFAULT,
+			"vCPU %u fetches an instruction at %llx from guest-physical %llx, which is not memory",
+			v->index, (unsigned long long)rip, (unsigned long long)tr.gpa.v);
+		return NULL;
+	}
+	if ((rip >> 63) && !tr.global)
+		c->upper_nonglobal = true;
+	if (tr.page_shift > ALC_PAGE_SHIFT)
+		c->large_pages[rip >> 63] = true;
+	*e = (struct itlb_entry){.tag = tag,
+				 .gpa = tr.gpa.v & ALC_PAGE_MASK,
+				 .hva = span.hva,
+				 .page = span.page,
+				 .epoch = c->epoch[rip >> 63]};
+	return e;
+}
