@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "alcazar/device.h"
 #include "cpio.h"
 #include "run_options.h"
 #include "value.h"
@@ -54,14 +53,6 @@ const struct option_row run_rows[] = {
 
 /* ---- Devices ------------------------------------------------------------------------------ */
 
-static bool find_device(const char *name, struct alc_device_info *info)
-{
-	for (size_t i = 0; alc_device_info(i, info); i++)
-		if (!strcmp(info->name, name))
-			return true;
-	return false;
-}
-
 /* Splits NAME,KEY=VALUE,… in place. */
 static int parse_device(char *text, struct alc_device_desc *d, struct alc_device_opt **next)
 {
@@ -99,24 +90,8 @@ static size_t count_commas(const char *s)
 	return n;
 }
 
-/* The default guest reports a command's status by this device. */
-static const char status_device[] = "guest-status";
-
-static bool wants_status_device(const struct run_plan *plan, const struct strings *devices)
-{
-	struct alc_device_info info;
-
-	if (!plan->default_guest || !find_device(status_device, &info) || info.platform)
-		return false;
-	for (unsigned i = 0; i < devices->count; i++)
-		if (!strncmp(devices->items[i], status_device, sizeof(status_device) - 1))
-			return false;
-	return true;
-}
-
 static int plan_devices(const struct strings *devices, struct run_plan *plan)
 {
-	bool status = wants_status_device(plan, devices);
 	size_t n = devices->count, bytes = 0, commas = 0;
 	struct alc_device_opt *next;
 	char *at;
@@ -126,7 +101,7 @@ static int plan_devices(const struct strings *devices, struct run_plan *plan)
 		bytes += strlen(devices->items[i]) + 1;
 		commas += count_commas(devices->items[i]);
 	}
-	plan->devices = xcalloc(n + 1, sizeof(*plan->devices));
+	plan->devices = xcalloc(n, sizeof(*plan->devices));
 	plan->opts = next = xcalloc(commas, sizeof(*plan->opts));
 	plan->device_text = at = xcalloc(1, bytes);
 	for (size_t i = 0; !rc && i < n; i++) {
@@ -135,8 +110,6 @@ static int plan_devices(const struct strings *devices, struct run_plan *plan)
 		rc = parse_device(at, &plan->devices[i], &next);
 		at = end;
 	}
-	if (status)
-		plan->devices[n++].class_name = status_device;
 	plan->desc.devices = plan->devices;
 	plan->desc.ndevices = n;
 	return rc;

@@ -48,8 +48,8 @@ struct alc_console {
 	int escape_char;   /* typed on in_fd, it stops the machine; -1: none */
 	bool eof_as_eot;   /* at end of input, send the guest a Ctrl-D */
 	/*
-	 * Hold input back until the guest says that it is ready for it, by reading the port of
-	 * --device guest-status. Else what comes while a kernel probes the port may get lost.
+	 * Hold input back until the guest says that it is ready for it, by reading the
+	 * guest-status port. Else what comes while a kernel probes the port may get lost.
 	 */
 	bool await_ready;
 };

@@ -4,7 +4,7 @@
 
 /*
  * The port to which a guest writes the exit status of the command that it ran, before it powers
- * off. Reads return the last one.
+ * off. Reads return the last one, and say that the guest's console is ready for input.
  */
 struct state {
 	u8 status;
@@ -16,6 +16,7 @@ static u64 status_read(struct alc_dev *d, unsigned region, u64 off, unsigned siz
 {
 	const struct state *s = d->state;
 
+	dev_request(d, ALC_REQUEST_READY, 0);
 	return s->status;
 }
 
