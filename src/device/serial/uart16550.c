@@ -421,7 +421,7 @@ static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
 	{"registers", ALC_REGION_PORT, PC_PORT_COM1, 8, 1, 1, "port"},
-	{NULL},
+	{.name = NULL},
 };
 static const char *const irqs[] = {"irq", NULL};
 
