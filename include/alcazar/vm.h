@@ -48,8 +48,8 @@ struct alc_console {
 	int escape_char;   /* typed on in_fd, it stops the machine; -1: none */
 	bool eof_as_eot;   /* at end of input, send the guest a Ctrl-D */
 	/*
-	 * Hold input back until the guest says that it is ready for it, by reading the port of
-	 * --device guest-status. Else what comes while a kernel probes the port may get lost.
+	 * Hold input back until the guest says that it is ready for it, by reading the
+	 * guest-status port. Else what comes while a kernel probes the port may get lost.
 	 */
 	bool await_ready;
 };
@@ -97,6 +97,10 @@ struct alc_result {
 int alc_host_open(struct alc_host **out, struct alc_err *err) ALC_MUST_CHECK;
 void alc_host_close(struct alc_host *host);
 
+/*
+ * -EINVAL or -ENOTSUP: the description makes no sense or asks for what there is not; -ENOEXEC: the
+ * kernel is not one; others: this host can't. On failure nothing is left.
+ */
 int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc_vm **out,
 		  struct alc_err *err) ALC_MUST_CHECK;
 /* Runs to the machine's end. -errno only for ALC_OUTCOME_FAILED. */

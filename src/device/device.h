@@ -56,9 +56,9 @@ struct alc_prop {
 #define PROP_TYPE_STRING "string"
 #define OPTION_ROW(type_, kind_, member_, initial_, min_, max_, help_) \
 	{.name = #member_, .type = PROP_TYPE_##kind_, .initial = initial_, .help = help_},
-#define PROP_END     \
-	{            \
-		NULL \
+#define PROP_END             \
+	{                    \
+		.name = NULL \
 	}
 
 enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM };
@@ -118,6 +118,7 @@ struct alc_dev_env {
 	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */
 	struct alc_msi_sink msi;
 	struct alc_char chardev; /* for classes that have a stream */
+	/* Called with the asking device's lock held. */
 	void (*request)(void *ctx, enum alc_request what, unsigned value);
 	void *request_ctx;
 };

@@ -106,6 +106,18 @@ static void remove_cpus(struct machine *m)
 		m->engine->vm_destroy(m->engine_vm);
 }
 
+/* -EINVAL is for descriptions that make no sense: an image that does not is -ENOEXEC. */
+static int load_images(struct machine *m, const struct boot_params *boot, struct alc_err *err)
+{
+	int r = boot_load(&m->space, boot, m->vcpus[0], err);
+
+	if (r != -EINVAL)
+		return r;
+	if (err)
+		err->code = -ENOEXEC;
+	return -ENOEXEC;
+}
+
 int machine_load(struct machine *m, struct alc_err *err)
 {
 	struct boot_params boot = {
@@ -123,7 +135,7 @@ int machine_load(struct machine *m, struct alc_err *err)
 	}
 	r = acpi_build(&m->space, &acpi, &boot.rsdp, err);
 	if (!r)
-		r = boot_load(&m->space, &boot, m->vcpus[0], err);
+		r = load_images(m, &boot, err);
 	for (unsigned i = 0; !r && i < m->ncpus; i++)
 		m->engine->set_state(m->vcpus[i]);
 	return r;

@@ -227,6 +227,7 @@ static int reset(struct machine *m, struct alc_err *err)
 	host_lock(m->host, m->lock);
 	m->verdict = VERDICT_NONE;
 	host_unlock(m->host, m->lock);
+	atomic_store(&m->poweroff_status, 0);
 	m->resets++;
 	return machine_load(m, err);
 }

@@ -345,7 +345,7 @@ static const struct alc_dev_region regions[] = {
 	[REGION_MASTER] = {"master", ALC_REGION_PORT, 0x20, 2, 1, 1, NULL},
 	[REGION_SLAVE] = {"slave", ALC_REGION_PORT, 0xa0, 2, 1, 1, NULL},
 	[REGION_ELCR] = {"elcr", ALC_REGION_PORT, 0x4d0, 2, 1, 1, NULL},
-	{NULL},
+	{.name = NULL},
 };
 static const char *const irqs[] = {"intr", NULL};
 

@@ -169,7 +169,7 @@ static const struct alc_dev_region regions[] = {
 	[REGION_CONTROL] = {"control", ALC_REGION_PORT, PC_PORT_PM + PC_PM1_CNT, 4, 1, 2, NULL},
 	[REGION_TIMER] = {"timer", ALC_REGION_PORT, PC_PORT_PM + PC_PM_TMR, PC_PM_SIZE - PC_PM_TMR,
 			  4, 4, NULL},
-	{NULL},
+	{.name = NULL},
 };
 static const char *const irqs[] = {"sci", NULL};
 

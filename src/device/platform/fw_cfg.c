@@ -186,7 +186,7 @@ static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
 	{"registers", ALC_REGION_PORT, PC_PORT_FW_CFG, 2, 1, 2, NULL},
-	{NULL},
+	{.name = NULL},
 };
 
 extern const struct alc_dev_class fw_cfg_class;

@@ -52,7 +52,7 @@ static int reset_loaded(struct alc_dev *d, struct alc_err *err)
 
 static const struct alc_dev_region regions[] = {
 	{"control", ALC_REGION_PORT, PC_PORT_RESET, 1, 1, 1, NULL},
-	{NULL},
+	{.name = NULL},
 };
 
 extern const struct alc_dev_class pc_reset_class;

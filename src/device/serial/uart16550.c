@@ -191,7 +191,6 @@ static void transmit(struct alc_dev *d, u8 byte)
 {
 	struct state *s = d->state;
 
-	byte &= (u8)mask_low(5 + (s->lcr & 3));
 	s->tx_pending = 0;
 	update(d);
 	if (s->mcr & MCR_LOOP)
@@ -422,7 +421,7 @@ static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
 	{"registers", ALC_REGION_PORT, PC_PORT_COM1, 8, 1, 1, "port"},
-	{NULL},
+	{.name = NULL},
 };
 static const char *const irqs[] = {"irq", NULL};
 

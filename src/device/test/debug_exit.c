@@ -39,7 +39,7 @@ static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
 	{"exit", ALC_REGION_PORT, 0xf4, SIZE, 1, 4, "iobase"},
-	{NULL},
+	{.name = NULL},
 };
 
 extern const struct alc_dev_class debug_exit_class;

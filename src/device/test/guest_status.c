@@ -4,7 +4,7 @@
 
 /*
  * The port to which a guest writes the exit status of the command that it ran, before it powers
- * off. Reads return the last one.
+ * off. Reads return the last one, and say that the guest's console is ready for input.
  */
 struct state {
 	u8 status;
@@ -16,6 +16,7 @@ static u64 status_read(struct alc_dev *d, unsigned region, u64 off, unsigned siz
 {
 	const struct state *s = d->state;
 
+	dev_request(d, ALC_REQUEST_READY, 0);
 	return s->status;
 }
 
@@ -36,7 +37,7 @@ static void status_reset(struct alc_dev *d, enum alc_reset kind)
 
 static const struct alc_dev_region regions[] = {
 	{"status", ALC_REGION_PORT, PC_PORT_STATUS, 1, 1, 1, NULL},
-	{NULL},
+	{.name = NULL},
 };
 
 extern const struct alc_dev_class guest_status_class;

@@ -127,7 +127,7 @@ static const struct alc_dev_region regions[] = {
 	[REGION_BYTES] = {"bytes", ALC_REGION_PORT, 0xe8, 4, 1, 1, NULL},
 	[REGION_LINES] = {"lines", ALC_REGION_PORT, 0x2000, LINES, 1, 1, NULL},
 	[REGION_MEMORY] = {"memory", ALC_REGION_MEM, PC_TESTDEV_BASE, MEMORY_SIZE, 1, 8, NULL},
-	{NULL},
+	{.name = NULL},
 };
 
 extern const struct alc_dev_class testdev_class;

@@ -129,6 +129,7 @@ struct interp {
 	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
 	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
 	bool align_check;         /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
+	bool single_once;  /* MODE_SINGLE is set for the next block alone */
 	bool intr_waiting;        /* an interrupt waits for IF or the shadow's end */
 	struct itlb_entry *itlb;
 	struct jump *jumps;

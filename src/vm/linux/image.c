@@ -72,7 +72,7 @@ int image_read(struct image *im, const char *what, const char *path, u64 max_byt
 	if (rc)
 		return alc_fail(err, rc, "can't read the %s '%s': %s", what, path, strerror(-rc));
 	if (!im->len)
-		return alc_fail(err, -EINVAL, "the %s '%s' is empty", what, path);
+		return alc_fail(err, -ENOEXEC, "the %s '%s' is empty", what, path);
 	return 0;
 }
 

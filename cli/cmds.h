@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef CLI_CMDS_H
+#define CLI_CMDS_H
+
+#include "options.h"
+
+extern const struct command cmd_run, cmd_doctor, cmd_devices, cmd_completion, cmd_help;
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the strings of a description mean: each check here says in one line what would do.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpio.h"
+#include "run_options.h"
+#include "value.h"
+
+#define AT(member) offsetof(struct run_values, member)
+
+const struct option_row run_rows[] = {
+	{"engine", "NAME", "who runs the CPUs: auto takes the best that works here", OPTION_VALUE,
+	 AT(engine), "auto", "engine", VALUES_ENGINE, NULL},
+	{"cpus", "N", "how many CPUs", OPTION_VALUE, AT(cpus), "1", "cpus", VALUES_ANY, "1 2 4"},
+	{"cpu", "PROFILE", "which features the CPUs have", OPTION_VALUE, AT(cpu), "default", "cpu",
+	 VALUES_PROFILE, NULL},
+	{"memory", "SIZE", "how much memory, as 512M or 2G", OPTION_VALUE, AT(memory), "512M",
+	 "memory", VALUES_ANY, "256M 512M 1G 2G"},
+	{"clock", "CLOCK", "which time the guest has: host follows this machine's", OPTION_VALUE,
+	 AT(clock), "host", "clock", VALUES_ANY, "host"},
+	{"kernel", "FILE",
+	 "kernel to boot: Linux bzImage, ELF with PVH entry or multiboot; without "
+	 "it the default guest is booted",
+	 OPTION_VALUE, AT(kernel), NULL, "kernel", VALUES_FILE, NULL},
+	{"initrd", "FILE", "initial ramdisk", OPTION_VALUE, AT(initrd), NULL, "initrd", VALUES_FILE,
+	 NULL},
+	{"append", "TEXT", "kernel command line", OPTION_VALUE, AT(append), NULL, "append",
+	 VALUES_ANY, NULL},
+	{"firmware", "FILE", "firmware to start instead of a kernel (not available yet)",
+	 OPTION_VALUE, AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
+	{"disk", "FILE[,readonly]", "a disk (not available yet)", OPTION_LIST, AT(disks), NULL,
+	 "disks", VALUES_FILE, NULL},
+	{"net", "none", "network (only none is available yet)", OPTION_VALUE, AT(net), "none",
+	 "net", VALUES_ANY, "none"},
+	{"console", "WHERE", "where the first serial port goes: stdio, none or file:PATH",
+	 OPTION_VALUE, AT(console), "stdio", "console", VALUES_ANY, "stdio none file:"},
+	{"device", "NAME[,KEY=VALUE…]", "a further device; may be given several times", OPTION_LIST,
+	 AT(devices), NULL, "devices", VALUES_DEVICE, NULL},
+	{"timeout", "DURATION", "stop the machine after this time, as 500ms, 30s or 5m",
+	 OPTION_VALUE, AT(timeout), NULL, "timeout", VALUES_ANY, "10s 1m"},
+	{"stats", "FILE", "write counters of the run as JSON", OPTION_VALUE, AT(stats), NULL,
+	 "stats", VALUES_FILE, NULL},
+	{"print", NULL, "print the description that the flags amount to, and run nothing",
+	 OPTION_FLAG, AT(print), NULL, NULL, VALUES_ANY, NULL},
+	/* A key only: on the command line it follows a --. */
+	{NULL, NULL, NULL, OPTION_LIST, AT(command), NULL, "command", VALUES_ANY, NULL},
+	{NULL, NULL, NULL, OPTION_FLAG, 0, NULL, NULL, VALUES_ANY, NULL},
+};
+
+/* ---- Devices ------------------------------------------------------------------------------ */
+
+/* Splits NAME,KEY=VALUE,… in place. */
+static int parse_device(char *text, struct alc_device_desc *d, struct alc_device_opt **next)
+{
+	char *rest = strchr(text, ','), *key, *value;
+
+	d->class_name = text;
+	d->opts = *next;
+	while (rest) {
+		*rest = '\0';
+		key = rest + 1;
+		rest = strchr(key, ',');
+		if (rest)
+			*rest = '\0';
+		value = strchr(key, '=');
+		if (!value || value == key)
+			return fail(EXIT_USAGE,
+				    "--device %s: '%s' is not KEY=VALUE: see `alcazar "
+				    "devices %s`",
+				    text, key, text);
+		*value = '\0';
+		*(*next)++ = (struct alc_device_opt){key, value + 1};
+		d->nopts++;
+		if (rest)
+			*rest = ','; /* cut again as the next one's start */
+	}
+	return 0;
+}
+
+static size_t count_commas(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += *s == ',';
+	return n;
+}
+
+static int plan_devices(const struct strings *devices, struct run_plan *plan)
+{
+	size_t n = devices->count, bytes = 0, commas = 0;
+	struct alc_device_opt *next;
+	char *at;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bytes += strlen(devices->items[i]) + 1;
+		commas += count_commas(devices->items[i]);
+	}
+	plan->devices = xcalloc(n, sizeof(*plan->devices));
+	plan->opts = next = xcalloc(commas, sizeof(*plan->opts));
+	plan->device_text = at = xcalloc(1, bytes);
+	for (size_t i = 0; !rc && i < n; i++) {
+		char *end = stpcpy(at, devices->items[i]) + 1;
+
+		rc = parse_device(at, &plan->devices[i], &next);
+		at = end;
+	}
+	plan->desc.devices = plan->devices;
+	plan->desc.ndevices = n;
+	return rc;
+}
+
+/* ---- What to boot ------------------------------------------------------------------------- */
+
+static int default_guest_file(char *out, size_t size, const char *name)
+{
+	const char *own = getenv("ALCAZAR_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+		   *home = getenv("HOME");
+	int n;
+
+	if (own && *own)
+		n = snprintf(out, size, "%s/guest/%s", own, name);
+	else if (xdg && *xdg)
+		n = snprintf(out, size, "%s/alcazar/guest/%s", xdg, name);
+	else
+		n = snprintf(out, size, "%s/.cache/alcazar/guest/%s", home ? home : "", name);
+	if (n < 0 || (size_t)n >= size || access(out, R_OK))
+		return fail(EXIT_VMM,
+			    "the default guest is not there (%s): run `make setup` or "
+			    "tools/guest-image, or give --kernel",
+			    out);
+	return 0;
+}
+
+/*
+ * With a command the first serial port belongs to that command alone, so the kernel speaks on the
+ * second, which goes to standard error with the command's own; of its messages only those about
+ * its end. panic=-1 makes that end a reset, which ends the machine, too.
+ */
+static const char append_shell[] = "console=ttyS0";
+static const char append_command[] = "console=ttyS1 quiet loglevel=1 panic=-1";
+
+static int plan_guest(const struct run_values *v, struct run_plan *plan)
+{
+	bool command = v->command.count;
+	int rc;
+
+	plan->desc.kernel = v->kernel;
+	plan->desc.initrd = v->initrd;
+	plan->desc.append = v->append ? v->append : "";
+	plan->default_guest = !v->kernel;
+	if (plan->default_guest) {
+		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "vmlinuz");
+		if (!rc && !v->initrd)
+			rc = default_guest_file(plan->initrd, sizeof(plan->initrd), "initrd.img");
+		if (rc)
+			return rc;
+		plan->desc.kernel = plan->kernel;
+		if (!v->initrd)
+			plan->desc.initrd = plan->initrd;
+		if (!v->append)
+			plan->desc.append = command ? append_command : append_shell;
+	}
+	if (command) {
+		if (!plan->default_guest && !v->initrd)
+			return fail(EXIT_USAGE, "a command needs a guest that runs it: leave out "
+						"--kernel, or give the default guest's --initrd");
+		plan->command_archive = cpio_command(v->command, &plan->desc.initrd_extra_len);
+		plan->desc.initrd_extra = plan->command_archive;
+		plan->desc.no_reboot = true;
+		plan->default_guest = true;
+	}
+	return 0;
+}
+
+/* ---- Console ------------------------------------------------------------------------------ */
+
+enum { ESCAPE = 0x1d }; /* Ctrl-] */
+
+static int plan_console(const struct run_values *v, struct run_plan *plan)
+{
+	static const char file[] = "file:";
+	const char *where = v->console;
+	struct alc_console *c = &plan->desc.console;
+	bool command = v->command.count;
+
+	*c = (struct alc_console){.in_fd = -1, .out_fd = -1, .escape_char = -1};
+	plan->desc.console2 = *c;
+	if (command) {
+		plan->desc.console2.kind = ALC_CONSOLE_FDS;
+		plan->desc.console2.out_fd = STDERR_FILENO;
+	}
+	if (!strcmp(where, "none"))
+		return 0;
+	if (!strncmp(where, file, sizeof(file) - 1) && where[sizeof(file) - 1]) {
+		c->kind = ALC_CONSOLE_FILE;
+		c->path = where + sizeof(file) - 1;
+		return 0;
+	}
+	if (strcmp(where, "stdio"))
+		return fail(EXIT_USAGE, "--console is stdio, none or file:PATH, not '%s'", where);
+	c->kind = ALC_CONSOLE_FDS;
+	c->in_fd = STDIN_FILENO;
+	c->out_fd = STDOUT_FILENO;
+	c->await_ready = plan->default_guest;
+	if (isatty(STDIN_FILENO) && !command)
+		c->escape_char = ESCAPE;
+	else
+		c->eof_as_eot = true;
+	return 0;
+}
+
+/* ---- Everything else ---------------------------------------------------------------------- */
+
+static int check_available(const struct run_values *v)
+{
+	if (v->firmware)
+		return fail(EXIT_USAGE, "--firmware is not available yet: boot a --kernel");
+	if (v->disks.count)
+		return fail(EXIT_USAGE, "--disk is not available yet: put files into an --initrd");
+	if (strcmp(v->net, "none"))
+		return fail(EXIT_USAGE, "--net %s is not available yet: use --net none", v->net);
+	if (!strcmp(v->clock, "virtual"))
+		return fail(EXIT_USAGE, "--clock virtual is not available yet: use --clock host");
+	return 0;
+}
+
+static int plan_numbers(const struct run_values *v, struct run_plan *plan)
+{
+	uint64_t cpus;
+
+	if (!parse_count(v->cpus, &cpus) || cpus > UINT16_MAX)
+		return fail(EXIT_USAGE, "--cpus is a number of CPUs, not '%s'", v->cpus);
+	plan->desc.cpus = (unsigned)cpus;
+	if (!parse_size(v->memory, &plan->desc.memory_bytes))
+		return fail(EXIT_USAGE, "--memory is a size as 512M or 2G, not '%s'", v->memory);
+	if (v->timeout && !parse_duration(v->timeout, &plan->desc.timeout_ns))
+		return fail(EXIT_USAGE, "--timeout is a duration as 500ms, 30s or 5m, not '%s'",
+			    v->timeout);
+	if (v->timeout && !plan->desc.timeout_ns)
+		return fail(EXIT_USAGE, "--timeout needs more than no time: leave it out for none");
+	return 0;
+}
+
+int run_plan_make(const struct run_values *v, struct run_plan *plan)
+{
+	int rc;
+
+	*plan = (struct run_plan){.desc = ALC_DESC_INIT};
+	plan->desc.engine = v->engine;
+	plan->desc.cpu = v->cpu;
+	plan->desc.clock = v->clock;
+	rc = check_available(v);
+	if (!rc)
+		rc = plan_numbers(v, plan);
+	if (!rc)
+		rc = plan_guest(v, plan);
+	if (!rc)
+		rc = plan_console(v, plan);
+	return rc ? rc : plan_devices(&v->devices, plan);
+}
+
+void run_plan_free(struct run_plan *plan)
+{
+	free(plan->devices);
+	free(plan->opts);
+	free(plan->device_text);
+	free(plan->command_archive);
+}
