@@ -720,7 +720,8 @@ static void try_opcodes(struct rig *r, const u8 *head, unsigned len)
 	static const u8 modrms[] = {0x06, 0xc1, 0x4e, 0xd8, 0xe5, 0x36, 0xfb, 0x2e};
 	u8 code[16] = {0};
 
-	memcpy(code, head, len);
+	if (len)
+		memcpy(code, head, len);
 	for (unsigned op = 0; op < 256; op++) {
 		/* Of the one-byte opcodes those of x87. */
 		if (!len && (op < 0xd8 || op > 0xdf))

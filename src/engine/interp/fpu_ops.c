@@ -13,13 +13,10 @@ enum { PIECE = 64, X87_REGS_SIZE = 80, FSAVE_MAX = 28 + X87_REGS_SIZE };
 /* ---- Areas in guest memory ---- */
 
 /* Both ends before anything between: an end past the first page is what CR2 tells of. */
-static int area_usable(struct alc_vcpu *v, const struct op *op, u64 gva, unsigned size,
-		       unsigned access)
+static int area_usable(struct alc_vcpu *v, u64 gva, unsigned size, unsigned access)
 {
 	u8 byte;
 
-	if (x86_long_mode(v) && !(x86_canonical(gva) && x86_canonical(gva + size - 1)))
-		return x86_raise_error(v, op->shift & SHIFT_STACK ? X86_SSF : X86_GP, 0);
 	return v->ops->read(v, gva, &byte, 1, access) ||
 	       v->ops->read(v, gva + size - 1, &byte, 1, access);
 }
@@ -27,7 +24,7 @@ static int area_usable(struct alc_vcpu *v, const struct op *op, u64 gva, unsigne
 static int area_read(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva, void *to,
 		     unsigned size)
 {
-	if (area_usable(v, op, gva, size, X86_READ))
+	if (area_usable(v, gva, size, X86_READ))
 		return 1;
 	for (unsigned i = 0; i < size; i += PIECE)
 		if (mem_read_slow(v, c, op, gva + i, (u8 *)to + i,
@@ -39,7 +36,7 @@ static int area_read(struct alc_vcpu *v, const struct op *op, struct interp *c, 
 static int area_write(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva,
 		      const void *from, unsigned size)
 {
-	if (area_usable(v, op, gva, size, X86_RMW))
+	if (area_usable(v, gva, size, X86_RMW))
 		return 1;
 	for (unsigned i = 0; i < size; i += PIECE)
 		if (mem_write_slow(v, c, op, gva + i, (const u8 *)from + i,
@@ -57,7 +54,9 @@ static int area_operand(struct alc_vcpu *v, const struct op *op, struct interp *
 {
 	if (operand(v, op, gva, size, 0, access))
 		return 1;
-	if (c->align_check && (*gva & (gp_mask | ac_mask)) && x86_canonical(*gva))
+	if (x86_long_mode(v) && !(x86_canonical(*gva) && x86_canonical(*gva + size - 1)))
+		return x86_raise_error(v, op->shift & SHIFT_STACK ? X86_SSF : X86_GP, 0);
+	if (c->align_check && (*gva & (gp_mask | ac_mask)))
 		return x86_raise_error(v, X86_AC_, 0);
 	return *gva & gp_mask ? x86_raise_error(v, X86_GP, 0) : 0;
 }
@@ -245,7 +244,7 @@ static int fxsave(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u64 gva;
 
 	if (area_operand(v, op, c, &gva, X86_FXSAVE_SIZE, 15, 0, X86_WRITE) ||
-	    area_usable(v, op, gva, X86_FXSAVE_SIZE, X86_RMW))
+	    area_usable(v, gva, X86_FXSAVE_SIZE, X86_RMW))
 		return 1;
 	__builtin_memset(area, 0, X86_FXSAVE_SIZE);
 	fpu_fxsave(&v->fpu, area, op->a);
@@ -303,7 +302,7 @@ static int xsave(struct alc_vcpu *v, const struct op *op, struct interp *c,
 	unsigned size = area_size(rfbm);
 
 	if (xsave_unavailable(v) || area_operand(v, op, c, &gva, size, 63, 0, X86_WRITE) ||
-	    area_usable(v, op, gva, size, X86_RMW) || area_read(v, op, c, gva, area, size))
+	    area_usable(v, gva, size, X86_RMW) || area_read(v, op, c, gva, area, size))
 		return 1;
 	__builtin_memcpy(old, area, size);
 	size = fpu_xsave(&v->fpu, area, rfbm, form, op->a);
