@@ -975,6 +975,7 @@ const struct insn_row system_rows[] = {
 	{ZYDIS_MNEMONIC_LES, gen_far_pointer, X86_ES},
 	{ZYDIS_MNEMONIC_VMCALL, gen_hypercall, 0},
 	{ZYDIS_MNEMONIC_VMMCALL, gen_hypercall, 0},
+	{ZYDIS_MNEMONIC_RSM, gen_ud, 0}, /* outside system management mode */
 	{ZYDIS_MNEMONIC_UD0, gen_ud, 0},
 	{ZYDIS_MNEMONIC_UD1, gen_ud, 0},
 	{ZYDIS_MNEMONIC_UD2, gen_ud, 0},

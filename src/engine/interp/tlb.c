@@ -272,13 +272,8 @@ static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op
 void mem_written(struct interp *c, const struct op *op, struct alc_page *page, u64 gva,
 		 unsigned size)
 {
-	const struct block *b = c->block;
-
 	space_note_write(page, page_offset(gva), size);
-	if (!b || !op)
-		return;
-	if (b->gen != atomic_load_explicit(&b->page->gen, memory_order_relaxed) ||
-	    (b->page2 && b->gen2 != atomic_load_explicit(&b->page2->gen, memory_order_relaxed))) {
+	if (c->block && op && block_is_stale(c)) {
 		/* The block wrote to itself: what follows must be decoded anew. */
 		struct op *next = (struct op *)(uintptr_t)(op + 1);
 
