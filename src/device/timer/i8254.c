@@ -232,23 +232,31 @@ static void drive(struct alc_dev *d, bool level)
 	dev_irq(d, 0, level);
 }
 
-/* Accounts for channel 0 up to now, tells the line, and arms the timer for what comes next. */
+/* Arms the timer for what the line is next to be told, as seen from a tick. */
+static void arm(struct alc_dev *d, u64 tick)
+{
+	const struct state *s = d->state;
+	struct priv *p = d->priv;
+	u64 next = next_edge(&s->ch[0], tick);
+
+	if (next)
+		dev_timer_set(d, &p->timer, tick_ns(next));
+	else
+		clock_timer_cancel(d->env.clock, &p->timer);
+}
+
+/* Accounts for all channels up to now, and tells the line. */
 static void sync(struct alc_dev *d)
 {
 	struct state *s = d->state;
-	struct priv *p = d->priv;
-	u64 tick = tick_now(d), next;
+	u64 tick = tick_now(d);
 
 	if (advance(&s->ch[0], tick))
 		drive(d, false);
 	for (unsigned n = 1; n < CHANNELS; n++)
 		advance(&s->ch[n], tick);
 	drive(d, output(&s->ch[0], tick));
-	next = next_edge(&s->ch[0], tick);
-	if (next)
-		dev_timer_set(d, &p->timer, tick_ns(next));
-	else
-		clock_timer_cancel(d->env.clock, &p->timer);
+	arm(d, tick);
 }
 
 static void timer_fire(void *arg)
@@ -468,7 +476,7 @@ static int pit_loaded(struct alc_dev *d, struct alc_err *err)
 		return alc_fail(err, -EINVAL, "device '%s': snapshot contradicts its own gates",
 				d->id);
 	drive(d, output(&s->ch[0], s->ch[0].seen));
-	sync(d);
+	arm(d, s->ch[0].seen);
 	return 0;
 }
 
