@@ -128,6 +128,12 @@ static void print_bytes(const u8 *p, unsigned n)
 		printf("%02x", p[n]);
 }
 
+static void print_mxcsr(const struct case_outcome *host, const struct case_outcome *other)
+{
+	if (!same_mxcsr(host, other))
+		printf("  mxcsr    host %08x engine %08x\n", host->out.mxcsr, other->out.mxcsr);
+}
+
 static void print_state(const struct case_state *in, const struct case_state *a,
 			const struct case_state *b)
 {
@@ -233,6 +239,7 @@ void compare_report(const struct isa_case *c, const struct case_outcome *host,
 			printf("  flags differ in %llx, before %llx\n", (unsigned long long)flags,
 			       (unsigned long long)c->in.rflags);
 		print_state(&c->in, &host->out, &other->out);
+	print_mxcsr(host, other);
 		print_memory("data", CASE_DATA, host->data, other->data, sizeof(host->data));
 		print_memory("code", CASE_CODE, host->code, other->code, sizeof(host->code));
 	}
