@@ -18,6 +18,7 @@
  * the class declares.
  */
 struct alc_dev;
+struct alc_option_info;
 
 enum alc_reset {
 	ALC_RESET_COLD, /* power-on: indistinguishable from a new device */
@@ -36,12 +37,36 @@ struct alc_prop {
 	u64 min, max;        /* for ALC_PROP_UINT */
 };
 
+/*
+ * A class writes its options once, as a list macro, and expands it twice: into its alc_prop table
+ * (ended by PROP_END) and into the alc_option_info table that listings show.
+ *
+ *	#define OPTIONS(P) P(struct config, UINT, port, "0x3f8", 0, 0xfff8, "first I/O port")
+ */
+#define PROP_ROW(type_, kind_, member_, initial_, min_, max_, help_)                             \
+	{.name = #member_,                                                                       \
+	 .help = help_,                                                                          \
+	 .type = ALC_PROP_##kind_,                                                               \
+	 .offset = offsetof(type_, member_),                                                     \
+	 .initial = initial_,                                                                    \
+	 .min = min_,                                                                            \
+	 .max = max_},
+#define PROP_TYPE_UINT   "uint"
+#define PROP_TYPE_BOOL   "bool"
+#define PROP_TYPE_STRING "string"
+#define OPTION_ROW(type_, kind_, member_, initial_, min_, max_, help_) \
+	{.name = #member_, .type = PROP_TYPE_##kind_, .initial = initial_, .help = help_},
+#define PROP_END     \
+	{            \
+		NULL \
+	}
+
 enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM };
 
 struct alc_dev_region {
 	const char *name; /* NULL ends a table */
 	enum alc_region_kind kind;
-	u64 base, size;
+	u64 base, size; /* size: a multiple of access_max */
 	u8 access_min, access_max; /* bytes: the core splits and merges into these */
 	/* Property (ALC_PROP_UINT) that overrides base, or NULL. */
 	const char *base_prop;
@@ -52,6 +77,7 @@ struct alc_dev_class {
 	size_t state_size;             /* zeroed by the core; what `state` describes lives here */
 	size_t config_size;            /* filled from props by the core; constant after probe */
 	const struct alc_prop *props;  /* optional */
+	const struct alc_option_info *options; /* the same, for listings; if there are props */
 	const struct alc_field *state; /* required if state_size > 0 holds guest state */
 	u16 version, version_min;      /* of the state table */
 	const struct alc_dev_region *regions; /* optional */
@@ -68,8 +94,8 @@ struct alc_dev_class {
 	u64 (*read)(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 	void (*write)(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 	/*
-	 * Optional: after a load. Checks what came in as hostile (-EINVAL and a sentence) and
-	 * rebuilds timers and lines.
+	 * Optional: after a load. First checks what came in as hostile (-EINVAL and a sentence, with
+	 * nothing else done), then rebuilds timers and lines. Called with the lock held.
 	 */
 	int (*loaded)(struct alc_dev *d, struct alc_err *err);
 };
@@ -88,6 +114,7 @@ struct alc_dev_env {
 	struct alc_space *space; /* guest memory, for devices that read or write it */
 	struct region_map *ports;
 	struct alc_irq irqs[4]; /* by index in cls->irqs */
+	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */
 	struct alc_msi_sink msi;
 	struct alc_char chardev; /* for classes that have a stream */
 	void (*request)(void *ctx, enum alc_request what, unsigned value);
@@ -108,7 +135,7 @@ struct alc_dev {
 extern const struct alc_dev_class *const alc_dev_classes[];
 const struct alc_dev_class *dev_class_find(const char *name);
 
-/* key=value pairs for a device's props. */
+/* key=value pairs for a device's props. Strings must outlive the device. */
 struct alc_dev_opt {
 	const char *key, *value;
 };
@@ -125,7 +152,12 @@ int dev_create(const struct alc_dev_class *cls, const char *id, const struct alc
 void dev_destroy(struct alc_dev *d);
 void dev_reset(struct alc_dev *d, enum alc_reset kind);
 
-/* One access as a guest makes it: any size, any alignment within the region. Takes the lock. */
+/*
+ * One access as a guest makes it: 1 to 8 bytes at any alignment, made into aligned accesses of
+ * access_min to access_max bytes in ascending order. Narrower than access_min: a read is cut from
+ * the full one, a write is a full one with zeroes around the value. What lies beyond the region
+ * reads as ones and swallows writes. Takes the lock, once for the whole access.
+ */
 u64 dev_read(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 void dev_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 
@@ -134,6 +166,19 @@ size_t dev_save_size(const struct alc_dev *d);
 void dev_save(struct alc_dev *d, u8 *out);
 /* All or nothing: on failure the device is as before. */
 int dev_load(struct alc_dev *d, const u8 *in, size_t len, struct alc_err *err) ALC_MUST_CHECK;
+
+/* Arms a timer of the device; where the host has no memory for that, the operator is told. */
+void dev_timer_set(struct alc_dev *d, struct alc_timer *t, u64 deadline_ns);
+
+static inline void dev_lock(struct alc_dev *d)
+{
+	host_lock(d->env.host, d->lock);
+}
+
+static inline void dev_unlock(struct alc_dev *d)
+{
+	host_unlock(d->env.host, d->lock);
+}
 
 static inline void dev_irq(struct alc_dev *d, unsigned index, bool level)
 {

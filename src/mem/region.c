@@ -91,6 +91,17 @@ int region_add(struct region_map *m, const struct alc_region *r, struct alc_err 
 	return 0;
 }
 
+void region_remove(struct region_map *m, u64 base)
+{
+	size_t at = first_not_below(m, base);
+
+	if (at == m->count || m->regions[at].base != base)
+		return;
+	m->count--;
+	for (; at < m->count; at++)
+		m->regions[at] = m->regions[at + 1];
+}
+
 const struct alc_region *region_find(const struct region_map *m, u64 addr)
 {
 	size_t at = first_not_below(m, addr);

@@ -32,6 +32,8 @@ void region_map_fini(struct region_map *m);
 /* Copies r. -EEXIST on overlap (names both), -EINVAL on a zero size or wrap-around, -ENOMEM. */
 int region_add(struct region_map *m, const struct alc_region *r,
 	       struct alc_err *err) ALC_MUST_CHECK;
+/* Takes out the region that begins at base, if there is one. */
+void region_remove(struct region_map *m, u64 base);
 /* The region that holds addr, or NULL. */
 const struct alc_region *region_find(const struct region_map *m, u64 addr);
 /*
