@@ -47,7 +47,6 @@ enum {
 	PC_IRQ_COM1 = 4,
 	PC_IRQ_RTC = 8,
 	PC_IRQ_SCI = 9,
-	PC_IRQ_TESTDEV = 5, /* default line of pc-testdev */
 	PC_ISA_IRQS = 16,
 	PC_IOAPIC_PINS = 24,
 };

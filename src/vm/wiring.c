@@ -18,7 +18,7 @@ static const struct line {
 	u8 line;
 } lines[] = {
 	{"acpi-pm", PC_IRQ_SCI}, {"i8042", PC_IRQ_KBD},      {"i8254", PC_IRQ_PIT},
-	{"rtc", PC_IRQ_RTC},     {"uart16550", PC_IRQ_COM1}, {"pc-testdev", PC_IRQ_TESTDEV},
+	{"rtc", PC_IRQ_RTC},     {"uart16550", PC_IRQ_COM1},
 };
 
 enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48 };
@@ -30,6 +30,20 @@ static void set_isa_line(void *ctx, unsigned line, bool level)
 	struct alc_irq pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
 
 	irq_set(&pic, level);
+	irq_set(&pin, level);
+}
+
+/* Global system interrupts: the ISA lines, then the I/O APIC's further pins. */
+static void set_gsi(void *ctx, unsigned gsi, bool level)
+{
+	struct machine *m = ctx;
+	struct alc_irq pin;
+
+	if (gsi < PC_ISA_IRQS) {
+		set_isa_line(ctx, gsi, level);
+		return;
+	}
+	pin = ioapic_input(m->ioapic, gsi);
 	irq_set(&pin, level);
 }
 
@@ -69,6 +83,7 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 		.space = &m->space,
 		.ports = &m->ports,
 		.msi = {.deliver = deliver_msi, .ctx = m},
+		.gsi = {.set = set_gsi, .ctx = m},
 		.request = machine_request,
 		.request_ctx = m,
 	};

@@ -38,7 +38,7 @@ static u64 rnd(u64 below)
 
 /* ---- operations ---- */
 
-enum op_kind { OP_READ, OP_WRITE, OP_TIME, OP_INPUT, OP_RESET };
+enum op_kind { OP_READ, OP_WRITE, OP_TIME, OP_INPUT, OP_SETUP, OP_RESET };
 
 struct op {
 	enum op_kind kind;
@@ -123,6 +123,41 @@ static u64 aim_word(const struct alc_dev_class *cls)
 	return rnd(64);
 }
 
+/* Registers as a driver leaves them, without which much of a device never comes to life. */
+static const struct {
+	const char *class_name;
+	size_t count;
+	struct {
+		u8 region, off, val;
+	} writes[8];
+} setups[] = {
+	{"i8254",
+	 7,
+	 {{0, 3, 0x34}, {0, 0, 0x50}, {0, 0, 0}, {0, 3, 0xb6}, {0, 2, 0x91}, {0, 2, 0}, {1, 0, 1}}},
+	{"i8259",
+	 8,
+	 {{0, 0, 0x11},
+	  {0, 1, 0x30},
+	  {0, 1, 4},
+	  {0, 1, 1},
+	  {1, 0, 0x11},
+	  {1, 1, 0x38},
+	  {1, 1, 2},
+	  {1, 1, 1}}},
+	{"uart16550", 4, {{0, 3, 3}, {0, 2, 0xc1}, {0, 4, 0x0b}, {0, 1, 1}}},
+};
+
+static void set_up(struct rig *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(setups); i++) {
+		if (strcmp(setups[i].class_name, r->dev->cls->name) != 0)
+			continue;
+		for (size_t k = 0; k < setups[i].count; k++)
+			dev_write(r->dev, setups[i].writes[k].region, setups[i].writes[k].off,
+				  setups[i].writes[k].val, 1);
+	}
+}
+
 static unsigned count_regions(const struct alc_dev_class *cls)
 {
 	unsigned n = 0;
@@ -173,11 +208,13 @@ static unsigned aim_size(const struct alc_dev_region *r)
 	return rnd(2) ? r->access_min : r->access_max;
 }
 
-/* From a nanosecond to a second, the small ones mostly. */
+/* From a nanosecond to an hour, the small ones mostly. */
 static u64 aim_time(void)
 {
-	static const u64 scales[] = {1, 1000, 30000, 1000000, 20000000, 1000000000};
-	u64 scale = scales[min_u64(rnd(6), rnd(6))];
+	static const u64 scales[] = {
+		1, 1000, 30000, 1000000, 20000000, 1000000000, 3600000000000,
+	};
+	u64 scale = scales[min_u64(rnd(7), rnd(7))];
 
 	return 1 + rnd(scale);
 }
@@ -197,7 +234,7 @@ static struct op next_op(const struct alc_dev_class *cls)
 		op.kind = OP_TIME;
 		op.val = aim_time();
 	} else {
-		op.kind = dice == 99 ? OP_RESET : OP_INPUT;
+		op.kind = dice == 99 ? OP_RESET : dice == 98 ? OP_SETUP : OP_INPUT;
 		op.val = rng;
 	}
 	return op;
@@ -220,6 +257,9 @@ static void apply(struct rig *r, const struct op *op)
 	case OP_INPUT:
 		if (in)
 			in->drive(r, op->val);
+		break;
+	case OP_SETUP:
+		set_up(r);
 		break;
 	case OP_RESET:
 		dev_reset(r->dev, ALC_RESET_WARM);
@@ -246,7 +286,7 @@ static void assert_same_lines(const struct rig *a, const struct rig *b, const ch
 
 static void report(const struct rig *a, const struct rig *b, const struct op *op, unsigned step)
 {
-	static const char *const kinds[] = {"read", "write", "time", "input", "reset"};
+	static const char *const kinds[] = {"read", "write", "time", "input", "set-up", "reset"};
 	const char *name = a->dev->cls->name;
 
 	print_error("%s: step %u: %s region %u off 0x%llx size %u val 0x%llx\n", name, step,

@@ -20,7 +20,6 @@ static const struct {
 	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},   {"fs_base", AT(fs_base), 8, 1},
 	{"gs_base", AT(gs_base), 8, 1}, {"vec", AT(vec), 32, 16}, {"st", AT(st), 16, 8},
 	{"fcw", AT(fcw), 2, 1},         {"fsw", AT(fsw), 2, 1},   {"ftw", AT(ftw), 1, 1},
-	{"mxcsr", AT(mxcsr), 4, 1},
 };
 
 static const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
@@ -28,7 +27,8 @@ static const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp"
 
 static u32 compared_flags(const struct isa_case *c, const struct case_outcome *host)
 {
-	u32 flags = SEEN_FLAGS & ~undefined_in(c).flags;
+	u64 fault_rip = host->fault.vector == X86_BP ? 0 : host->out.rip;
+	u32 flags = SEEN_FLAGS & ~undefined_in(c, fault_rip).flags;
 
 	/* A faulting instruction leaves no flags undefined if it is the only one. */
 	if (host->out.rip == c->in.rip && host->fault.vector != X86_BP)
@@ -43,6 +43,19 @@ static bool same_state(const struct case_state *a, const struct case_state *b)
 			   fields[i].size * fields[i].count))
 			return false;
 	return true;
+}
+
+/*
+ * An engine may find an unmasked exception by computing with all of them masked. It then knows
+ * of conditions too that the CPU, stopping earlier, did not come to report in MXCSR.
+ */
+static bool same_mxcsr(const struct case_outcome *host, const struct case_outcome *other)
+{
+	enum { MXCSR_FLAGS = 0x3f };
+	u32 more = other->out.mxcsr & ~host->out.mxcsr & MXCSR_FLAGS;
+
+	return host->out.mxcsr ==
+	       (host->fault.vector == X86_XM ? other->out.mxcsr & ~more : other->out.mxcsr);
 }
 
 static u32 compared_error(const struct case_outcome *host)
@@ -74,11 +87,14 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 	if (host->fault.vector == X86_PFV && !x86_canonical(host->fault.cr2))
 		return CASE_INCOMPARABLE;
 	flags = (host->out.rflags ^ other->out.rflags) & compared_flags(c, host);
-	if (flags || !same_fault(host, other) || !same_state(&host->out, &other->out) ||
-	    memcmp(host->data, other->data, sizeof(host->data)) ||
-	    memcmp(host->code, other->code, sizeof(host->code)))
-		return CASE_DIFFERS;
-	return CASE_SAME;
+	if (!flags && same_fault(host, other) && same_state(&host->out, &other->out) &&
+	    same_mxcsr(host, other) && !memcmp(host->data, other->data, sizeof(host->data)) &&
+	    !memcmp(host->code, other->code, sizeof(host->code)))
+		return CASE_SAME;
+	if (undefined_in(c, 0).fault &&
+	    (host->fault.vector != X86_BP || other->fault.vector != X86_BP))
+		return CASE_INCOMPARABLE;
+	return CASE_DIFFERS;
 }
 
 static void print_code(const struct isa_case *c)
@@ -110,6 +126,12 @@ static void print_bytes(const u8 *p, unsigned n)
 {
 	while (n--)
 		printf("%02x", p[n]);
+}
+
+static void print_mxcsr(const struct case_outcome *host, const struct case_outcome *other)
+{
+	if (!same_mxcsr(host, other))
+		printf("  mxcsr    host %08x engine %08x\n", host->out.mxcsr, other->out.mxcsr);
 }
 
 static void print_state(const struct case_state *in, const struct case_state *a,
@@ -217,6 +239,7 @@ void compare_report(const struct isa_case *c, const struct case_outcome *host,
 			printf("  flags differ in %llx, before %llx\n", (unsigned long long)flags,
 			       (unsigned long long)c->in.rflags);
 		print_state(&c->in, &host->out, &other->out);
+	print_mxcsr(host, other);
 		print_memory("data", CASE_DATA, host->data, other->data, sizeof(host->data));
 		print_memory("code", CASE_CODE, host->code, other->code, sizeof(host->code));
 	}

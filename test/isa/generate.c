@@ -548,7 +548,7 @@ static void add_step(struct gen *g, struct forms *f, u64 kept)
 		if (spoils_pointer(&d, rng_percent(&g->r, 95) ? kept : kept & BIT(X86_RCX)))
 			continue;
 		c->len += d.insn.length;
-		if (!undefined_in(c).read) {
+		if (!undefined_in(c, 0).read) {
 			c->form = form;
 			f->all[form].cases++;
 			return;
@@ -578,7 +578,7 @@ static void add_forward(struct gen *g, struct forms *f)
 		near[0] = rng_percent(&g->r, 75) ? 0x70 | (rng_u64(&g->r) & 15)
 						 : always[rng_below(&g->r, 2)];
 		put(c, near, 2);
-		if (undefined_in(c).read)
+		if (undefined_in(c, 0).read)
 			c->code[c->len - 2] = 0xeb;
 	}
 	start = c->len;

@@ -110,9 +110,32 @@ static u32 read_by(const struct decoded *d)
 	return d->insn.cpu_flags ? d->insn.cpu_flags->tested & ALL : 0;
 }
 
-struct undefined undefined_in(const struct isa_case *c)
+/*
+ * Instructions whose operand is accessed in parts: which part's address a fault names, what of
+ * the operand was stored before it, and whether a mask of zeros or a misaligned part faults at
+ * all is the implementation's choice (SDM vol. 2, MASKMOVDQU, VMASKMOV, FSTP, FLDENV).
+ */
+static bool faults_vary(const struct decoded *d)
 {
-	struct undefined u = {0, false};
+	static const ZydisMnemonic parts[] = {
+		ZYDIS_MNEMONIC_MASKMOVQ,   ZYDIS_MNEMONIC_MASKMOVDQU, ZYDIS_MNEMONIC_VMASKMOVDQU,
+		ZYDIS_MNEMONIC_VMASKMOVPS, ZYDIS_MNEMONIC_VMASKMOVPD, ZYDIS_MNEMONIC_VPMASKMOVD,
+		ZYDIS_MNEMONIC_VPMASKMOVQ, ZYDIS_MNEMONIC_VCVTPH2PS,  ZYDIS_MNEMONIC_VCVTPS2PH,
+		ZYDIS_MNEMONIC_FLDENV,     ZYDIS_MNEMONIC_FRSTOR,     ZYDIS_MNEMONIC_FXRSTOR,
+		ZYDIS_MNEMONIC_FXRSTOR64,  ZYDIS_MNEMONIC_FBSTP,
+	};
+
+	if (d->insn.mnemonic == ZYDIS_MNEMONIC_FSTP && d->op[0].size == 80)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (parts[i] == d->insn.mnemonic)
+			return true;
+	return false;
+}
+
+struct undefined undefined_in(const struct isa_case *c, u64 fault_rip)
+{
+	struct undefined u = {0};
 	bool straight = true;
 	struct decoded d;
 
@@ -122,10 +145,13 @@ struct undefined undefined_in(const struct isa_case *c)
 			u.read = true;
 		if (d.insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
 			straight = false;
+		if (fault_rip && c->in.rip + off == fault_rip)
+			straight = false;
 		/* Where a branch may have skipped it, an instruction defines nothing for sure. */
 		if (straight)
 			u.flags &= ~defined_after(&d);
 		u.flags |= undefined_after(&d);
+		u.fault |= faults_vary(&d);
 	}
 	return u;
 }

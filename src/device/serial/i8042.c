@@ -61,6 +61,7 @@ enum {
 	KBD_ACK = 0xfa,
 	KBD_OK = 0xaa,
 };
+enum { SCAN_SET_DEFAULT = 2 };
 
 struct state {
 	u8 ram[RAM_SIZE];
@@ -71,25 +72,16 @@ struct state {
 	u8 queue[QUEUE_SIZE], queued; /* what the keyboard has still to send; zeroes after */
 	u8 kbd_awaiting;              /* keyboard command whose byte comes next, 0: none */
 	u8 kbd_last;                  /* what it sent last, for resend */
-	u8 leds, scan_set, rate, scanning;
+	u8 scan_set;
 };
 
 static const struct alc_field fields[] = {
-	FIELD_ARRAY(struct state, ram),
-	FIELD(struct state, outport),
-	FIELD(struct state, awaiting),
-	FIELD(struct state, last_command),
-	FIELD(struct state, full),
-	FIELD(struct state, data),
-	FIELD_ARRAY(struct state, queue),
-	FIELD(struct state, queued),
-	FIELD(struct state, kbd_awaiting),
-	FIELD(struct state, kbd_last),
-	FIELD(struct state, leds),
-	FIELD(struct state, scan_set),
-	FIELD(struct state, rate),
-	FIELD(struct state, scanning),
-	FIELD_END,
+	FIELD_ARRAY(struct state, ram),    FIELD(struct state, outport),
+	FIELD(struct state, awaiting),     FIELD(struct state, last_command),
+	FIELD(struct state, full),         FIELD(struct state, data),
+	FIELD_ARRAY(struct state, queue),  FIELD(struct state, queued),
+	FIELD(struct state, kbd_awaiting), FIELD(struct state, kbd_last),
+	FIELD(struct state, scan_set),     FIELD_END,
 };
 
 static void update(struct alc_dev *d)
@@ -146,27 +138,18 @@ static void kbd_send(struct state *s, u8 v)
 		s->queue[s->queued++] = v;
 }
 
-static void kbd_defaults(struct state *s)
-{
-	s->leds = 0;
-	s->scan_set = 2;
-	s->rate = 0x2b; /* 10.9 characters a second after 500 ms */
-}
-
 static void kbd_parameter(struct state *s, u8 val)
 {
 	u8 cmd = s->kbd_awaiting;
 
 	s->kbd_awaiting = 0;
 	kbd_send(s, KBD_ACK);
-	if (cmd == KBD_LEDS)
-		s->leds = val & 7;
-	else if (cmd == KBD_RATE)
-		s->rate = val & 0x7f;
-	else if (val == 0)
+	if (cmd != KBD_SCAN_SET)
+		return; /* lights and repeat rate of a keyboard that is not there */
+	if (val == 0)
 		kbd_send(s, s->scan_set);
 	else
-		s->scan_set = val <= 3 ? val : 2;
+		s->scan_set = val <= 3 ? val : SCAN_SET_DEFAULT;
 }
 
 static void kbd_command(struct state *s, u8 val)
@@ -192,13 +175,11 @@ static void kbd_command(struct state *s, u8 val)
 	case KBD_ENABLE:
 	case KBD_DISABLE:
 		kbd_send(s, KBD_ACK);
-		s->scanning = val == KBD_ENABLE;
 		return;
 	case KBD_DEFAULTS:
 	case KBD_RESET:
 		kbd_send(s, KBD_ACK);
-		kbd_defaults(s);
-		s->scanning = 1;
+		s->scan_set = SCAN_SET_DEFAULT;
 		if (val == KBD_RESET)
 			kbd_send(s, KBD_OK);
 		return;
@@ -349,9 +330,8 @@ static void i8042_reset(struct alc_dev *d, enum alc_reset kind)
 {
 	struct state *s = d->state;
 
-	*s = (struct state){.outport = OUT_RESET_STATE, .scanning = 1};
+	*s = (struct state){.outport = OUT_RESET_STATE, .scan_set = SCAN_SET_DEFAULT};
 	s->ram[0] = CB_SYSTEM | CB_IRQ1 | CB_AUX_DISABLED | CB_TRANSLATE;
-	kbd_defaults(s);
 	update(d);
 }
 
@@ -367,10 +347,10 @@ static int i8042_loaded(struct alc_dev *d, struct alc_err *err)
 	const struct state *s = d->state;
 	u8 k = s->kbd_awaiting;
 
-	if (s->queued > QUEUE_SIZE || s->full > 1 || s->last_command > 1 || s->scanning > 1 ||
+	if (s->queued > QUEUE_SIZE || s->full > 1 || s->last_command > 1 ||
 	    !awaiting_valid(s->awaiting) ||
 	    (k && k != KBD_LEDS && k != KBD_RATE && k != KBD_SCAN_SET) || s->scan_set < 1 ||
-	    s->scan_set > 3 || s->leds > 7 || s->rate > 0x7f || !(s->ram[0] & CB_AUX_DISABLED))
+	    s->scan_set > 3 || !(s->ram[0] & CB_AUX_DISABLED))
 		return alc_fail(err, -EINVAL, "device '%s': snapshot has an impossible state",
 				d->id);
 	for (unsigned i = s->queued; i < QUEUE_SIZE; i++)

@@ -191,7 +191,6 @@ static void transmit(struct alc_dev *d, u8 byte)
 {
 	struct state *s = d->state;
 
-	byte &= (u8)mask_low(5 + (s->lcr & 3));
 	s->tx_pending = 0;
 	update(d);
 	if (s->mcr & MCR_LOOP)

@@ -42,7 +42,11 @@ struct channel {
 struct state {
 	struct channel ch[CHANNELS];
 	u8 port61;
-	u8 line; /* channel 0's output, as last driven */
+};
+
+struct priv {
+	struct alc_timer timer;
+	bool line; /* channel 0's output, as last driven: what it was at `seen` */
 };
 
 #define CH(n, member) FIELD(struct state, ch[n].member)
@@ -53,12 +57,7 @@ struct state {
 		CH(n, latch_status), CH(n, read_msb), CH(n, write_msb), CH(n, lsb)
 
 static const struct alc_field fields[] = {
-	CH_FIELDS(0),
-	CH_FIELDS(1),
-	CH_FIELDS(2),
-	FIELD(struct state, port61),
-	FIELD(struct state, line),
-	FIELD_END,
+	CH_FIELDS(0), CH_FIELDS(1), CH_FIELDS(2), FIELD(struct state, port61), FIELD_END,
 };
 
 static u64 tick_now(struct alc_dev *d)
@@ -225,30 +224,39 @@ static u64 next_edge(const struct channel *c, u64 tick)
 
 static void drive(struct alc_dev *d, bool level)
 {
-	struct state *s = d->state;
+	struct priv *p = d->priv;
 
-	if (s->line == level)
+	if (p->line == level)
 		return;
-	s->line = level;
+	p->line = level;
 	dev_irq(d, 0, level);
 }
 
-/* Accounts for channel 0 up to now, tells the line, and arms the timer for what comes next. */
+/* Arms the timer for what the line is next to be told, as seen from a tick. */
+static void arm(struct alc_dev *d, u64 tick)
+{
+	const struct state *s = d->state;
+	struct priv *p = d->priv;
+	u64 next = next_edge(&s->ch[0], tick);
+
+	if (next)
+		dev_timer_set(d, &p->timer, tick_ns(next));
+	else
+		clock_timer_cancel(d->env.clock, &p->timer);
+}
+
+/* Accounts for all channels up to now, and tells the line. */
 static void sync(struct alc_dev *d)
 {
 	struct state *s = d->state;
-	u64 tick = tick_now(d), next;
+	u64 tick = tick_now(d);
 
 	if (advance(&s->ch[0], tick))
 		drive(d, false);
 	for (unsigned n = 1; n < CHANNELS; n++)
 		advance(&s->ch[n], tick);
 	drive(d, output(&s->ch[0], tick));
-	next = next_edge(&s->ch[0], tick);
-	if (next)
-		dev_timer_set(d, d->priv, tick_ns(next));
-	else
-		clock_timer_cancel(d->env.clock, d->priv);
+	arm(d, tick);
 }
 
 static void timer_fire(void *arg)
@@ -429,13 +437,14 @@ static void pit_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsi
 static void pit_reset(struct alc_dev *d, enum alc_reset kind)
 {
 	struct state *s = d->state;
+	struct priv *p = d->priv;
 
 	*s = (struct state){0};
 	for (unsigned n = 0; n < CHANNELS; n++)
 		s->ch[n] = (struct channel){
 			.access = ACCESS_BOTH, .gate = n != SPEAKER, .reload = 0x10000};
-	clock_timer_cancel(d->env.clock, d->priv);
-	dev_irq(d, 0, false);
+	clock_timer_cancel(d->env.clock, &p->timer);
+	drive(d, false);
 }
 
 /* Ticks up to a century ahead: far from where sums wrap. */
@@ -454,7 +463,7 @@ static bool channel_valid(const struct channel *c)
 
 static int pit_loaded(struct alc_dev *d, struct alc_err *err)
 {
-	struct state *s = d->state;
+	const struct state *s = d->state;
 
 	for (unsigned n = 0; n < CHANNELS; n++)
 		if (!channel_valid(&s->ch[n]))
@@ -462,29 +471,33 @@ static int pit_loaded(struct alc_dev *d, struct alc_err *err)
 				err, -EINVAL,
 				"device '%s': snapshot has an impossible state of channel %u",
 				d->id, n);
-	if (s->line > 1 || (s->port61 & ~P61_WRITABLE) ||
-	    s->ch[SPEAKER].gate != (s->port61 & P61_GATE) || !s->ch[0].gate || !s->ch[1].gate)
+	if ((s->port61 & ~P61_WRITABLE) || s->ch[SPEAKER].gate != (s->port61 & P61_GATE) ||
+	    !s->ch[0].gate || !s->ch[1].gate)
 		return alc_fail(err, -EINVAL, "device '%s': snapshot contradicts its own gates",
 				d->id);
-	dev_irq(d, 0, s->line);
-	sync(d);
+	drive(d, output(&s->ch[0], s->ch[0].seen));
+	arm(d, s->ch[0].seen);
 	return 0;
 }
 
 static int pit_probe(struct alc_dev *d, struct alc_err *err)
 {
-	d->priv = host_alloc(d->env.host, sizeof(struct alc_timer));
-	if (!d->priv)
+	struct priv *p = host_alloc(d->env.host, sizeof(*p));
+
+	if (!p)
 		return alc_fail(err, -ENOMEM, "no memory for device '%s'", d->id);
-	clock_timer_init(d->priv, timer_fire, d);
+	d->priv = p;
+	clock_timer_init(&p->timer, timer_fire, d);
 	return 0;
 }
 
 static void pit_remove(struct alc_dev *d)
 {
-	if (d->priv)
-		clock_timer_cancel(d->env.clock, d->priv);
-	host_free(d->env.host, d->priv, sizeof(struct alc_timer));
+	struct priv *p = d->priv;
+
+	if (p)
+		clock_timer_cancel(d->env.clock, &p->timer);
+	host_free(d->env.host, p, sizeof(*p));
 }
 
 static const struct alc_dev_region regions[] = {

@@ -45,23 +45,17 @@ struct state {
 	u64 phase_ns;     /* where in the calendar's second ours begins */
 	u64 seen_ns;      /* phased calendar time up to which the flags are accounted for */
 	u8 weekday_shift; /* of the weekday against the date's, 0-6 */
-	u8 index, nmi_masked;
+	u8 index;
 	u8 a, b, c;
 	u8 cmos[CMOS_SIZE]; /* time bytes only while the clock is held; A to D never */
 };
 
 static const struct alc_field fields[] = {
-	FIELD(struct state, offset_s),
-	FIELD(struct state, phase_ns),
-	FIELD(struct state, seen_ns),
-	FIELD(struct state, weekday_shift),
-	FIELD(struct state, index),
-	FIELD(struct state, nmi_masked),
-	FIELD(struct state, a),
-	FIELD(struct state, b),
-	FIELD(struct state, c),
-	FIELD_ARRAY(struct state, cmos),
-	FIELD_END,
+	FIELD(struct state, offset_s),   FIELD(struct state, phase_ns),
+	FIELD(struct state, seen_ns),    FIELD(struct state, weekday_shift),
+	FIELD(struct state, index),      FIELD(struct state, a),
+	FIELD(struct state, b),          FIELD(struct state, c),
+	FIELD_ARRAY(struct state, cmos), FIELD_END,
 };
 
 /* ---- the calendar ---- */
@@ -190,15 +184,21 @@ static i64 time_from_bytes(struct state *s)
 	       clamp(decode(s, m[MINUTES]), 0, 59) * 60 + clamp(decode(s, m[SECONDS]), 0, 59);
 }
 
-/* From now on it is the time that the bytes say. They are cleared, being meaningless. */
+/* The bytes of a running clock are computed; what is stored means nothing. */
+static void clear_time_bytes(struct state *s)
+{
+	for (unsigned i = 0; i < CMOS_SIZE; i++)
+		if (is_time(i))
+			s->cmos[i] = 0;
+}
+
+/* From now on it is the time that the bytes say. */
 static void start_from_bytes(struct alc_dev *d)
 {
 	struct state *s = d->state;
 
 	s->offset_s = (u64)time_from_bytes(s) - now_ns(d) / NS_PER_S;
-	for (unsigned i = 0; i < CMOS_SIZE; i++)
-		if (is_time(i))
-			s->cmos[i] = 0;
+	clear_time_bytes(s);
 }
 
 /* ---- flags and the interrupt ---- */
@@ -335,7 +335,20 @@ static void timer_fire(void *arg)
 
 /* ---- registers ---- */
 
-/* Writes A or B: both can stop and start the clock. */
+/* Out of divider reset the first update comes half a second later. */
+static void start_divider(struct alc_dev *d)
+{
+	struct state *s = d->state;
+	u64 wall = clock_wall_ns(d->env.clock);
+
+	s->phase_ns = (NS_PER_S * 3 / 2 - wall % NS_PER_S) % NS_PER_S;
+	s->seen_ns = now_ns(d);
+}
+
+/*
+ * Writes A or B: both can stop and start the clock. A held clock's bytes are as they are; a running
+ * one's follow the data mode at once.
+ */
 static void write_control(struct alc_dev *d, u8 *reg, u8 val)
 {
 	struct state *s = d->state;
@@ -344,15 +357,12 @@ static void write_control(struct alc_dev *d, u8 *reg, u8 val)
 	if (!held)
 		bytes_from_time(s, seconds_at(s, now_ns(d)));
 	*reg = val;
-	/* Out of divider reset the first update comes half a second later. */
-	if (divider_reset && (s->a & A_DIVIDER_RESET) != A_DIVIDER_RESET) {
-		u64 wall = clock_wall_ns(d->env.clock);
-
-		s->phase_ns = (NS_PER_S * 3 / 2 - wall % NS_PER_S) % NS_PER_S;
-		s->seen_ns = now_ns(d);
-	}
-	if (!is_held(s))
+	if (divider_reset && (s->a & A_DIVIDER_RESET) != A_DIVIDER_RESET)
+		start_divider(d);
+	if (held && !is_held(s))
 		start_from_bytes(d);
+	else if (!is_held(s))
+		clear_time_bytes(s);
 }
 
 static void write_time(struct alc_dev *d, unsigned i, u8 val)
@@ -428,7 +438,7 @@ static u8 read_data(struct alc_dev *d)
 	}
 }
 
-/* The index port can't be read back. */
+/* The index port can't be read back. Its bit 7 masks NMIs, which nothing here sends. */
 static u64 rtc_read(struct alc_dev *d, unsigned region, u64 off, unsigned size)
 {
 	sync(d);
@@ -445,7 +455,6 @@ static void rtc_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsi
 		sync(d);
 	} else {
 		s->index = val & (CMOS_SIZE - 1);
-		s->nmi_masked = (u8)val >> 7;
 	}
 }
 
@@ -483,7 +492,7 @@ static void rtc_reset(struct alc_dev *d, enum alc_reset kind)
 		s->seen_ns = now_ns(d);
 		fill_cmos(s, d->config);
 	}
-	s->index = s->nmi_masked = 0;
+	s->index = 0;
 	s->b &= (u8) ~(B_PIE | B_AIE | B_UIE);
 	s->c = 0;
 	sync(d);
@@ -499,7 +508,7 @@ static int rtc_loaded(struct alc_dev *d, struct alc_err *err)
 
 	if (s->phase_ns >= NS_PER_S || offset > SECONDS_MAX || offset < -SECONDS_MAX ||
 	    s->seen_ns > INT64_MAX || s->weekday_shift > 6 || s->index >= CMOS_SIZE ||
-	    s->nmi_masked > 1 || (s->a & A_UIP) || (s->c & ~(C_FLAGS | C_IRQF)))
+	    (s->a & A_UIP) || (s->c & ~(C_FLAGS | C_IRQF)))
 		return alc_fail(err, -EINVAL, "device '%s': snapshot has an impossible state",
 				d->id);
 	sync(d);

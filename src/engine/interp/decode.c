@@ -171,6 +171,12 @@ static bool never_offered(ZydisISASet s)
 		ZYDIS_ISA_SET_AMX_BF16,
 		ZYDIS_ISA_SET_AMX_INT8,
 		ZYDIS_ISA_SET_AMX_TILE,
+		ZYDIS_ISA_SET_KNCE,
+		ZYDIS_ISA_SET_KNCJKBR,
+		ZYDIS_ISA_SET_KNCSTREAM,
+		ZYDIS_ISA_SET_KNCV,
+		ZYDIS_ISA_SET_KNC_MISC,
+		ZYDIS_ISA_SET_KNC_PF_HINT,
 	};
 	unsigned i;
 
@@ -218,6 +224,7 @@ void decoders_init(struct interp *c, const struct x86_cpuid_table *cpuid)
 		int feature; /* -1: never */
 	} readings[] = {
 		{ZYDIS_DECODER_MODE_MPX, -1},
+		{ZYDIS_DECODER_MODE_KNC, -1},
 		{ZYDIS_DECODER_MODE_CET, -1},
 		{ZYDIS_DECODER_MODE_CLDEMOTE, -1},
 		{ZYDIS_DECODER_MODE_WBNOINVD, -1},
@@ -298,13 +305,43 @@ static void make_op(struct dec *d)
 	d->end = true;
 }
 
-unsigned decode_one(struct dec *d, const u8 *bytes, unsigned avail)
+/*
+ * Zydis 4.0.0 takes a SIB byte with mod 0 and base 5 for [R13] when REX.B is set. The encoding
+ * means a displacement and no base whatever REX.B says (SDM vol. 2A table 2-5), so it is decoded
+ * without that bit, which has no other part in an instruction with a memory operand.
+ */
+static bool misread_base(const ZydisDecodedInstruction *z)
+{
+	/* VEX has it inverted. */
+	bool rex_b = z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? !z->raw.vex.B : z->raw.rex.B;
+
+	return (z->attributes & ZYDIS_ATTRIB_HAS_SIB) && z->raw.modrm.mod == 0 &&
+	       z->raw.sib.base == 5 && rex_b;
+}
+
+static ZyanStatus decode_bytes(struct dec *d, const u8 *bytes, unsigned max)
 {
 	const ZydisDecoder *dec = &d->c->decoder[decoder_index(d->mode)];
-	unsigned max = avail < 15 ? avail : 15;
 	ZyanStatus s = ZydisDecoderDecodeFull(dec, bytes, max, &d->z, d->o);
 
 	d->bytes = bytes;
+	if (ZYAN_SUCCESS(s) && misread_base(&d->z)) {
+		__builtin_memcpy(d->rewritten, bytes, max);
+		if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+			d->rewritten[d->z.raw.vex.offset + 1] |= 0x20;
+		else
+			d->rewritten[d->z.raw.rex.offset] &= (u8)~1u;
+		d->bytes = d->rewritten;
+		s = ZydisDecoderDecodeFull(dec, d->rewritten, max, &d->z, d->o);
+	}
+	return s;
+}
+
+unsigned decode_one(struct dec *d, const u8 *bytes, unsigned avail)
+{
+	unsigned max = avail < 15 ? avail : 15;
+	ZyanStatus s = decode_bytes(d, bytes, max);
+
 	if (ZYAN_SUCCESS(s)) {
 		make_op(d);
 		return d->z.length;

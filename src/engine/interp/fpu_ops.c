@@ -10,16 +10,15 @@
 
 enum { PIECE = 64, X87_REGS_SIZE = 80, FSAVE_MAX = 28 + X87_REGS_SIZE };
 
-/* ---- Areas in guest memory --------------------------------------------------------------------
- */
+/* ---- Areas in guest memory ---- */
 
-/* The far end first, as processors do. */
+/* Both ends before anything between: an end past the first page is what CR2 tells of. */
 static int area_usable(struct alc_vcpu *v, u64 gva, unsigned size, unsigned access)
 {
 	u8 byte;
 
-	return v->ops->read(v, gva + size - 1, &byte, 1, access) ||
-	       v->ops->read(v, gva, &byte, 1, access);
+	return v->ops->read(v, gva, &byte, 1, access) ||
+	       v->ops->read(v, gva + size - 1, &byte, 1, access);
 }
 
 static int area_read(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva, void *to,
@@ -44,6 +43,22 @@ static int area_write(struct alc_vcpu *v, const struct op *op, struct interp *c,
 				   (unsigned)min_u64(PIECE, size - i)))
 			return 1;
 	return 0;
+}
+
+/*
+ * As operand(). Where misalignment is #GP anyway, the processor reports #AC first if it is asked
+ * to check; where it isn't, words of ac_mask + 1 bytes count (SDM vol. 3A 6.15, table 6-7).
+ */
+static int area_operand(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 *gva,
+			unsigned size, unsigned gp_mask, unsigned ac_mask, unsigned access)
+{
+	if (operand(v, op, gva, size, 0, access))
+		return 1;
+	if (x86_long_mode(v) && !(x86_canonical(*gva) && x86_canonical(*gva + size - 1)))
+		return x86_raise_error(v, op->shift & SHIFT_STACK ? X86_SSF : X86_GP, 0);
+	if (c->align_check && (*gva & (gp_mask | ac_mask)))
+		return x86_raise_error(v, X86_AC_, 0);
+	return *gva & gp_mask ? x86_raise_error(v, X86_GP, 0) : 0;
 }
 
 /* Handlers are a function that may fail and what all have in common. */
@@ -72,8 +87,7 @@ static inline void run_body(struct alc_vcpu *v, const struct op *op, struct inte
 		run_body(v, op, c, name);                                                \
 	}
 
-/* ---- x87 control words
- * ---------------------------------------------------------------------------- */
+/* ---- x87 control words ---- */
 
 static int fldcw(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
@@ -145,7 +159,7 @@ static void op_fwait(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	NEXT;
 }
 
-/* ---- x87 environments: op->a is the operand size, op->b whether in protected mode ------------ */
+/* ---- x87 environments: op->a is the operand size, op->b whether in protected mode ---- */
 
 static int fldenv(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
@@ -153,7 +167,8 @@ static int fldenv(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u8 area[FSAVE_MAX];
 	u64 gva;
 
-	if (operand(v, op, &gva, size, 0, X86_READ) || area_read(v, op, c, gva, area, size))
+	if (area_operand(v, op, c, &gva, size, 0, op->a - 1u, X86_READ) ||
+	    area_read(v, op, c, gva, area, size))
 		return 1;
 	fpu_load_env(&v->fpu, area, op->a, op->b);
 	return 0;
@@ -166,7 +181,8 @@ static int fnstenv(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u64 gva;
 
 	fpu_store_env(&v->fpu, area, op->a, op->b);
-	if (operand(v, op, &gva, size, 0, X86_WRITE) || area_write(v, op, c, gva, area, size))
+	if (area_operand(v, op, c, &gva, size, 0, op->a - 1u, X86_WRITE) ||
+	    area_write(v, op, c, gva, area, size))
 		return 1;
 	v->fpu.fcw |= EXC_ALL;
 	x87_summarize(&v->fpu);
@@ -179,7 +195,7 @@ static int frstor(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u8 area[FSAVE_MAX];
 	u64 gva;
 
-	if (operand(v, op, &gva, size + X87_REGS_SIZE, 0, X86_READ) ||
+	if (area_operand(v, op, c, &gva, size + X87_REGS_SIZE, 0, op->a - 1u, X86_READ) ||
 	    area_read(v, op, c, gva, area, size + X87_REGS_SIZE))
 		return 1;
 	fpu_load_env(&v->fpu, area, op->a, op->b);
@@ -197,7 +213,7 @@ static int fnsave(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	fpu_store_env(&v->fpu, area, op->a, op->b);
 	for (unsigned i = 0; i < 8; i++)
 		__builtin_memcpy(area + size + 10 * i, v->fpu.st[i], 10);
-	if (operand(v, op, &gva, size + X87_REGS_SIZE, 0, X86_WRITE) ||
+	if (area_operand(v, op, c, &gva, size + X87_REGS_SIZE, 0, op->a - 1u, X86_WRITE) ||
 	    area_write(v, op, c, gva, area, size + X87_REGS_SIZE))
 		return 1;
 	fpu_fninit(&v->fpu);
@@ -209,8 +225,7 @@ DEFINE_OP(fnstenv)
 DEFINE_WAITING_OP(frstor)
 DEFINE_OP(fnsave)
 
-/* ---- FXSAVE, XSAVE: op->a is REX.W, op->b 64-bit mode -------------------------------------------
- */
+/* ---- FXSAVE, XSAVE: op->a is REX.W, op->b 64-bit mode ---- */
 
 /* Outside 64-bit mode XMM8-15 (and their upper halves) are neither saved nor restored. */
 enum {
@@ -228,7 +243,7 @@ static int fxsave(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u8 *area = c->simd->area;
 	u64 gva;
 
-	if (operand(v, op, &gva, X86_FXSAVE_SIZE, 15, X86_WRITE) ||
+	if (area_operand(v, op, c, &gva, X86_FXSAVE_SIZE, 15, 0, X86_WRITE) ||
 	    area_usable(v, gva, X86_FXSAVE_SIZE, X86_RMW))
 		return 1;
 	__builtin_memset(area, 0, X86_FXSAVE_SIZE);
@@ -247,7 +262,7 @@ static int fxrstor(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u8 *area = c->simd->area;
 	u64 gva;
 
-	if (operand(v, op, &gva, X86_FXSAVE_SIZE, 15, X86_READ) ||
+	if (area_operand(v, op, c, &gva, X86_FXSAVE_SIZE, 15, 0, X86_READ) ||
 	    area_read(v, op, c, gva, area, X86_FXSAVE_SIZE))
 		return 1;
 	if (fpu_fxrstor(&new, area, op->a))
@@ -286,7 +301,7 @@ static int xsave(struct alc_vcpu *v, const struct op *op, struct interp *c,
 	u64 gva, rfbm = requested(v);
 	unsigned size = area_size(rfbm);
 
-	if (xsave_unavailable(v) || operand(v, op, &gva, size, 63, X86_WRITE) ||
+	if (xsave_unavailable(v) || area_operand(v, op, c, &gva, size, 63, 0, X86_WRITE) ||
 	    area_usable(v, gva, size, X86_RMW) || area_read(v, op, c, gva, area, size))
 		return 1;
 	__builtin_memcpy(old, area, size);
@@ -321,7 +336,8 @@ static int xrstor(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u8 *area = c->simd->area;
 	u64 gva, rfbm = requested(v), in_use;
 
-	if (xsave_unavailable(v) || operand(v, op, &gva, area_size(rfbm), 63, X86_READ) ||
+	if (xsave_unavailable(v) ||
+	    area_operand(v, op, c, &gva, area_size(rfbm), 63, 0, X86_READ) ||
 	    area_read(v, op, c, gva, area, XS_AVX))
 		return 1;
 	in_use = ld64(area + XS_HEADER) & rfbm;
@@ -341,8 +357,7 @@ DEFINE_OP(xsaveopt)
 DEFINE_OP(xsavec)
 DEFINE_OP(xrstor)
 
-/* ---- Generation
- * ---------------------------------------------------------------------------------- */
+/* ---- Generation ---- */
 
 enum x87_op {
 	X87_FLDCW,

@@ -129,6 +129,7 @@ struct interp {
 	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
 	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
 	bool align_check;         /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
+	bool single_once;         /* MODE_SINGLE is set for the next block alone */
 	bool intr_waiting;        /* an interrupt waits for IF or the shadow's end */
 	struct itlb_entry *itlb;
 	struct jump *jumps;
@@ -284,6 +285,16 @@ static inline void flags_sync(struct alc_vcpu *v, const struct interp *c)
 static inline void flags_load(const struct alc_vcpu *v, struct interp *c)
 {
 	flags_put(c, v->rflags);
+}
+
+/* The running block's bytes have been written to. */
+static inline bool block_is_stale(const struct interp *c)
+{
+	const struct block *b = c->block;
+
+	if (b->gen != atomic_load_explicit(&b->page->gen, memory_order_relaxed))
+		return true;
+	return b->page2 && b->gen2 != atomic_load_explicit(&b->page2->gen, memory_order_relaxed);
 }
 
 /* ---- Effective addresses ----------------------------------------------------------------------
@@ -448,7 +459,8 @@ struct dec {
 	struct interp *c;
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-	const u8 *bytes; /* of the instruction */
+	const u8 *bytes;  /* of the instruction */
+	u8 rewritten[16]; /* where it had to be read in another way than it is written */
 	u32 mode;
 	u16 off;       /* of the instruction in its block */
 	u16 block_off; /* of the block in its page */

@@ -110,11 +110,15 @@ static bool gen_extend(struct dec *d, unsigned is_signed)
 {
 	static op_fn *const forms[2][3][3][2] = {EXTEND_FORMS(movzx), EXTEND_FORMS(movsx)};
 	bool mem = is_mem(&d->o[1]);
+	unsigned from = d->o[1].size, to = d->o[0].size;
 
+	/* MOVSXD into 16 bits reads 16 (SDM vol. 2, MOVSXD); Zydis says 32. */
+	if (from > to)
+		from = to;
 	d->op->a = dec_reg(d->o[0].reg.value);
 	if (!mem)
 		d->op->b = dec_reg(d->o[1].reg.value);
-	gen(d, forms[is_signed][width_index(d->o[1].size)][width_index(d->o[0].size) - 1][mem]);
+	gen(d, forms[is_signed][width_index(from)][width_index(to) - 1][mem]);
 	return true;
 }
 

@@ -241,7 +241,12 @@ static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out
 		n = take_nmi(v, c, out);
 	if (n == NEXT_RUN && (attn & X86_ATTN_INTR))
 		n = take_interrupt(v, c, out);
-	v->shadow_rip = ~0ull; /* the next block ends the shadow even if it loops to itself */
+	if (n == NEXT_RUN && in_shadow(v)) {
+		/* What waits comes after one instruction, even if that leads back to itself. */
+		c->mode |= MODE_SINGLE;
+		c->single_once = true;
+		v->shadow_rip = ~0ull;
+	}
 	return n;
 }
 
@@ -312,7 +317,12 @@ static bool watched_before(struct alc_vcpu *v, struct interp *c)
 static void watched_after(struct alc_vcpu *v, struct interp *c, bool tf)
 {
 	v->rflags &= ~(u64)X86_RF;
-	if (tf && (c->exit == EXIT_NONE || c->exit == EXIT_BOUNDARY)) {
+	if (c->single_once) {
+		c->single_once = false;
+		interp_mode_changed(v);
+	}
+	if (tf && !(v->shadow_ss && in_shadow(v)) &&
+	    (c->exit == EXIT_NONE || c->exit == EXIT_BOUNDARY)) {
 		x86_raise(v, X86_DB);
 		v->fault.dr6_set = BIT(14); /* BS */
 		c->exit = EXIT_FAULT;

@@ -7,7 +7,7 @@
 
 #include "base/errno.h"
 
-/* ---- Availability --------------------------------------------------------------------------- */
+/* ---- Availability ---- */
 
 struct isa_row {
 	u8 isa; /* ZydisISASet */
@@ -116,8 +116,7 @@ bool simd_available(struct dec *d, enum simd_kind kind)
 	return true;
 }
 
-/* ---- The store
- * ----------------------------------------------------------------------------------- */
+/* ---- The store ---- */
 
 static u32 hash_of(const struct thunk_code *t)
 {
@@ -212,8 +211,7 @@ void simd_destroy(struct interp *c)
 	c->simd = NULL;
 }
 
-/* ---- Generation
- * ---------------------------------------------------------------------------------- */
+/* ---- Generation ---- */
 
 static void no_code(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {

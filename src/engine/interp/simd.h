@@ -55,7 +55,6 @@ enum {
 	SIMD_READS = 1 << 4,    /* its memory operand */
 	SIMD_WRITES = 1 << 5,   /* its memory operand */
 	SIMD_VEX = 1 << 6,      /* clears what lies above its result */
-	SIMD_SCALAR = 1 << 8,   /* one operation, not several side by side */
 	SIMD_FLAGS_IN = 1 << 7, /* looks at RFLAGS, or leaves some of them */
 };
 
@@ -114,7 +113,7 @@ enum simd_kind {
 /* False: it is not, and d->op is the exception that it raises. */
 bool simd_available(struct dec *d, enum simd_kind kind);
 
-/* ---- Helpers --------------------------------------------------------------------------------- */
+/* ---- Helpers ---- */
 
 /* A register's low half at a time: what MOVDQU is. */
 typedef u64 u128_una __attribute__((vector_size(16), aligned(1), may_alias));

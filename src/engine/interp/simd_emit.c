@@ -53,7 +53,7 @@ static void state_operand(struct emitter *e, unsigned reg, size_t offset)
 		byte(e, (unsigned)(offset >> 8 * i) & 0xff);
 }
 
-/* ---- What the operands are --------------------------------------------------------------- */
+/* ---- What the operands are ---- */
 
 static void use_gpr(struct emitter *e, const ZydisDecodedOperand *o, unsigned host)
 {
@@ -151,7 +151,7 @@ static void use_operands(struct emitter *e)
 	}
 }
 
-/* ---- Loads and stores around it ------------------------------------------------------------ */
+/* ---- Loads and stores around it ---- */
 
 static void move_vec(struct emitter *e, unsigned id, bool wide, bool store)
 {
@@ -198,8 +198,7 @@ static void store_registers(struct emitter *e)
 	}
 }
 
-/* ---- The instruction ---------------------------------------------------------------------------
- */
+/* ---- The instruction ---- */
 
 static unsigned modrm(const struct emitter *e)
 {
@@ -311,8 +310,7 @@ static void insn(struct emitter *e)
 		insn_legacy(e);
 }
 
-/* ---- Around it
- * ----------------------------------------------------------------------------------- */
+/* ---- Around it ---- */
 
 static void mxcsr_to_state(struct emitter *e)
 {
@@ -355,8 +353,7 @@ static void epilogue(struct emitter *e)
 	byte(e, 0xc3);
 }
 
-/* ---- What kind of instruction it is
- * -------------------------------------------------------------- */
+/* ---- What kind of instruction it is ---- */
 
 static bool uses_mmx(const struct dec *d)
 {
@@ -422,9 +419,6 @@ static void classify(const struct dec *d, struct simd_insn *in)
 		in->flags |= SIMD_X87;
 	if (!is_x87(d) && uses_mxcsr(d))
 		in->flags |= SIMD_MXCSR;
-	if (d->z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE3 ||
-	    d->z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX3)
-		in->flags |= SIMD_SCALAR;
 	if (f && (f->modified | f->set_0 | f->set_1 | f->undefined))
 		in->flags |= SIMD_FLAGS | (is_x87(d) ? SIMD_FLAGS_IN : 0);
 	if (f && f->tested)

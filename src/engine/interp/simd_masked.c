@@ -130,11 +130,11 @@ static void maskmovq(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	u64 data = ld64(v->fpu.st[(op->a - top) & 7]), mask = ld64(v->fpu.st[(op->b - top) & 7]);
 
 	X87_CHECK(v, op, c);
+	mmx_enter(&v->fpu); /* even if the store faults */
 	if (store_masked(v, op, c, &data, &mask)) {
 		op_fault(v, op, c);
 		return;
 	}
-	mmx_enter(&v->fpu);
 	NEXT;
 }
 
@@ -196,8 +196,7 @@ static void stmxcsr(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	NEXT;
 }
 
-/* ---- Generation
- * ---------------------------------------------------------------------------------- */
+/* ---- Generation ---- */
 
 static u8 reg_id(const ZydisDecodedOperand *o)
 {

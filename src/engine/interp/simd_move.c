@@ -15,7 +15,7 @@ static void clear_upper(struct alc_vcpu *v, unsigned n)
 	VEC(v, n)[2] = VEC(v, n)[3] = 0;
 }
 
-/* ---- Whole registers ------------------------------------------------------------------------- */
+/* ---- Whole registers ---- */
 
 static void *source(struct alc_vcpu *v, const struct op *op, struct interp *c, unsigned size)
 {
@@ -142,8 +142,7 @@ static void zero256(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	NEXT;
 }
 
-/* ---- Parts of registers
- * -------------------------------------------------------------------------- */
+/* ---- Parts of registers ---- */
 
 #define DEFINE_PART_LOAD(name, bits, effect)                                        \
 	static void name(struct alc_vcpu *v, const struct op *op, struct interp *c) \
@@ -211,8 +210,7 @@ static void vzeroall(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	NEXT;
 }
 
-/* ---- Generation
- * ---------------------------------------------------------------------------------- */
+/* ---- Generation ---- */
 
 static bool is_vec(const ZydisDecodedOperand *o)
 {

@@ -4,13 +4,13 @@
  *
  * SIMD exceptions (SDM vol. 1 11.5). The thunk runs with all of them masked and the flags clear;
  * the flags it raises are what the processor found. If one that the guest has unmasked is among
- * them, the destination is put back and #XM raised. Three refinements make this exact:
+ * them, the destination is put back and #XM raised. Two refinements:
  *   - invalid, denormal and divide-by-zero are found before the operation, so if one of them is
  *     unmasked, what was found after it (overflow, underflow, precision) did not happen;
  *   - unmasked underflow means "tiny", masked underflow "tiny and inexact": a run with flush to
- *     zero, which reports any tiny result, tells;
- *   - an operation that ends in unmasked overflow or underflow does not go on to round, and
- *     reports no loss of precision. (Of packed operands another may; which is not to be seen.)
+ *     zero, which reports any tiny result, tells.
+ * One thing stays unseen: with unmasked overflow or underflow the precision flag tells whether the
+ * significand was rounded, where we report it also for a result that only left the range.
  *
  * x87 exceptions are raised by the next waiting instruction: X87_CHECK, before anything else.
  * A store that finds one unmasked leaves memory alone.
@@ -22,7 +22,7 @@ static const struct simd_insn *insn_of(const struct op *op)
 	return (const struct simd_insn *)(uintptr_t)op->imm;
 }
 
-/* ---- Flags ---------------------------------------------------------------------------------- */
+/* ---- Flags ---- */
 
 /* As LAHF and SETO leave them in AX, SAHF and ADD AL, 127 take them. */
 static u32 thunk_flags(const struct interp *c)
@@ -39,8 +39,7 @@ static void put_flags(struct interp *c, u32 ax)
 	flags_put(c, (ax >> 8 & LOW) | (ax & 1 ? X86_OF : 0));
 }
 
-/* ---- x87 state ----------------------------------------------------------------------------------
- */
+/* ---- x87 state ---- */
 
 enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_MXCSR = 24, FX_ST = 32 };
 
@@ -81,7 +80,8 @@ static void set_pointers(struct alc_vcpu *v, const struct op *op, const struct s
 	}
 }
 
-void mmx_enter(struct x86_fpu *f)
+/* TOP becomes 0, and the registers stay where they are. */
+static void clear_top(struct x86_fpu *f)
 {
 	unsigned top = fpu_top(f);
 	u8 old[8][16];
@@ -90,6 +90,11 @@ void mmx_enter(struct x86_fpu *f)
 	for (unsigned i = 0; i < 8; i++)
 		__builtin_memcpy(f->st[i], old[(i - top) & 7], sizeof(old[0]));
 	f->fsw &= (u16)~FSW_TOP;
+}
+
+void mmx_enter(struct x86_fpu *f)
+{
+	clear_top(f);
 	f->ftw = 0xff;
 }
 
@@ -104,8 +109,7 @@ void op_mf(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	op_fault(v, op, c);
 }
 
-/* ---- Execution ----------------------------------------------------------------------------------
- */
+/* ---- Execution ---- */
 
 /* Under v->fpu.mxcsr as it is, with its masks set. */
 static u32 run_once(struct alc_vcpu *v, struct interp *c, const struct simd_insn *in, void *mem)
@@ -169,8 +173,6 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 	found = probe(v, c, in, mem, mxcsr, flags) | tiny;
 	if (found & unmasked & EXC_PRE)
 		found &= EXC_PRE;
-	if ((found & unmasked & (EXC_OE | EXC_UE)) && (in->flags & SIMD_SCALAR))
-		found &= ~(u32)EXC_PE;
 	v->fpu.mxcsr = mxcsr | found;
 	if (!(found & unmasked))
 		return 0;
@@ -207,8 +209,16 @@ static void finish(struct alc_vcpu *v, const struct op *op, struct interp *c,
 		put_flags(c, flags);
 }
 
-/* ---- Handlers
- * ------------------------------------------------------------------------------------ */
+/* ---- Handlers ---- */
+
+/* Ten bytes are aligned like eight; mem_read_slow() knows powers of two (SDM vol. 3A 6.15). */
+static int check_m80(struct alc_vcpu *v, const struct interp *c, const struct simd_insn *in,
+		     u64 gva)
+{
+	if (likely(!c->align_check) || in->mem_size != 10 || !(gva & 7) || !x86_canonical(gva))
+		return 0;
+	return x86_raise_error(v, X86_AC_, 0);
+}
 
 /* The operand in place, or a copy of it; NULL: v->fault is set. */
 static void *fetch(struct alc_vcpu *v, const struct op *op, struct interp *c,
@@ -217,7 +227,8 @@ static void *fetch(struct alc_vcpu *v, const struct op *op, struct interp *c,
 	u64 gva;
 	u8 *p;
 
-	if (operand(v, op, &gva, in->mem_size, in->align_mask, X86_READ))
+	if (operand(v, op, &gva, in->mem_size, in->align_mask, X86_READ) ||
+	    check_m80(v, c, in, gva))
 		return NULL;
 	p = mem_rptr(c, gva, in->mem_size);
 	if (likely(p))
@@ -301,24 +312,33 @@ static bool stored(const struct interp *c, const struct simd_insn *in)
 	       !(ld16(fx + FX_FSW) & ~ld16(fx + FX_FCW) & (EXC_ALL & ~EXC_PE));
 }
 
+/* Half of the transition to MMX comes before the store, and so before what the store raises. */
+static void store_fault(struct alc_vcpu *v, const struct op *op, struct interp *c,
+			const struct simd_insn *in)
+{
+	if ((in->flags & SIMD_X87) && !(in->flags & SIMD_POINTERS))
+		clear_top(&v->fpu);
+	op_fault(v, op, c);
+}
+
 /* Anything that writes memory: the result is made aside, as the write may fault. */
 static void run_any_store(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
 	const struct simd_insn *in = insn_of(op);
-	u32 mxcsr = v->fpu.mxcsr, flags;
+	u32 flags;
 	_Alignas(16) u8 result[32];
 	u64 gva;
 
 	if (in->flags & SIMD_X87)
 		X87_CHECK(v, op, c);
 	if (operand(v, op, &gva, in->mem_size, in->align_mask, X86_WRITE) ||
-	    run_insn(v, c, in, result, &flags)) {
-		op_fault(v, op, c);
+	    check_m80(v, c, in, gva) || run_insn(v, c, in, result, &flags)) {
+		store_fault(v, op, c, in);
 		return;
 	}
+	/* MXCSR's flags stay even if the write faults, as they do on the processor. */
 	if (stored(c, in) && mem_write_slow(v, c, op, gva, result, in->mem_size)) {
-		v->fpu.mxcsr = mxcsr;
-		op_fault(v, op, c);
+		store_fault(v, op, c, in);
 		return;
 	}
 	finish(v, op, c, in, flags);

@@ -195,8 +195,10 @@ OP(pop_sreg)
 	TRY_ISA(x86_load_segment(v, op->a, (u16)x));
 	v->gpr[X86_RSP] = stack_move(v, op->b);
 	v->rip = op_next_rip(v, op);
-	if (op->a == X86_SS)
+	if (op->a == X86_SS) {
 		v->shadow_rip = v->rip;
+		v->shadow_ss = true;
+	}
 	LEAVE;
 }
 

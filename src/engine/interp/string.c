@@ -117,8 +117,9 @@ static int cmps_once(struct alc_vcpu *v, struct interp *c, const struct op *op)
 	i64 step = str_step(v, op);
 	u64 src, dst, a, b;
 
-	if (src_linear(v, op, &src, X86_READ) || dst_linear(v, op, &dst, X86_READ) ||
-	    str_read(v, c, op, src, &a) || str_read(v, c, op, dst, &b))
+	/* Where both operands fault, CPUs report the one through ES. */
+	if (dst_linear(v, op, &dst, X86_READ) || str_read(v, c, op, dst, &b) ||
+	    src_linear(v, op, &src, X86_READ) || str_read(v, c, op, src, &a))
 		return 1;
 	flags_sub(c, a, b, zext(a - b, op->a), op->a * 8u);
 	str_advance(v, op, X86_RSI, step);
@@ -203,9 +204,9 @@ typedef u64 run_fn(struct alc_vcpu *v, struct interp *c, const struct op *op);
 /* ---- The loop around them
  * --------------------------------------------------------------------------- */
 
-static inline bool must_stop(const struct alc_vcpu *v, const struct op *op)
+static inline bool must_stop(const struct alc_vcpu *v, const struct interp *c)
 {
-	return atomic_load_explicit(&v->attention, memory_order_relaxed) || op[1].fn == op_stale;
+	return atomic_load_explicit(&v->attention, memory_order_relaxed) || block_is_stale(c);
 }
 
 /*
@@ -221,7 +222,7 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 
 	while (str_reg(v, op, X86_RCX)) {
 		if (run && run_possible(v, op) && run(v, c, op)) {
-			if (must_stop(v, op) && v->gpr[X86_RCX])
+			if (must_stop(v, c) && v->gpr[X86_RCX])
 				goto later;
 			continue;
 		}
@@ -234,7 +235,7 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 		str_advance(v, op, X86_RCX, -1);
 		if (compares && flag_zf(c) != (op->imm == REP))
 			return true;
-		if ((++visits >= ITERATIONS_PER_VISIT || must_stop(v, op)) &&
+		if ((++visits >= ITERATIONS_PER_VISIT || must_stop(v, c)) &&
 		    str_reg(v, op, X86_RCX))
 			goto later;
 	}

@@ -46,8 +46,10 @@ static inline void load_sreg(struct alc_vcpu *v, const struct op *op, struct int
 {
 	TRY_ISA(x86_load_segment(v, op->a, sel));
 	go_next(v, op);
-	if (op->a == X86_SS)
+	if (op->a == X86_SS) {
 		v->shadow_rip = v->rip;
+		v->shadow_ss = true;
+	}
 }
 
 OP(mov_to_sreg)
@@ -344,14 +346,26 @@ OP(cli)
 	NEXT;
 }
 
-/* Interrupts stay off for one more instruction (SDM vol. 2, STI), if they were off. */
+/*
+ * Interrupts stay off for one more instruction (SDM vol. 2, STI), if they were off. If one waits,
+ * it comes right after that instruction rather than at the end of the block.
+ */
 OP(sti)
 {
+	bool was_on = v->rflags & X86_IF;
+
 	TRY(iopl_check(v));
-	if (!(v->rflags & X86_IF))
-		v->shadow_rip = op_next_rip(v, op);
 	v->rflags |= X86_IF;
-	interp_recheck_interrupts(v, c);
+	if (!was_on) {
+		v->shadow_rip = op_next_rip(v, op);
+		v->shadow_ss = false;
+		if (unlikely(c->intr_waiting)) {
+			interp_recheck_interrupts(v, c);
+			op_uncount(v, op + 1, c);
+			go_next(v, op);
+			LEAVE;
+		}
+	}
 	NEXT;
 }
 
@@ -961,6 +975,7 @@ const struct insn_row system_rows[] = {
 	{ZYDIS_MNEMONIC_LES, gen_far_pointer, X86_ES},
 	{ZYDIS_MNEMONIC_VMCALL, gen_hypercall, 0},
 	{ZYDIS_MNEMONIC_VMMCALL, gen_hypercall, 0},
+	{ZYDIS_MNEMONIC_RSM, gen_ud, 0}, /* outside system management mode */
 	{ZYDIS_MNEMONIC_UD0, gen_ud, 0},
 	{ZYDIS_MNEMONIC_UD1, gen_ud, 0},
 	{ZYDIS_MNEMONIC_UD2, gen_ud, 0},

@@ -192,13 +192,14 @@ static int resolve(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned acces
 	return 0;
 }
 
-/* Canonical, and aligned where that is asked for. `stack`: through SS. */
+/* Canonical, and aligned where that is asked of user accesses. `stack`: through SS. */
 static int check_address(struct alc_vcpu *v, const struct interp *c, u64 gva, unsigned size,
-			 bool stack)
+			 unsigned access, bool stack)
 {
 	if (x86_long_mode(v) && (!x86_canonical(gva) || !x86_canonical(gva + size - 1)))
 		return x86_raise_error(v, stack ? X86_SSF : X86_GP, 0);
-	if (unlikely(c->align_check) && size <= 8 && !(size & (size - 1)) && (gva & (size - 1)))
+	if (unlikely(c->align_check) && !(access & X86_IMPLICIT) && size <= 8 &&
+	    !(size & (size - 1)) && (gva & (size - 1)))
 		return x86_raise_error(v, X86_AC_, 0);
 	return 0;
 }
@@ -271,13 +272,8 @@ static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op
 void mem_written(struct interp *c, const struct op *op, struct alc_page *page, u64 gva,
 		 unsigned size)
 {
-	const struct block *b = c->block;
-
 	space_note_write(page, page_offset(gva), size);
-	if (!b || !op)
-		return;
-	if (b->gen != atomic_load_explicit(&b->page->gen, memory_order_relaxed) ||
-	    (b->page2 && b->gen2 != atomic_load_explicit(&b->page2->gen, memory_order_relaxed))) {
+	if (c->block && op && block_is_stale(c)) {
 		/* The block wrote to itself: what follows must be decoded anew. */
 		struct op *next = (struct op *)(uintptr_t)(op + 1);
 
@@ -300,7 +296,7 @@ static int resolve_parts(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned
 {
 	u64 room = ALC_PAGE_SIZE - page_offset(gva);
 
-	if (check_address(v, c, gva, size, stack))
+	if (check_address(v, c, gva, size, access, stack))
 		return 1;
 	p->size[0] = (unsigned)min_u64(size, room);
 	p->size[1] = size - p->size[0];
