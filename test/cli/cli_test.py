@@ -46,7 +46,8 @@ CODE = {
     "off9": bytes.fromhex("b009 e6f8") + POWEROFF,
     # A "+" when it runs; then echoes the first serial port until Ctrl-D.
     "echo": bytes.fromhex(
-        "66bafc03 b003 ee"  # mov dx,3fc; mov al,3; out dx,al
+        "66bafb03 b003 ee"  # mov dx,3fb; mov al,3; out dx,al: eight bits
+        "42 ee"  # inc edx; out dx,al: DTR and RTS
         "66baf803 b02b ee"  # mov dx,3f8; mov al,'+'; out
         "66bafd03 ec a801 74f7"  # wait: mov dx,3fd; in al,dx; test al,1; jz wait
         "66baf803 ec 3c04 7403"  # mov dx,3f8; in al,dx; cmp al,4; je done
@@ -54,7 +55,7 @@ CODE = {
     )
     + POWEROFF,
     # Floods the first serial port.
-    "flood": bytes.fromhex("66baf803 b078 ee ebfd"),
+    "flood": bytes.fromhex("66bafb03 b003 ee 66baf803 b078 ee ebfd"),
 }
 
 
@@ -381,7 +382,8 @@ class Input(Base):
             )
             self.assertEqual(p.stdout.read(1), b"+")
             p.send_signal(sig)
-            _, err = p.communicate(timeout=LONG)
+            p.wait(timeout=LONG)  # its input stays open meanwhile: the guest gets no Ctrl-D
+            _, err = p.communicate()
             self.assertEqual((p.returncode, err), (128 + sig, b""))
 
 
