@@ -287,6 +287,13 @@ class Descriptions(Base):
             with self.subTest(text=text):
                 self.one_line(2, says, "run", self.path("bad.yaml", text))
 
+    def test_examples(self):
+        examples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples")
+        names = sorted(os.listdir(examples))
+        self.assertTrue(names)
+        for name in names:
+            self.run_it("run", "--print", os.path.join(examples, name), check=0)
+
     def test_unreadable(self):
         self.one_line(2, "No such file", "run", self.path("missing.yaml"))
         self.one_line(2, "directory", "run", self.dir)
