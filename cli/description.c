@@ -212,11 +212,8 @@ int description_read(const struct option_row *rows, size_t values_size, const ch
 	free(text);
 	if (e != CYAML_OK)
 		return -1;
-	if (!data)
-		data = cyaml_mem(NULL, NULL, values_size);
-	if (!data)
-		exit(fail(EXIT_VMM, "out of memory"));
-	*values = data;
+	/* An empty document has no data. */
+	*values = data ? data : xcalloc(1, values_size);
 	return 0;
 }
 

@@ -46,7 +46,7 @@ struct alc_console {
 	int in_fd, out_fd; /* ALC_CONSOLE_FDS; in_fd -1: no input. Not closed */
 	const char *path;  /* ALC_CONSOLE_FILE: output only */
 	int escape_char;   /* typed on in_fd, it stops the machine; -1: none */
-	bool eof_as_eot;   /* at end of input, send the guest a Ctrl-D */
+	bool eof_as_eot;   /* from the end of input on, send the guest a Ctrl-D every half second */
 	/*
 	 * Hold input back until the guest says that it is ready for it, by reading the
 	 * guest-status port. Else what comes while a kernel probes the port may get lost.

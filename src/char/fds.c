@@ -12,6 +12,12 @@
 #include "char/fds.h"
 
 enum { PENDING_MAX = 4096, CTRL_D = 4 };
+/*
+ * A terminal driver eats a Ctrl-D that comes while a shell lets it edit lines and shows it to a
+ * shell that edits them itself; one that comes just before the change is lost. So like a person
+ * who wants to leave, the stream types it again from time to time.
+ */
+enum { CTRL_D_PERIOD_MS = 500 };
 /* What a pipe or terminal that polls as writable takes without blocking. */
 enum { CHUNK_MAX = 512 };
 
@@ -29,7 +35,8 @@ struct char_fds {
 	/* The thread's own. */
 	u8 pending[PENDING_MAX];
 	size_t npending;
-	bool ended;
+	bool ended;  /* nothing more is read */
+	bool at_eof; /* since there is no more */
 };
 
 static void notify(int fd)
@@ -121,11 +128,21 @@ static size_t space_left(const struct char_fds *f)
 	return PENDING_MAX - 1 - f->npending;
 }
 
+static void type_ctrl_d(struct char_fds *f)
+{
+	f->pending[f->npending++] = CTRL_D;
+}
+
 static void end_input(struct char_fds *f)
 {
-	f->ended = true;
+	f->ended = f->at_eof = true;
 	if (f->p.eof_as_eot)
-		f->pending[f->npending++] = CTRL_D;
+		type_ctrl_d(f);
+}
+
+static bool repeats_ctrl_d(const struct char_fds *f)
+{
+	return f->at_eof && f->p.eof_as_eot && !f->npending;
 }
 
 static void take_input(struct char_fds *f)
@@ -162,8 +179,13 @@ static void *input_main(void *arg)
 		push(f);
 		if (f->ended || !space_left(f))
 			fds[1].fd = -1;
-		if (poll(fds, 2, -1) < 0)
+		switch (poll(fds, 2, repeats_ctrl_d(f) ? CTRL_D_PERIOD_MS : -1)) {
+		case -1:
 			continue;
+		case 0:
+			type_ctrl_d(f);
+			continue;
+		}
 		if (fds[0].revents)
 			drain(f->wake_fd);
 		if (fds[1].revents)

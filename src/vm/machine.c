@@ -12,8 +12,7 @@ typedef unsigned long long ull; /* for %llu */
 
 /* ---- The description ---------------------------------------------------------------------- */
 
-static int check_desc(const struct alc_desc *d, const struct machine_parts *parts,
-		      struct alc_err *err)
+int machine_check(const struct alc_desc *d, struct alc_err *err)
 {
 	if (d->cpus < 1 || d->cpus > PC_CPUS_MAX)
 		return alc_fail(err, -EINVAL, "a machine has 1 to %u CPUs, not %u",
@@ -37,8 +36,6 @@ static int check_desc(const struct alc_desc *d, const struct machine_parts *part
 				"the virtual clock is not available yet: use the clock 'host'");
 	if (!str_eq(d->clock, "host"))
 		return alc_fail(err, -EINVAL, "there is no clock '%s': use 'host'", d->clock);
-	if (!parts->kernel.bytes)
-		return alc_fail(err, -EINVAL, "a machine needs a kernel to run");
 	return 0;
 }
 
@@ -186,7 +183,7 @@ int machine_create(const struct alc_host *host, const struct alc_desc *desc,
 {
 	u64 began_ns = host_now_ns(host);
 	struct machine *m;
-	int r = check_desc(desc, parts, err);
+	int r = machine_check(desc, err);
 
 	if (r)
 		return r;

@@ -16,7 +16,8 @@
  * alc_vm. Whoever is around it reads the images and opens the streams.
  */
 struct machine_parts {
-	struct boot_image kernel, initrd; /* must outlive the machine: a reset loads them again */
+	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
+					     reset loads them again */
 	struct alc_char com1, com2;
 	bool has_com2;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
@@ -81,6 +82,8 @@ struct machine {
 	u64 create_ns, run_ns; /* host time spent */
 };
 
+/* Whether a description makes sense by itself: to be asked before its images are read. */
+int machine_check(const struct alc_desc *desc, struct alc_err *err) ALC_MUST_CHECK;
 /* desc and parts' bytes must outlive the machine. On failure nothing is left. */
 int machine_create(const struct alc_host *host, const struct alc_desc *desc,
 		   const struct machine_parts *parts, struct machine **out,

@@ -264,6 +264,9 @@ static enum next boundary(struct alc_vcpu *v, struct interp *c, enum alc_exit *o
 		n = deliver_fault(v, c, out);
 	if (n == NEXT_RUN && atomic_load(&v->attention))
 		n = attend(v, c, out);
+	/* A software interrupt is delivered by its instruction, so it may have come to this too. */
+	if (n == NEXT_RUN && v->activity == X86_SHUTDOWN)
+		return stop_with(out, ALC_EXIT_SHUTDOWN);
 	if (n == NEXT_RUN && v->activity != X86_RUNNING) {
 		/* Halted: only attention ends it, and what waits for IF can't. */
 		if (!atomic_load(&v->attention))

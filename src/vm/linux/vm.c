@@ -11,7 +11,9 @@ static int read_images(struct alc_vm *vm, struct alc_err *err)
 
 	if (!d->kernel)
 		return alc_fail(err, -EINVAL, "a machine needs a kernel to run");
-	rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, err);
+	rc = machine_check(d, err);
+	if (!rc)
+		rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, err);
 	if (!rc && d->initrd)
 		rc = image_read(&vm->initrd, "initrd", d->initrd, d->memory_bytes, err);
 	if (!rc && d->initrd_extra)
