@@ -6,7 +6,13 @@
 /*
  * Reset control register (PIIX3 data sheet, RC): a rising RCPU resets, hard or soft; this machine
  * makes no difference between the two.
+ *
+ * The register answers byte accesses alone. It lies within PCI's configuration address register,
+ * a doubleword at 0xcf8 whose byte 1 is a device and function number: whoever looks for PCI
+ * writes there, and must not reset the machine. So the whole doubleword is claimed here, and
+ * wider accesses find nothing, as where there is no PCI.
  */
+enum { BLOCK_SIZE = 4, BLOCK = PC_PORT_RESET / BLOCK_SIZE * BLOCK_SIZE };
 enum { SYSTEM_RESET = 2, RESET_CPU = 4, FULL_RESET = 8 };
 enum { KEPT = SYSTEM_RESET | RESET_CPU | FULL_RESET };
 
@@ -16,11 +22,16 @@ struct state {
 
 static const struct alc_field fields[] = {FIELD(struct state, control), FIELD_END};
 
+static bool is_control(u64 off, unsigned size)
+{
+	return off == PC_PORT_RESET - BLOCK && size == 1;
+}
+
 static u64 reset_read(struct alc_dev *d, unsigned region, u64 off, unsigned size)
 {
 	const struct state *s = d->state;
 
-	return s->control;
+	return is_control(off, size) ? s->control : ~0ull;
 }
 
 static void reset_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size)
@@ -28,6 +39,8 @@ static void reset_write(struct alc_dev *d, unsigned region, u64 off, u64 val, un
 	struct state *s = d->state;
 	bool rises = val & ~s->control & RESET_CPU;
 
+	if (!is_control(off, size))
+		return;
 	s->control = val & KEPT;
 	if (rises)
 		dev_request(d, ALC_REQUEST_RESET, 0);
@@ -51,7 +64,7 @@ static int reset_loaded(struct alc_dev *d, struct alc_err *err)
 }
 
 static const struct alc_dev_region regions[] = {
-	{"control", ALC_REGION_PORT, PC_PORT_RESET, 1, 1, 1, NULL},
+	{"control", ALC_REGION_PORT, BLOCK, BLOCK_SIZE, 1, 4, NULL},
 	{.name = NULL},
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "alcazar/device.h"
+#include "base/errno.h"
 #include "device/device.h"
 
 /*
@@ -31,9 +32,19 @@ static void exit_reset(struct alc_dev *d, enum alc_reset kind)
 {
 }
 
+static int exit_probe(struct alc_dev *d, struct alc_err *err)
+{
+	const struct config *c = d->config;
+
+	if (c->iosize & (c->iosize - 1))
+		return alc_fail(err, -EINVAL, "device '%s': iosize is 1, 2 or 4, not %llu", d->id,
+				(unsigned long long)c->iosize);
+	return 0;
+}
+
 #define OPTIONS(P)                                                                  \
 	P(struct config, UINT, iobase, "0xf4", 0, 0x10000 - SIZE, "first I/O port") \
-	P(struct config, UINT, iosize, "4", 1, SIZE, "ports that respond")
+	P(struct config, UINT, iosize, "4", 1, SIZE, "ports that respond: 1, 2 or 4")
 static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
@@ -52,6 +63,7 @@ const struct alc_dev_class debug_exit_class = {
 	.version = 1,
 	.version_min = 1,
 	.regions = regions,
+	.probe = exit_probe,
 	.reset = exit_reset,
 	.read = exit_read,
 	.write = exit_write,
