@@ -123,7 +123,8 @@ static u64 aim_word(const struct alc_dev_class *cls)
 	return rnd(64);
 }
 
-/* Registers as a driver leaves them, without which much of a device never comes to life. */
+/* Writes as drivers make them (a class's rows side by side), without which much of a device never
+ * comes to life. */
 static const struct {
 	const char *class_name;
 	size_t count;
@@ -145,17 +146,23 @@ static const struct {
 	  {1, 1, 2},
 	  {1, 1, 1}}},
 	{"uart16550", 4, {{0, 3, 3}, {0, 2, 0xc1}, {0, 4, 0x0b}, {0, 1, 1}}},
+	{"uart16550", 6, {{0, 3, 3}, {0, 2, 0}, {0, 4, 0x1b}, {0, 1, 5}, {0, 0, 1}, {0, 0, 2}}},
 };
 
-static void set_up(struct rig *r)
+/* One of the class's, as `which` has it. */
+static void set_up(struct rig *r, u64 which)
 {
-	for (size_t i = 0; i < ARRAY_LEN(setups); i++) {
-		if (strcmp(setups[i].class_name, r->dev->cls->name) != 0)
-			continue;
-		for (size_t k = 0; k < setups[i].count; k++)
-			dev_write(r->dev, setups[i].writes[k].region, setups[i].writes[k].off,
-				  setups[i].writes[k].val, 1);
-	}
+	unsigned first = 0, n = 0, at;
+
+	for (unsigned i = 0; i < ARRAY_LEN(setups); i++)
+		if (strcmp(setups[i].class_name, r->dev->cls->name) == 0 && n++ == 0)
+			first = i;
+	if (!n)
+		return;
+	at = first + (unsigned)(which % n);
+	for (size_t k = 0; k < setups[at].count; k++)
+		dev_write(r->dev, setups[at].writes[k].region, setups[at].writes[k].off,
+			  setups[at].writes[k].val, 1);
 }
 
 static unsigned count_regions(const struct alc_dev_class *cls)
@@ -259,7 +266,7 @@ static void apply(struct rig *r, const struct op *op)
 			in->drive(r, op->val);
 		break;
 	case OP_SETUP:
-		set_up(r);
+		set_up(r, op->val >> 8);
 		break;
 	case OP_RESET:
 		dev_reset(r->dev, ALC_RESET_WARM);
