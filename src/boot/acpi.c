@@ -50,9 +50,10 @@ enum {
 enum {
 	FADT_WBINVD = 1 << 0,
 	FADT_PROC_C1 = 1 << 2,
-	FADT_PWR_BUTTON = 1 << 4, /* no fixed-feature button */
-	FADT_SLP_BUTTON = 1 << 5, /* nor this */
-	FADT_FIX_RTC = 1 << 6,    /* the alarm wakes nothing */
+	FADT_PWR_BUTTON = 1 << 4,  /* no fixed-feature button */
+	FADT_SLP_BUTTON = 1 << 5,  /* nor this */
+	FADT_FIX_RTC = 1 << 6,     /* the alarm wakes nothing */
+	FADT_TMR_VAL_EXT = 1 << 8, /* the PM timer has 32 bits */
 	FADT_RESET_REG_SUP = 1 << 10,
 	BOOT_ARCH_LEGACY_DEVICES = 1 << 0,
 	BOOT_ARCH_NO_VGA = 1 << 2,
@@ -296,7 +297,7 @@ static u64 build_fadt(struct tables *t, u64 facs, u64 dsdt)
 	f[FADT_CENTURY] = RTC_CENTURY;
 	st16(f + FADT_IAPC_BOOT_ARCH, BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA);
 	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
-				     FADT_FIX_RTC | FADT_RESET_REG_SUP);
+				     FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
 	gas(f + FADT_RESET_REG, PC_PORT_RESET, 1);
 	f[FADT_RESET_VALUE] = RESET_VALUE;
 	f[FADT_MINOR] = 4;

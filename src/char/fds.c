@@ -105,21 +105,29 @@ static void write_out(void *ctx, const u8 *bytes, size_t len)
 
 /* ---- Input -------------------------------------------------------------------------------- */
 
-/* Gives the front end what it has room for. */
+static bool may_push(struct char_fds *f)
+{
+	return f->npending && f->front.room && (!f->p.await_ready || atomic_load(&f->ready));
+}
+
+/*
+ * Gives the front end what it has room for, until it says that it has none: only then will it
+ * call resume. What it said before it took the last bytes may be out of date.
+ */
 static void push(struct char_fds *f)
 {
-	size_t n = 0;
+	size_t n = 1;
 
 	pthread_mutex_lock(&f->lock);
-	if (f->npending && f->front.room && (!f->p.await_ready || atomic_load(&f->ready))) {
+	while (n && may_push(f)) {
 		n = f->front.room(f->front.ctx);
 		n = n < f->npending ? n : f->npending;
 		if (n)
 			f->front.input(f->front.ctx, f->pending, n);
+		f->npending -= n;
+		memmove(f->pending, f->pending + n, f->npending);
 	}
 	pthread_mutex_unlock(&f->lock);
-	f->npending -= n;
-	memmove(f->pending, f->pending + n, f->npending);
 }
 
 /* Room for one more is kept, for the Ctrl-D. */

@@ -299,7 +299,7 @@ struct alc_vcpu {
 	 * or ~0: the shadow ends when RIP moves on.
 	 */
 	u64 shadow_rip;
-	bool shadow_ss; /* it is MOV SS's, which holds back debug traps too */
+	bool shadow_ss;         /* it is MOV SS's, which holds back debug traps too */
 	struct x86_fault fault; /* meaningful only right after a function reported one */
 	/* What x86_unsupported() was told: a part of the architecture that is not built. */
 	const char *unsupported;

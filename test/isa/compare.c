@@ -239,7 +239,7 @@ void compare_report(const struct isa_case *c, const struct case_outcome *host,
 			printf("  flags differ in %llx, before %llx\n", (unsigned long long)flags,
 			       (unsigned long long)c->in.rflags);
 		print_state(&c->in, &host->out, &other->out);
-	print_mxcsr(host, other);
+		print_mxcsr(host, other);
 		print_memory("data", CASE_DATA, host->data, other->data, sizeof(host->data));
 		print_memory("code", CASE_CODE, host->code, other->code, sizeof(host->code));
 	}

@@ -13,7 +13,9 @@ enum { PM_HZ = 3579545, TIMER_TOP_BIT = 31 };
 enum { REGION_EVENT, REGION_CONTROL, REGION_TIMER };
 enum { REG_STATUS = 0, REG_ENABLE = 2 };
 enum { TIMER_EVENT = 1, GLOBAL_EVENT = 1 << 5, BUTTON_EVENT = 1 << 8 };
-enum { EVENTS = TIMER_EVENT | GLOBAL_EVENT | BUTTON_EVENT };
+/* RTC_EN can be set, as Linux wants it to be, though no alarm comes this way (FIX_RTC). */
+enum { RTC_EVENT = 1 << 10 };
+enum { EVENTS = TIMER_EVENT | GLOBAL_EVENT | BUTTON_EVENT | RTC_EVENT };
 enum { SCI_ENABLED = 1, SLEEP_TYPE_SHIFT = 10, SLEEP_TYPE = 7 << 10, SLEEP_ENABLE = 1 << 13 };
 enum { CONTROL_KEPT = 2 | SLEEP_TYPE }; /* BM_RLD, SLP_TYP */
 

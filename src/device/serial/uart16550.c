@@ -91,23 +91,19 @@ static bool may_time_out(const struct state *s)
 	return (s->fcr & FCR_ENABLE) && s->rx_len && s->rx_len < trigger(s);
 }
 
-static bool timed_out(struct alc_dev *d)
+static bool timed_out(const struct state *s, u64 now_ns)
 {
-	const struct state *s = d->state;
-
-	return may_time_out(s) && clock_now_ns(d->env.clock) >= s->rx_ns + timeout_ns(s);
+	return may_time_out(s) && now_ns >= s->rx_ns + timeout_ns(s);
 }
 
 /* The pending interrupt of highest priority, as the IIR tells it. */
-static u8 pending(struct alc_dev *d)
+static u8 pending(const struct state *s, u64 now_ns)
 {
-	const struct state *s = d->state;
-
 	if ((s->ier & IER_LINE) && s->overrun)
 		return IIR_LINE;
 	if ((s->ier & IER_RX) && s->rx_len >= trigger(s))
 		return IIR_RX;
-	if ((s->ier & IER_RX) && timed_out(d))
+	if ((s->ier & IER_RX) && timed_out(s, now_ns))
 		return IIR_TIMEOUT;
 	if ((s->ier & IER_TX) && s->tx_pending)
 		return IIR_TX;
@@ -123,15 +119,19 @@ static size_t room(const struct state *s)
 	return open ? capacity(s) - s->rx_len : 0;
 }
 
-/* In loopback mode the modem outputs, OUT2 among them, are inactive. */
+/*
+ * In loopback mode the modem outputs, OUT2 among them, are inactive. The time is looked at once:
+ * a timeout must be seen either as come or as to come.
+ */
 static void update(struct alc_dev *d)
 {
 	const struct state *s = d->state;
 	struct priv *p = d->priv;
 	bool gate = (s->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2, had_room = p->had_room;
+	u64 now_ns = clock_now_ns(d->env.clock);
 
-	dev_irq(d, 0, gate && pending(d) != IIR_NONE);
-	if ((s->ier & IER_RX) && may_time_out(s) && !timed_out(d))
+	dev_irq(d, 0, gate && pending(s, now_ns) != IIR_NONE);
+	if ((s->ier & IER_RX) && may_time_out(s) && !timed_out(s, now_ns))
 		dev_timer_set(d, &p->timeout, s->rx_ns + timeout_ns(s));
 	else
 		clock_timer_cancel(d->env.clock, &p->timeout);
@@ -307,7 +307,7 @@ static void uart_write(struct alc_dev *d, unsigned region, u64 off, u64 val, uns
 static u8 read_iir(struct alc_dev *d)
 {
 	struct state *s = d->state;
-	u8 iir = pending(d);
+	u8 iir = pending(d->state, clock_now_ns(d->env.clock));
 
 	if (iir == IIR_TX)
 		s->tx_pending = 0;
