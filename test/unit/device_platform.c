@@ -78,7 +78,7 @@ static void test_pm_power_button(void **state)
 	rig_out(r, STS + 1, 0x01, 1);
 	assert_false(r->irq[0]);
 	rig_out(r, EN, 0xffff, 2);
-	assert_int_equal(rig_in(r, EN, 2), 0x121);
+	assert_int_equal(rig_in(r, EN, 2), 0x521);
 }
 
 static void test_pm_control(void **state)

@@ -2,14 +2,20 @@
 #ifndef HOST_TEST_SWEEP_H
 #define HOST_TEST_SWEEP_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "alcazar/err.h"
 #include "host/test/test_host.h"
 
 /*
  * The sweep: runs a piece of code once for each call to the host that may fail, with that call
  * failing, and once more with none failing. Each run must leave nothing behind; a failed run must
- * say so by a negative code, and by a sentence if it has one. For cmocka tests, which include
- * <cmocka.h> first.
+ * say so by a negative code, and by a sentence if it has one. For cmocka tests.
  */
 struct sweep {
 	/*
