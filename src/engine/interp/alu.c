@@ -114,9 +114,7 @@ FOR_WIDTHS(DEFINE_SEMANTICS)
 	}                                                                                    \
 	OP(name##_rm##bits)                                                                  \
 	{                                                                                    \
-		u##bits b;                                                                   \
-		EA(gva, bits / 8, X86_READ)                                                  \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                      \
+		MEM_SOURCE(bits, b)                                                          \
 		set_reg##bits(v, op->a, do_##name##bits(c, reg##bits(v, op->a), b));         \
 		NEXT;                                                                        \
 	}                                                                                    \
@@ -151,25 +149,19 @@ FOR_WIDTHS(DEFINE_SEMANTICS)
 	}                                                                    \
 	OP(name##_rm##bits)                                                  \
 	{                                                                    \
-		u##bits b;                                                   \
-		EA(gva, bits / 8, X86_READ)                                  \
-		TRY(mem_read##bits(v, c, op, gva, &b));                      \
+		MEM_SOURCE(bits, b)                                          \
 		do_##sem##bits(c, reg##bits(v, op->a), b);                   \
 		NEXT;                                                        \
 	}                                                                    \
 	OP(name##_mr##bits)                                                  \
 	{                                                                    \
-		u##bits a;                                                   \
-		EA(gva, bits / 8, X86_READ)                                  \
-		TRY(mem_read##bits(v, c, op, gva, &a));                      \
+		MEM_SOURCE(bits, a)                                          \
 		do_##sem##bits(c, a, reg##bits(v, op->a));                   \
 		NEXT;                                                        \
 	}                                                                    \
 	OP(name##_mi##bits)                                                  \
 	{                                                                    \
-		u##bits a;                                                   \
-		EA(gva, bits / 8, X86_READ)                                  \
-		TRY(mem_read##bits(v, c, op, gva, &a));                      \
+		MEM_SOURCE(bits, a)                                          \
 		do_##sem##bits(c, a, (u##bits)op->imm);                      \
 		NEXT;                                                        \
 	}
@@ -317,9 +309,7 @@ typedef i128 wide_i64;
 	}                                                                                          \
 	OP(mul_m##bits)                                                                            \
 	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
+		MEM_SOURCE(bits, b)                                                                \
 		do_mul##bits(v, c, b);                                                             \
 		NEXT;                                                                              \
 	}                                                                                          \
@@ -330,9 +320,7 @@ typedef i128 wide_i64;
 	}                                                                                          \
 	OP(imul1_m##bits)                                                                          \
 	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
+		MEM_SOURCE(bits, b)                                                                \
 		do_imul1_##bits(v, c, b);                                                          \
 		NEXT;                                                                              \
 	}
@@ -369,9 +357,7 @@ FOR_WIDTHS(DEFINE_MUL)
 	}                                                                                         \
 	OP(imul_rm##bits)                                                                         \
 	{                                                                                         \
-		u##bits b;                                                                        \
-		EA(gva, bits / 8, X86_READ)                                                       \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                           \
+		MEM_SOURCE(bits, b)                                                               \
 		set_reg##bits(v, op->a, do_imul##bits(c, reg##bits(v, op->a), b));                \
 		NEXT;                                                                             \
 	}                                                                                         \
@@ -382,9 +368,7 @@ FOR_WIDTHS(DEFINE_MUL)
 	}                                                                                         \
 	OP(imul_rmi##bits)                                                                        \
 	{                                                                                         \
-		u##bits b;                                                                        \
-		EA(gva, bits / 8, X86_READ)                                                       \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                           \
+		MEM_SOURCE(bits, b)                                                               \
 		set_reg##bits(v, op->a, do_imul##bits(c, b, (u##bits)op->imm));                   \
 		NEXT;                                                                             \
 	}
@@ -465,9 +449,7 @@ static inline int do_idiv8(struct alc_vcpu *v, u8 ub)
 	}                                                     \
 	OP(name##_m##bits)                                    \
 	{                                                     \
-		u##bits b;                                    \
-		EA(gva, bits / 8, X86_READ)                   \
-		TRY(mem_read##bits(v, c, op, gva, &b));       \
+		MEM_SOURCE(bits, b)                           \
 		TRY(do_##name##bits(v, b));                   \
 		NEXT;                                         \
 	}
@@ -528,9 +510,7 @@ static bool gen_imul(struct dec *d, unsigned arg)
 	}                                                                                          \
 	OP(adx_m##bits)                                                                            \
 	{                                                                                          \
-		u##bits b;                                                                         \
-		EA(gva, bits / 8, X86_READ)                                                        \
-		TRY(mem_read##bits(v, c, op, gva, &b));                                            \
+		MEM_SOURCE(bits, b)                                                                \
 		do_adx##bits(v, c, op, b);                                                         \
 		NEXT;                                                                              \
 	}

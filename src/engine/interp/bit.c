@@ -171,9 +171,7 @@ FOR_WIDTHS_NO8(DEFINE_SCANS)
 	}                                                                         \
 	OP(name##_m##bits)                                                        \
 	{                                                                         \
-		u##bits x;                                                        \
-		EA(gva, bits / 8, X86_READ)                                       \
-		TRY(mem_read##bits(v, c, op, gva, &x));                           \
+		MEM_SOURCE(bits, x)                                               \
 		set_reg##bits(v, op->a, do_##name##bits(c, x));                   \
 		NEXT;                                                             \
 	}
@@ -205,9 +203,7 @@ FOR_WIDTHS_NO8(DEFINE_ALL_SCANS)
 	}                                                                        \
 	OP(name##_m##bits)                                                       \
 	{                                                                        \
-		u##bits x;                                                       \
-		EA(gva, bits / 8, X86_READ)                                      \
-		TRY(mem_read##bits(v, c, op, gva, &x));                          \
+		MEM_SOURCE(bits, x)                                              \
 		do_##name##bits(v, c, op, x);                                    \
 		NEXT;                                                            \
 	}
@@ -307,9 +303,7 @@ DEFINE_PAIRS(64)
 	}                                                                                         \
 	OP(name##_m##bits)                                                                        \
 	{                                                                                         \
-		u##bits x;                                                                        \
-		EA(gva, bits / 8, X86_READ)                                                       \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                           \
+		MEM_SOURCE(bits, x)                                                               \
 		set_reg##bits(v, op->a, do_##name##bits(c, (u##bits)v->gpr[op->imm], x));         \
 		NEXT;                                                                             \
 	}
@@ -337,9 +331,7 @@ DEFINE_ALL_PAIRS(64)
 	}                                                                                    \
 	OP(mulx_m##bits)                                                                     \
 	{                                                                                    \
-		u##bits x;                                                                   \
-		EA(gva, bits / 8, X86_READ)                                                  \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                      \
+		MEM_SOURCE(bits, x)                                                          \
 		do_mulx##bits(v, op, x);                                                     \
 		NEXT;                                                                        \
 	}
@@ -404,9 +396,7 @@ static bool gen_bswap(struct dec *d, unsigned arg)
 #define DEFINE_MOVBE(bits)                                                                       \
 	OP(movbe_load##bits)                                                                     \
 	{                                                                                        \
-		u##bits x;                                                                       \
-		EA(gva, bits / 8, X86_READ)                                                      \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                          \
+		MEM_SOURCE(bits, x)                                                              \
 		set_reg##bits(v, op->a, __builtin_bswap##bits(x));                               \
 		NEXT;                                                                            \
 	}                                                                                        \
@@ -455,9 +445,7 @@ static u32 crc32c(u32 crc, u64 data, unsigned bytes)
 	}                                                                               \
 	OP(crc32_m##bits)                                                               \
 	{                                                                               \
-		u##bits x;                                                              \
-		EA(gva, bits / 8, X86_READ)                                             \
-		TRY(mem_read##bits(v, c, op, gva, &x));                                 \
+		MEM_SOURCE(bits, x)                                                     \
 		v->gpr[op->a] = crc32c(reg32(v, op->a), x, bits / 8);                   \
 		NEXT;                                                                   \
 	}

@@ -18,9 +18,7 @@
 	}                                                                 \
 	OP(mov_rm##bits)                                                  \
 	{                                                                 \
-		u##bits x;                                                \
-		EA(gva, bits / 8, X86_READ)                               \
-		TRY(mem_read##bits(v, c, op, gva, &x));                   \
+		MEM_SOURCE(bits, x)                                       \
 		set_reg##bits(v, op->a, x);                               \
 		NEXT;                                                     \
 	}                                                                 \
@@ -75,9 +73,7 @@ static bool gen_mov(struct dec *d, unsigned arg)
 	}                                                                      \
 	OP(name##_m##from##_##to)                                              \
 	{                                                                      \
-		u##from x;                                                     \
-		EA(gva, from / 8, X86_READ)                                    \
-		TRY(mem_read##from(v, c, op, gva, &x));                        \
+		MEM_SOURCE(from, x)                                            \
 		set_reg##to(v, op->a, (u##to)(type##from)x);                   \
 		NEXT;                                                          \
 	}
@@ -192,9 +188,7 @@ static bool gen_lea(struct dec *d, unsigned arg)
 	}                                                                          \
 	OP(cmov_m##bits)                                                           \
 	{                                                                          \
-		u##bits x;                                                         \
-		EA(gva, bits / 8, X86_READ)                                        \
-		TRY(mem_read##bits(v, c, op, gva, &x));                            \
+		MEM_SOURCE(bits, x)                                                \
 		if (!condition(c, (unsigned)op->imm))                              \
 			x = reg##bits(v, op->a);                                   \
 		set_reg##bits(v, op->a, x);                                        \

@@ -111,6 +111,12 @@ static inline unsigned width_index(unsigned bits)
 
 #define OP(name) static void name(struct alc_vcpu *v, const struct op *op, struct interp *c)
 
+/* Declares x and reads the memory operand into it. */
+#define MEM_SOURCE(bits, x)               \
+	u##bits x;                        \
+	EA(x##_gva, (bits) / 8, X86_READ) \
+	TRY(mem_read##bits(v, c, op, x##_gva, &x));
+
 /* After an isa/ function: X86_OK falls through. */
 void op_leave_result(struct alc_vcpu *v, const struct op *op, struct interp *c, int result);
 #define TRY_ISA(e)                                             \
