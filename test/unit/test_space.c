@@ -246,6 +246,13 @@ static void region_map_splits_and_finds(void **state)
 		assert_true(a % 4 < 2 ? g && g->base == a / 4 * 4 : !g);
 	}
 	assert_null(region_find(&m, 160));
+	for (u64 base = 1; base < 160; base += 4) { /* one byte too long at either end */
+		struct alc_region low = region("more", base, 2, &dev[0]);
+		struct alc_region high = region("more", base + 1, 3, &dev[0]);
+
+		assert_int_equal(region_add(&m, &low, NULL), -EEXIST);
+		assert_int_equal(region_add(&m, &high, NULL), base + 3 < 160 ? -EEXIST : 0);
+	}
 	assert_int_equal(region_read(&m, 4, 2), 0x0201);
 	assert_true(region_read(&m, 4, 4) == 0xffff0201);
 	assert_true(region_read(&m, 3, 8) == 0xff0201ffff0201ffull);
