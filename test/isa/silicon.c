@@ -13,6 +13,7 @@
 
 #include "alcazar/err.h"
 #include "silicon.h"
+#include "plain.h"
 
 struct shared {
 	_Atomic(u32) current; /* the case that runs now */
@@ -102,10 +103,10 @@ static void load_state(ucontext_t *uc, const struct case_state *in)
 	x->fip = in->fip;
 	x->fdp = in->fdp;
 	x->mxcsr = in->mxcsr;
-	memcpy(x->st, in->st, sizeof(x->st));
+	plain_copy(x->st, in->st, sizeof(x->st));
 	for (unsigned i = 0; i < 16; i++) {
-		memcpy(x->xmm[i], in->vec[i], 16);
-		memcpy(x->ymm_high[i], in->vec[i] + 2, 16);
+		plain_copy(x->xmm[i], in->vec[i], 16);
+		plain_copy(x->ymm_high[i], in->vec[i] + 2, 16);
 	}
 	x->xstate_bv = 7;
 	set_bases(in->fs_base, in->gs_base);
@@ -130,16 +131,16 @@ static void save_state(const ucontext_t *uc, struct case_state *out)
 	out->fip = x->fip;
 	out->fdp = x->fdp;
 	out->mxcsr = x->mxcsr;
-	memset(out->st, 0, sizeof(out->st));
+	plain_fill(out->st, 0, sizeof(out->st));
 	if (x->xstate_bv & 1)
 		for (unsigned i = 0; i < 8; i++)
-			memcpy(out->st[i], x->st[i], 10);
-	memset(out->vec, 0, sizeof(out->vec));
+			plain_copy(out->st[i], x->st[i], 10);
+	plain_fill(out->vec, 0, sizeof(out->vec));
 	for (unsigned i = 0; i < 16; i++) {
 		if (sse)
-			memcpy(out->vec[i], x->xmm[i], 16);
+			plain_copy(out->vec[i], x->xmm[i], 16);
 		if (avx)
-			memcpy(out->vec[i] + 2, x->ymm_high[i], 16);
+			plain_copy(out->vec[i] + 2, x->ymm_high[i], 16);
 	}
 }
 
@@ -153,7 +154,7 @@ static void save_outcome(const ucontext_t *uc, enum case_end end, struct case_ou
 {
 	const greg_t *g = uc->uc_mcontext.gregs;
 
-	memset(&o->fault, 0, sizeof(o->fault));
+	plain_fill(&o->fault, 0, sizeof(o->fault));
 	o->why[0] = 0;
 	o->end = end;
 	save_state(uc, &o->out);
@@ -168,8 +169,8 @@ static void save_outcome(const ucontext_t *uc, enum case_end end, struct case_ou
 		if (o->fault.vector == X86_BP)
 			o->out.rip--;
 	}
-	memcpy(o->data, child.data, CASE_DATA_SIZE);
-	memcpy(o->code, child.code, CASE_CODE_SIZE);
+	plain_copy(o->data, child.data, CASE_DATA_SIZE);
+	plain_copy(o->code, child.code, CASE_CODE_SIZE);
 }
 
 static void enter_case(ucontext_t *uc, u32 i)
@@ -183,7 +184,7 @@ static void enter_case(ucontext_t *uc, u32 i)
 static void leave_batch(ucontext_t *uc)
 {
 	child.running = false;
-	memcpy(uc->uc_mcontext.gregs, child.home, sizeof(child.home));
+	plain_copy(uc->uc_mcontext.gregs, child.home, sizeof(child.home));
 	set_bases(child.fs_base, child.gs_base);
 }
 
@@ -214,7 +215,7 @@ __attribute__((used)) void silicon_on_signal(int sig, siginfo_t *info, void *con
 		save_outcome(uc, sig == SIGPROF ? CASE_TIMEOUT : CASE_FAULT, &s->out[current]);
 		current++;
 	} else {
-		memcpy(child.home, uc->uc_mcontext.gregs, sizeof(child.home));
+		plain_copy(child.home, uc->uc_mcontext.gregs, sizeof(child.home));
 		child.running = true;
 	}
 	s->current = current;
@@ -403,7 +404,7 @@ static int replace_child(struct silicon *s, struct alc_err *err)
 	int status = 0;
 
 	stop_child(s, &status);
-	memset(o, 0, sizeof(*o));
+	plain_fill(o, 0, sizeof(*o));
 	o->end = CASE_LOST;
 	if (WIFEXITED(status))
 		return alc_fail(err, -EIO, "the native runner can't map its window (status %d)",
@@ -419,7 +420,7 @@ int silicon_run(struct silicon *s, const struct isa_case *cases, struct case_out
 	struct shared *sh = s->shared;
 	char c = 0;
 
-	memcpy(sh->cases, cases, n * sizeof(*cases));
+	plain_copy(sh->cases, cases, n * sizeof(*cases));
 	sh->count = n;
 	sh->current = 0;
 	while (sh->current < n) {
@@ -432,6 +433,6 @@ int silicon_run(struct silicon *s, const struct isa_case *cases, struct case_out
 			return ret;
 		sh->current++;
 	}
-	memcpy(out, sh->out, n * sizeof(*out));
+	plain_copy(out, sh->out, n * sizeof(*out));
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "case.h"
 #include "values.h"
+#include "plain.h"
 
 u64 value_int(struct rng *r)
 {
@@ -182,6 +183,6 @@ void values_fill(u64 seed, u8 *mem, size_t len)
 		default:
 			value_vector(&r, v);
 		}
-		memcpy(mem + off, v, 32);
+		plain_copy(mem + off, v, 32);
 	}
 }
