@@ -91,7 +91,14 @@ struct tlb_entry {
 };
 
 /* The upper half of each table holds the upper half of the address space: mostly global pages. */
-enum { TLB_HALF = 512, TLB_SIZE = 2 * TLB_HALF };
+enum { TLB_HALF = 2048, TLB_SIZE = 2 * TLB_HALF, TLB_LOG_MAX = 512 };
+
+/* Which entries of one half were filled since it was last empty; count > max: not known any more.
+ */
+struct tlb_log {
+	u32 count;
+	u16 entry[TLB_LOG_MAX];
+};
 
 struct itlb_entry {
 	u64 tag; /* page address | 1 if user */
@@ -126,6 +133,7 @@ struct interp {
 	struct alc_vcpu *v;
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
+	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
 	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
 	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
 	bool align_check;         /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */

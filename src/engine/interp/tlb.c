@@ -25,13 +25,38 @@ static void entry_clear(struct tlb_entry *table, unsigned i)
 	table[i].rtag = table[i].wtag = impossible_tag(i);
 }
 
-static void flush_half(struct interp *c, unsigned half)
+static void log_fill(struct interp *c, unsigned half, u64 entry)
+{
+	struct tlb_log *log = &c->log[half];
+
+	if (log->count < TLB_LOG_MAX)
+		log->entry[log->count] = (u16)entry;
+	if (log->count <= TLB_LOG_MAX)
+		log->count++;
+}
+
+static void clear_all(struct interp *c, unsigned half)
 {
 	unsigned t, i;
 
 	for (t = 0; t < TABLES; t++)
 		for (i = half * TLB_HALF; i < (half + 1) * TLB_HALF; i++)
 			entry_clear(c->tables + t * TLB_SIZE, i);
+}
+
+/* Address spaces change often and fill little: then only what was filled is cleared. */
+static void flush_half(struct interp *c, unsigned half)
+{
+	struct tlb_log *log = &c->log[half];
+	unsigned k;
+
+	if (log->count > TLB_LOG_MAX)
+		clear_all(c, half);
+	else
+		for (k = 0; k < log->count; k++)
+			entry_clear(c->tables + log->entry[k] / TLB_SIZE * TLB_SIZE,
+				    log->entry[k] % TLB_SIZE);
+	log->count = 0;
 	c->epoch[half]++;
 	c->large_pages[half] = false;
 }
@@ -78,11 +103,12 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
 
 	c->tables = host_alloc(h, TABLES_BYTES);
 	c->itlb = host_alloc(h, ITLB_SIZE * sizeof(*c->itlb));
-	if (!c->tables || !c->itlb)
+	c->log = host_alloc(h, 2 * sizeof(*c->log));
+	if (!c->tables || !c->itlb || !c->log)
 		return alc_fail(err, -ENOMEM, "no memory for the TLB of vCPU %u", v->index);
 	c->epoch[0] = c->epoch[1] = 1;
-	flush_half(c, 0);
-	flush_half(c, 1);
+	clear_all(c, 0);
+	clear_all(c, 1);
 	return 0;
 }
 
@@ -90,6 +116,7 @@ void tlb_destroy(struct alc_vcpu *v, struct interp *c)
 {
 	host_free(v->plat->host, c->tables, TABLES_BYTES);
 	host_free(v->plat->host, c->itlb, ITLB_SIZE * sizeof(*c->itlb));
+	host_free(v->plat->host, c->log, 2 * sizeof(*c->log));
 }
 
 /* ---- Mode ---------------------------------------------------------------------------------------
@@ -157,6 +184,7 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 	u64 page = gva & ALC_PAGE_MASK;
 	bool smap = (v->cr4 & X86_CR4_SMAP) && tr->user && table == c->tables;
 
+	log_fill(c, half, (u64)(table - c->tables) + i);
 	entry_clear(table, i);
 	table[i].addend = (u64)(uintptr_t)span->hva - gva;
 	table[i].page = span->page;
