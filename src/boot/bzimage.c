@@ -98,7 +98,7 @@ static int read_header(struct boot_ctx *c, struct bzimage *z)
 		return alc_fail(c->err, -EINVAL,
 				"kernel '%s': truncated: the file has %zu bytes, its header speaks "
 				"of %llu.",
-				k->name, k->len, (unsigned long long)(z->payload + need));
+				k->name, k->len, (unsigned long long)z->payload + need);
 	z->payload_len = min_u64(need, k->len - z->payload);
 	z->load_at = ld64(k->bytes + HDR_PREF_ADDRESS);
 	z->init_size = max_u64(ld32(k->bytes + HDR_INIT_SIZE), z->payload_len);
@@ -165,7 +165,7 @@ static int load(struct boot_ctx *c)
 {
 	u8 zero_page[ALC_PAGE_SIZE] = {0};
 	struct bzimage z = {0};
-	u64 cmdline, initrd, zero_page_at;
+	u64 cmdline = 0, initrd = 0, zero_page_at = 0;
 	int ret = read_header(c, &z);
 
 	if (ret || (ret = load_kernel(c, &z)) || (ret = put_cmdline(c, &z, &cmdline)))

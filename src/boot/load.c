@@ -81,7 +81,7 @@ int boot_area_take(struct boot_ctx *c, u64 len, u64 align, u64 *base)
 
 int boot_area_put(struct boot_ctx *c, const void *from, u64 len, u64 align, u64 *base)
 {
-	u64 at;
+	u64 at = 0;
 	int ret = boot_area_take(c, len, align, &at);
 
 	if (ret || (ret = boot_copy(c, at, from, len)))
@@ -94,7 +94,7 @@ int boot_area_put_text(struct boot_ctx *c, const char *first, const char *second
 {
 	size_t first_len = str_len(first), second_len = str_len(second);
 	bool both = first_len && second_len;
-	u64 at;
+	u64 at = 0;
 	int ret = boot_area_take(c, first_len + both + second_len + 1, 1, &at);
 
 	if (ret || (ret = boot_copy(c, at, first, first_len)))

@@ -103,7 +103,7 @@ static int read_gate(struct alc_vcpu *v, const struct event *e, struct gate *g)
 static int read_target(struct alc_vcpu *v, const struct event *e, const struct gate *g,
 		       struct x86_seg *cs)
 {
-	struct x86_desc d;
+	struct x86_desc d = {0};
 
 	if (sel_null(g->sel))
 		return x86_raise_error(v, X86_GP, ext(e));
@@ -154,8 +154,8 @@ static int tss64_stack(struct alc_vcpu *v, const struct event *e, unsigned off, 
 static int deliver_long(struct alc_vcpu *v, const struct event *e)
 {
 	u64 frame[6], rsp = v->gpr[X86_RSP];
-	struct x86_seg cs;
-	struct gate g;
+	struct x86_seg cs = {0};
+	struct gate g = {0};
 	unsigned cpl, n = 0;
 	int r = read_gate(v, e, &g);
 
@@ -220,10 +220,10 @@ static unsigned put_frame(u8 *out, const u64 *words, unsigned n, unsigned size)
 static int deliver_protected(struct alc_vcpu *v, const struct event *e)
 {
 	u64 words[6], esp = v->gpr[X86_RSP];
-	struct x86_seg cs, ss = v->seg[X86_SS];
+	struct x86_seg cs = {0}, ss = v->seg[X86_SS];
 	unsigned cpl, n = 0, len, size;
 	u8 frame[24];
-	struct gate g;
+	struct gate g = {0};
 	u64 mask;
 	int r = read_gate(v, e, &g);
 

@@ -240,11 +240,9 @@ static int write_mtrr_variable(struct alc_vcpu *v, u32 msr, u64 val)
 /* 0x250, 0x258-0x259 and 0x268-0x26f lie side by side in mtrr_fixed. */
 static u64 *mtrr_fixed(struct alc_vcpu *v, u32 msr)
 {
-	if (msr >= MSR_MTRR_FIX_4K)
-		return &v->msr.mtrr_fixed[3 + msr - MSR_MTRR_FIX_4K];
-	if (msr >= MSR_MTRR_FIX_16K)
-		return &v->msr.mtrr_fixed[1 + msr - MSR_MTRR_FIX_16K];
-	return &v->msr.mtrr_fixed[0];
+	if (msr < MSR_MTRR_FIX_16K)
+		return &v->msr.mtrr_fixed[0];
+	return &v->msr.mtrr_fixed[msr < MSR_MTRR_FIX_4K ? 1 + (msr & 1) : 3 + (msr & 7)];
 }
 
 static int read_mtrr_fixed(struct alc_vcpu *v, u32 msr, u64 *val)

@@ -96,8 +96,8 @@ int desc_set_accessed(struct alc_vcpu *v, u16 sel, struct x86_seg *s)
 
 int seg_check_stack(struct alc_vcpu *v, u16 sel, unsigned cpl, unsigned vector, struct x86_seg *out)
 {
-	struct x86_desc d;
-	struct x86_seg s;
+	struct x86_desc d = {0};
+	struct x86_seg s = {0};
 
 	if (sel_null(sel))
 		return x86_raise_error(v, vector, 0);
@@ -117,8 +117,8 @@ int seg_check_stack(struct alc_vcpu *v, u16 sel, unsigned cpl, unsigned vector, 
 
 static int check_data(struct alc_vcpu *v, u16 sel, struct x86_seg *out)
 {
-	struct x86_desc d;
-	struct x86_seg s;
+	struct x86_desc d = {0};
+	struct x86_seg s = {0};
 
 	if (desc_read(v, sel, false, X86_GP, &d))
 		return X86_FAULT;
@@ -174,8 +174,8 @@ int x86_load_segment(struct alc_vcpu *v, enum x86_segment which, u16 sel)
 
 static int load_system(struct alc_vcpu *v, u16 sel, u16 type, bool allow_null, struct x86_seg *out)
 {
-	struct x86_desc d;
-	struct x86_seg s;
+	struct x86_desc d = {0};
+	struct x86_seg s = {0};
 
 	if (sel_null(sel)) {
 		if (!allow_null)
@@ -207,7 +207,7 @@ int x86_lldt(struct alc_vcpu *v, u16 sel)
 
 int x86_ltr(struct alc_vcpu *v, u16 sel)
 {
-	struct x86_seg s;
+	struct x86_seg s = {0};
 	u8 access;
 
 	if (load_system(v, sel, SYS_TSS, false, &s))
@@ -236,8 +236,8 @@ static bool probe_system(const struct alc_vcpu *v, enum x86_probe what, unsigned
 
 int x86_probe_segment(struct alc_vcpu *v, enum x86_probe what, u16 sel, bool *ok, u32 *value)
 {
-	struct x86_desc d;
-	struct x86_seg s;
+	struct x86_desc d = {0};
+	struct x86_seg s = {0};
 	u64 at;
 
 	*ok = false;

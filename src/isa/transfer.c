@@ -43,7 +43,7 @@ static int check_target(struct alc_vcpu *v, const struct x86_seg *cs, u64 rip)
 /* A code segment for a jump or call without change of privilege (SDM vol. 3A 5.8.1). */
 static int read_code(struct alc_vcpu *v, u16 sel, struct x86_seg *cs)
 {
-	struct x86_desc d;
+	struct x86_desc d = {0};
 
 	if (sel_null(sel))
 		return x86_raise_error(v, X86_GP, 0);
@@ -97,7 +97,7 @@ static void far_enter(struct alc_vcpu *v, struct x86_seg cs, u64 rip)
 
 int x86_far_jump(struct alc_vcpu *v, u16 sel, u64 offset, unsigned opsize)
 {
-	struct x86_seg cs;
+	struct x86_seg cs = {0};
 	int r = far_target(v, sel, &offset, opsize, &cs);
 
 	if (r)
@@ -109,7 +109,7 @@ int x86_far_jump(struct alc_vcpu *v, u16 sel, u64 offset, unsigned opsize)
 int x86_far_call(struct alc_vcpu *v, u16 sel, u64 offset, unsigned opsize, u64 next_rip)
 {
 	u64 mask = seg_stack_mask(v), rsp = v->gpr[X86_RSP] - 2 * opsize;
-	struct x86_seg cs;
+	struct x86_seg cs = {0};
 	u8 frame[16];
 	int r = far_target(v, sel, &offset, opsize, &cs);
 
@@ -127,7 +127,7 @@ int x86_far_call(struct alc_vcpu *v, u16 sel, u64 offset, unsigned opsize, u64 n
 /* A code segment to return to: RPL is the privilege returned to (SDM vol. 2, RET and IRET). */
 static int read_return_code(struct alc_vcpu *v, u16 sel, struct x86_seg *cs)
 {
-	struct x86_desc d;
+	struct x86_desc d = {0};
 
 	if (sel_null(sel))
 		return x86_raise_error(v, X86_GP, 0);
@@ -184,7 +184,7 @@ struct return_frame {
 
 static int return_to(struct alc_vcpu *v, const struct return_frame *f, u64 inner_rsp)
 {
-	struct x86_seg cs, ss = v->seg[X86_SS];
+	struct x86_seg cs = {0}, ss = v->seg[X86_SS];
 	unsigned cpl = sel_rpl(f->cs);
 	bool outer;
 	int r = read_return_code(v, f->cs, &cs);
@@ -211,13 +211,13 @@ static int return_to(struct alc_vcpu *v, const struct return_frame *f, u64 inner
 
 int x86_far_return(struct alc_vcpu *v, unsigned opsize, u16 release)
 {
-	u64 mask = seg_stack_mask(v), w[4];
+	u64 mask = seg_stack_mask(v), w[4] = {0};
 	struct return_frame f;
 
 	if (pop_words(v, 0, w, 2, opsize))
 		return X86_FAULT;
 	if (!x86_protected(v) || (v->rflags & X86_VM)) {
-		struct x86_seg cs;
+		struct x86_seg cs = {0};
 		int r = far_target(v, (u16)w[1], &w[0], opsize, &cs);
 
 		if (r)
@@ -253,8 +253,8 @@ static u64 iret_flags_mask(const struct alc_vcpu *v, unsigned opsize)
 
 static int iret_real(struct alc_vcpu *v, unsigned opsize)
 {
-	u64 w[3], mask = seg_stack_mask(v);
-	struct x86_seg cs;
+	u64 w[3] = {0}, mask = seg_stack_mask(v);
+	struct x86_seg cs = {0};
 	u64 change = X86_ARITH | X86_TF | X86_IF | X86_DF | X86_IOPL | X86_NT;
 	int r;
 
@@ -273,7 +273,7 @@ static int iret_real(struct alc_vcpu *v, unsigned opsize)
 
 int x86_iret(struct alc_vcpu *v, unsigned opsize)
 {
-	u64 w[5], mask;
+	u64 w[5] = {0}, mask;
 	struct return_frame f;
 	unsigned n = x86_code64(v) ? 5 : 3;
 	int r;

@@ -59,7 +59,7 @@ static int region_grow(struct region_map *m)
 	regions = host_alloc(m->host, cap * sizeof(*regions));
 	if (!regions)
 		return -ENOMEM;
-	if (m->count)
+	if (m->regions)
 		__builtin_memcpy(regions, m->regions, m->count * sizeof(*regions));
 	host_free(m->host, m->regions, m->cap * sizeof(*regions));
 	m->regions = regions;
@@ -84,8 +84,9 @@ int region_add(struct region_map *m, const struct alc_region *r, struct alc_err 
 				(unsigned long long)next->base);
 	if (region_grow(m))
 		return alc_fail(err, -ENOMEM, "out of memory for region '%s'", r->name);
-	__builtin_memmove(&m->regions[at + 1], &m->regions[at],
-			  (m->count - at) * sizeof(*m->regions));
+	if (m->regions && at < m->count)
+		__builtin_memmove(&m->regions[at + 1], &m->regions[at],
+				  (m->count - at) * sizeof(*m->regions));
 	m->regions[at] = *r;
 	m->count++;
 	return 0;

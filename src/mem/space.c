@@ -151,7 +151,7 @@ bool space_span(const struct alc_space *s, alc_gpa a, u64 len, struct alc_span *
 /* Is all of [a, a+len) memory, and if `writable`, RAM? No bank wraps, so neither does a walk. */
 static bool all_memory(const struct alc_space *s, alc_gpa a, u64 len, bool writable)
 {
-	struct alc_span span;
+	struct alc_span span = {0};
 
 	for (; len; len -= span.len, a = gpa_add(a, span.len))
 		if (!space_span(s, a, len, &span) || (writable && span.rom))
@@ -173,7 +173,7 @@ static void note_span(struct alc_page *p, u64 off, u64 len)
 
 int space_copy_in(const struct alc_space *s, alc_gpa a, void *to, u64 len)
 {
-	struct alc_span span;
+	struct alc_span span = {0};
 	u8 *at = to;
 
 	if (!all_memory(s, a, len, false))
@@ -187,7 +187,7 @@ int space_copy_in(const struct alc_space *s, alc_gpa a, void *to, u64 len)
 
 static void copy_out(struct alc_space *s, alc_gpa a, const u8 *from, u64 len)
 {
-	struct alc_span span;
+	struct alc_span span = {0};
 
 	for (; len; len -= span.len, a = gpa_add(a, span.len), from += span.len) {
 		space_span(s, a, len, &span);
