@@ -125,6 +125,23 @@ static void test_accessed_dirty(void)
 	ok(caught.vector == VEC_PF && !(*pte & PTE_D), "a write that faults does not set D");
 }
 
+/* The upper half, where nothing large is mapped: a CPU may treat the two differently. */
+static void test_remap_high(void)
+{
+	enum { FIRST = 0x55, SECOND = 0xaa };
+	u64 va = 0xffff900000000000;
+	volatile u8 *p = (volatile u8 *)va;
+	u8 *first = alloc_pages(1), *second = alloc_pages(1);
+	volatile u64 *entry = map_page(va, (u64)first, PTE_P | PTE_W);
+
+	first[0] = FIRST;
+	second[0] = SECOND;
+	bool good = p[0] == FIRST;
+	*entry = (u64)second | PTE_P | PTE_W;
+	invlpg(va);
+	ok(good && p[0] == SECOND, "INVLPG in the upper half lets a new mapping be seen");
+}
+
 static void test_remap(void)
 {
 	u8 *other = alloc_pages(1);
@@ -179,6 +196,7 @@ void test_paging(void)
 	test_rights();
 	test_accessed_dirty();
 	test_remap();
+	test_remap_high();
 	test_page_crossing();
 }
 

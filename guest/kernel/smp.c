@@ -2,7 +2,7 @@
 /* Several processors: start, atomics under contention, interprocessor interrupts, modified code. */
 #include "kernel.h"
 
-enum { ROUNDS = 10000, IPI_ROUNDS = 50, VEC_RING = 0x40, VEC_BROADCAST = 0x41 };
+enum { ROUNDS = 200000, IPI_ROUNDS = 50, VEC_RING = 0x40, VEC_BROADCAST = 0x41 };
 
 typedef void job(unsigned index);
 
