@@ -4,6 +4,7 @@
  * pair and pin n of the I/O APIC, except that the timer's line 0 is pin 2 there (what the MADT's
  * interrupt override says). The PIC's own output is the boot processor's LINT0.
  */
+#include "catalog/catalog.h"
 #include "base/errno.h"
 #include "base/fmt.h"
 #include "base/str.h"

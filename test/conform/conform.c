@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "catalog/catalog.h"
 #include "base/errno.h"
 #include "device/irq/i8259.h"
 #include "device/irq/ioapic.h"

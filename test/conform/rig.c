@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "catalog/catalog.h"
 #include "rig.h"
 
 /* ---- the clock ---- */
