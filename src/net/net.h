@@ -22,16 +22,10 @@
  * any thread, receive on one at a time, without locks of the back end held that send or resume
  * take. attach is called without the device's lock.
  */
-enum {
-	NET_GSO_NONE = 0,
-	NET_GSO_TCPV4 = 1,
-	NET_GSO_UDP = 3,
-	NET_GSO_TCPV6 = 4,
-	NET_GSO_ECN = 0x80
-};
+enum { NET_GSO_NONE = 0, NET_GSO_TCPV4 = 1, NET_GSO_TCPV6 = 4, NET_GSO_ECN = 0x80 };
 enum { NET_NEEDS_CSUM = 1, NET_DATA_VALID = 2 };
-/* Largest frame with segmentation offload, and the largest without. */
-enum { NET_FRAME_MAX = 65550, NET_FRAME_MIN = 14 };
+/* An IP packet of any length in an Ethernet header; pieces that a frame may have. */
+enum { NET_FRAME_MIN = 14, NET_FRAME_MAX = 65550, NET_PIECES_MAX = 1024 };
 
 struct net_offload {
 	u8 flags, gso_type;
@@ -41,7 +35,7 @@ struct net_offload {
 struct net_frame {
 	const struct alc_iov *iov;
 	unsigned niov;
-	u32 len; /* sum of iov, at most NET_FRAME_MAX */
+	u32 len; /* sum of iov, NET_FRAME_MIN to NET_FRAME_MAX */
 	struct net_offload offload;
 };
 
@@ -51,7 +45,6 @@ enum {
 	NET_TAKES_TSO4 = 2,
 	NET_TAKES_TSO6 = 4,
 	NET_TAKES_ECN = 8,
-	NET_TAKES_UFO = 16,
 };
 
 struct net_front {
