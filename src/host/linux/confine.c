@@ -187,9 +187,12 @@ static int load_filter(const struct confine_profile *p)
 
 /* ---- All of it ---------------------------------------------------------------------------- */
 
-static int close_others(const struct confine_profile *p)
+int confine_close_others(const struct confine_profile *p, struct alc_err *err)
 {
-	return syscall(SYS_close_range, p->fds_kept, ~0u, 0) ? -errno : 0;
+	if (syscall(SYS_close_range, p->fds_kept, ~0u, 0))
+		return alc_fail(err, -errno, "%s can't close inherited descriptors: %s", p->process,
+				strerror(errno));
+	return 0;
 }
 
 /* After the change of user, which takes these back. */
@@ -204,13 +207,9 @@ static int bind_to_parent(const struct confine_profile *p)
 
 int confine(const struct confine_profile *p, struct alc_err *err)
 {
-	const char *step = "close descriptors";
-	int rc = close_others(p);
+	const char *step = "set limits";
+	int rc = set_limits(p);
 
-	if (!rc) {
-		step = "set limits";
-		rc = set_limits(p);
-	}
 	if (!rc) {
 		step = "forgo new privileges";
 		rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
