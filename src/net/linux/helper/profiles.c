@@ -30,23 +30,22 @@
 	}
 
 /* Memory, the end, and what the C library does of its own accord. */
-#define COMMON                                                                               \
-	ALLOW_IF("mmap", "heap, never executable", BITS(2, PROT_EXEC, 0), EQUAL(4, ~0u)),    \
-		ALLOW_IF("mmap", "heap, never executable", BITS(2, PROT_EXEC, 0),            \
-			 EQUAL(4, ~0ull)),                                                   \
-		ALLOW("munmap", "heap"), ALLOW("mremap", "heap"), ALLOW("brk", "heap"),      \
-		ALLOW("madvise", "heap"), ALLOW("exit_group", "the end"),                    \
-		ALLOW("rt_sigreturn", "return from a signal handler"),                       \
-		ALLOW("restart_syscall", "poll that was interrupted"),                       \
-		ALLOW("clock_gettime", "time, where the vDSO has no clock"),                 \
-		ALLOW("gettimeofday", "likewise"), ALLOW("futex", "locks of the C library"), \
-		REFUSE("newfstatat", "standard error's buffering"), REFUSE("fstat", "likewise"),
+#define COMMON                                                                                    \
+	ALLOW_IF("mmap", "heap, never executable", BITS(2, PROT_EXEC, 0), EQUAL(4, ~0u)),         \
+		ALLOW_IF("mmap", "heap, never executable", BITS(2, PROT_EXEC, 0),                 \
+			 EQUAL(4, ~0ull)),                                                        \
+		ALLOW("munmap", "heap"), ALLOW("mremap", "heap"), ALLOW("brk", "heap"),           \
+		ALLOW("madvise", "heap"), ALLOW("exit_group", "the end"),                         \
+		ALLOW("rt_sigreturn", "return from a signal handler"),                            \
+		ALLOW("restart_syscall", "poll that was interrupted"),                            \
+		ALLOW("clock_gettime", "time, where the vDSO has no clock"),                      \
+		ALLOW("gettimeofday", "likewise"), ALLOW("futex", "locks of the C library"),      \
+		REFUSE("newfstatat", "buffering of standard error"), REFUSE("fstat", "likewise"), \
+		ALLOW_IF("mprotect", "heap, never executable", BITS(2, PROT_EXEC, 0)),            \
+		ALLOW("close", "connections that ended")
 
-ALLOW_IF("mprotect", "heap, never executable", BITS(2, PROT_EXEC, 0)),
-	ALLOW("close", "connections that ended")
-
-	/* Type and flags of a socket, less the two flags that change nothing for us. */
-	enum { TYPE_MASK = ~(SOCK_CLOEXEC | SOCK_NONBLOCK) };
+/* Type and flags of a socket, less the two flags that change nothing for us. */
+enum { TYPE_MASK = ~(SOCK_CLOEXEC | SOCK_NONBLOCK) };
 #define SOCKET(family, type) \
 	ALLOW_IF("socket", #family " " #type, EQUAL(0, family), BITS(1, (u32)TYPE_MASK, type))
 
