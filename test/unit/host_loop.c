@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -19,7 +20,7 @@ static struct loop *loop;
 
 static int setup(void **state)
 {
-	return loop_create("test loop", &loop, NULL);
+	return loop_create("a name that is too long", &loop, NULL);
 }
 
 static int teardown(void **state)
@@ -38,6 +39,8 @@ struct watched {
 	unsigned count;
 	bool consume, remove_self, hold, held;
 	pthread_t thread;
+	sigset_t mask;
+	char name[16];
 };
 
 static void ready(void *ctx, uint32_t events)
@@ -53,6 +56,8 @@ static void ready(void *ctx, uint32_t events)
 	w->count++;
 	w->events = events;
 	w->thread = pthread_self();
+	pthread_sigmask(SIG_SETMASK, NULL, &w->mask);
+	pthread_getname_np(w->thread, w->name, sizeof(w->name));
 	w->held = w->hold;
 	pthread_cond_broadcast(&w->changed);
 	while (w->hold)
@@ -114,6 +119,8 @@ static void calls_for_what_is_ready(void **state)
 	assert_int_equal(a.events, EPOLLIN);
 	assert_false(pthread_equal(a.thread, pthread_self()));
 	assert_int_equal(count_of(&b), 0);
+	assert_string_equal(a.name, "a name that is ");
+	assert_true(sigismember(&a.mask, SIGTERM));
 	eventfd_write(b.fd, 1);
 	await(&b, 1);
 	assert_true(pthread_equal(a.thread, b.thread));
