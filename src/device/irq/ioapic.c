@@ -79,10 +79,8 @@ static void route(struct alc_dev *d, unsigned pin)
 
 void ioapic_announce(struct alc_dev *d)
 {
-	dev_lock(d);
 	for (unsigned pin = 0; pin < PINS; pin++)
 		route(d, pin);
-	dev_unlock(d);
 }
 
 /* A level-triggered pin that is asserted, unmasked and not yet accepted by anyone is sent. */
@@ -216,8 +214,7 @@ static int ioapic_loaded(struct alc_dev *d, struct alc_err *err)
 	if (s->id > ID_MASK || (u64)s->lines >> PINS)
 		return alc_fail(err, -EINVAL, "device '%s': snapshot has an impossible ID or pin",
 				d->id);
-	for (unsigned pin = 0; pin < PINS; pin++)
-		route(d, pin);
+	ioapic_announce(d);
 	return 0;
 }
 
