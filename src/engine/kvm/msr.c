@@ -152,11 +152,34 @@ static int tell_apic_base(struct kvm_vcpu *c, struct alc_err *err)
 		  : 0;
 }
 
+/*
+ * The TSC itself is KVM's, and the guest may have moved it: a deadline that our local APIC waits
+ * for must be measured by it.
+ */
+static int learn_tsc(struct kvm_vcpu *c, struct alc_err *err)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} m = {.head.nmsrs = 1, .e.index = MSR_TSC};
+
+	if (kvm_call(c->fd, KVM_GET_MSRS, &m) != 1)
+		return alc_fail(err, -EIO, "KVM does not give the TSC of vCPU %u", c->v->index);
+	c->v->msr.tsc_offset = 0;
+	c->v->msr.tsc_offset = m.e.data - x86_tsc(c->v);
+	return 0;
+}
+
 int kvm_exit_wrmsr(struct kvm_vcpu *c, struct alc_err *err)
 {
 	struct kvm_run *run = c->run;
+	int r = 0;
 
 	c->n_msr++;
+	if (run->msr.index == MSR_TSC_DEADLINE)
+		r = learn_tsc(c, err);
+	if (r)
+		return r;
 	run->msr.error = kvm_serves(c, run->msr.index) ||
 			 x86_wrmsr(c->v, run->msr.index, run->msr.data);
 	if (run->msr.index == MSR_APIC_BASE && !run->msr.error)
