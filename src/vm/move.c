@@ -8,6 +8,7 @@
  */
 #include "base/errno.h"
 #include "device/irq/ioapic.h"
+#include "isa/lapic.h"
 #include "vm/machine.h"
 
 static int get_states(struct machine *m, struct alc_err *err)
@@ -74,6 +75,9 @@ static int enter(struct machine *m, const struct alc_engine *e, const char *name
 		r = e->vcpu_create(m->engine_vm, m->vcpus[i], err);
 		if (!r)
 			e->set_state(m->vcpus[i]);
+		/* What waits for IF was known to the other engine only. */
+		if (!r && !m->irqchip && lapic_pending(m->vcpus[i]->lapic))
+			x86_attend(m->vcpus[i], X86_ATTN_INTR);
 	}
 	return r;
 }

@@ -30,12 +30,12 @@ static void attend_all(struct machine *m, unsigned bits)
 		x86_attend(m->vcpus[i], bits);
 }
 
-/* err may be NULL. The first verdict stands. */
+/* err may be NULL. The first verdict stands, but a wish to move yields to any other. */
 static void conclude(struct machine *m, enum machine_verdict verdict, struct alc_result res,
 		     const struct alc_err *err)
 {
 	host_lock(m->host, m->lock);
-	if (m->verdict == VERDICT_NONE) {
+	if (m->verdict == VERDICT_NONE || m->verdict == VERDICT_MOVE) {
 		m->verdict = verdict;
 		m->result = res;
 		if (err)

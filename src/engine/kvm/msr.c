@@ -137,18 +137,23 @@ int kvm_exit_rdmsr(struct kvm_vcpu *c)
 	return 0;
 }
 
+#define APIC_ENABLED BIT(11)
+
 /* Without local APICs KVM still wants to know whether there is one: for CPUID. */
 static int tell_apic_base(struct kvm_vcpu *c, struct alc_err *err)
 {
 	struct kvm_sregs s;
-	int rc = kvm_call(c->fd, KVM_GET_SREGS, &s);
+	u64 base = lapic_base(c->v->lapic);
+	int rc;
 
-	s.apic_base = lapic_base(c->v->lapic);
+	if (!((base ^ c->run->apic_base) & APIC_ENABLED))
+		return 0;
+	rc = kvm_call(c->fd, KVM_GET_SREGS, &s);
+	s.apic_base = base;
 	if (!rc)
 		rc = kvm_call(c->fd, KVM_SET_SREGS, &s);
-	c->run->apic_base = s.apic_base;
-	return rc ? alc_fail(err, rc, "KVM does not take an APIC base of 0x%llx: %s",
-			     (ull)s.apic_base, strerror(-rc))
+	return rc ? alc_fail(err, rc, "KVM does not take an APIC base of 0x%llx: %s", (ull)base,
+			     strerror(-rc))
 		  : 0;
 }
 

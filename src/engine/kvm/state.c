@@ -165,7 +165,7 @@ static void regs_out(const struct alc_vcpu *v, struct kvm_regs *r)
 
 /* ---- Floating point, debug registers ------------------------------------------------------ */
 
-enum { HEADER = X86_FXSAVE_SIZE };
+enum { XSTATE_BV = X86_FXSAVE_SIZE }; /* first in the area's header */
 
 static u64 components(const struct alc_vcpu *v)
 {
@@ -181,6 +181,9 @@ static int get_fpu(struct kvm_vcpu *c, struct alc_err *err)
 
 	if (r)
 		return r;
+	/* The host may have components that our guests don't see; they are as they were at reset.
+	 */
+	st64((u8 *)&x + XSTATE_BV, ld64((u8 *)&x + XSTATE_BV) & components(v));
 	if (fpu_xrstor(&v->fpu, (const u8 *)&x, components(v), components(v), true))
 		return alc_fail(err, -EIO, "KVM gives an impossible XSAVE area of vCPU %u",
 				v->index);
