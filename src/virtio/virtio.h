@@ -51,7 +51,7 @@ struct virtio_options {
 	bool packed, event_idx, indirect;
 };
 #define VIRTIO_OPTIONS(P)                                                            \
-	P(struct virtio_options, BOOL, packed, "off", 0, 0, "offer packed rings")     \
+	P(struct virtio_options, BOOL, packed, "off", 0, 0, "offer packed rings")    \
 	P(struct virtio_options, BOOL, event_idx, "on", 0, 0, "offer event indices") \
 	P(struct virtio_options, BOOL, indirect, "on", 0, 0, "offer indirect descriptors")
 
