@@ -95,8 +95,9 @@ struct virtio_type {
 	size_t config_size;
 	/* Takes resources; sets v->offers (device bits), v->nqueues, and queue sizes if not 256. */
 	int (*probe)(struct virtio *v, struct alc_err *err);
-	void (*remove)(struct virtio *v); /* a half-done probe too; stop came before. Optional. */
-	/* The configuration structure, little-endian, config_size bytes (zeroed). */
+	void (*remove)(struct virtio *v); /* a half-done probe too; after stop if it was whole */
+	/* The configuration structure, little-endian, config_size bytes (zeroed); if there is one.
+	 */
 	void (*config)(struct virtio *v, u8 *out);
 	/* Optional: the driver wrote [off, off+len) of it; `bytes` is the whole, as written. */
 	void (*config_written)(struct virtio *v, const u8 *bytes, unsigned off, unsigned len);
@@ -111,12 +112,16 @@ struct virtio_type {
 	void (*notify)(struct virtio *v, unsigned queue);
 	/*
 	 * The device (queue: one queue) is being reset: when this returns, nothing touches guest
-	 * memory for it any more, chains popped are forgotten, and the type's own state is as new.
-	 * Required; stop comes also to a device that never started, and once more after probe.
-	 * Without stop_queue, VIRTIO_F_RING_RESET is not offered.
+	 * memory for it any more, and chains popped are forgotten. Required; stop comes also to a
+	 * device that never started. Without stop_queue, VIRTIO_F_RING_RESET is not offered.
 	 */
 	void (*stop)(struct virtio *v);
 	void (*stop_queue)(struct virtio *v, unsigned queue);
+	/*
+	 * After stop: the type's own part of the state table, which is zeroed, as at power-on.
+	 * Optional.
+	 */
+	void (*reset)(struct virtio *v);
 	/* Is the type's own state, just loaded, one that can be? Without effects. Optional. */
 	int (*check)(struct virtio *v, struct alc_err *err);
 };
