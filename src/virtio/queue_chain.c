@@ -45,7 +45,7 @@ static int add_linked(const struct virtq *q, struct virtq_chain *c, const u8 *ta
 	u32 at = 0;
 
 	for (u32 seen = 0; seen < entries; seen++) {
-		struct desc d = desc_load(table + at * DESC_SIZE);
+		struct desc d = desc_load_split(table + at * DESC_SIZE);
 
 		if (d.flags & DESC_INDIRECT || chain_add(q, c, &d))
 			return -EPROTO;
@@ -62,7 +62,7 @@ static int add_linked(const struct virtq *q, struct virtq_chain *c, const u8 *ta
 static int add_listed(const struct virtq *q, struct virtq_chain *c, const u8 *table, u32 entries)
 {
 	for (u32 i = 0; i < entries; i++) {
-		struct desc d = desc_load(table + i * DESC_SIZE);
+		struct desc d = desc_load_packed(table + i * DESC_SIZE);
 
 		if (d.flags & DESC_INDIRECT || chain_add(q, c, &d))
 			return -EPROTO;

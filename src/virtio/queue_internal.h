@@ -105,7 +105,7 @@ static inline void ring_fence(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-static inline struct desc desc_load(const u8 *at)
+static inline struct desc desc_load_split(const u8 *at)
 {
 	u64 high = ld64(at + 8);
 
@@ -114,6 +114,18 @@ static inline struct desc desc_load(const u8 *at)
 		.len = (u32)high,
 		.flags = (u16)(high >> 32),
 		.last = (u16)(high >> 48),
+	};
+}
+
+static inline struct desc desc_load_packed(const u8 *at)
+{
+	u64 high = ld64(at + 8);
+
+	return (struct desc){
+		.addr = ld64(at),
+		.len = (u32)high,
+		.flags = (u16)(high >> 48),
+		.last = (u16)(high >> 32),
 	};
 }
 

@@ -78,7 +78,7 @@ static bool is_available(u16 flags, u16 wrap)
 static struct desc load_slot(const struct virtq *q, u16 slot)
 {
 	u16 flags = ring_load16(&q->desc, slot_at(slot) + DESC_FLAGS);
-	struct desc d = desc_load(q->desc.hva + slot_at(slot));
+	struct desc d = desc_load_packed(q->desc.hva + slot_at(slot));
 
 	d.flags = flags;
 	return d;

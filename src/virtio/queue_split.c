@@ -39,7 +39,7 @@ static int walk(const struct virtq *q, struct virtq_chain *c, u16 head)
 
 		if (at >= q->config.size)
 			return -EPROTO;
-		d = desc_load(q->desc.hva + (size_t)at * DESC_SIZE);
+		d = desc_load_split(q->desc.hva + (size_t)at * DESC_SIZE);
 		if (d.flags & DESC_INDIRECT)
 			return chain_add_table(q, c, &d);
 		if (chain_add(q, c, &d))
