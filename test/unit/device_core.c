@@ -59,10 +59,10 @@ static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 enum { BYTES, WORDS, DWORDS, WIDE };
 
 static const struct alc_dev_region regions[] = {
-	[BYTES] = {"bytes", ALC_REGION_PORT, 0x100, 16, 1, 1, "port"},
-	[WORDS] = {"words", ALC_REGION_PORT, 0x200, 16, 1, 2, NULL},
-	[DWORDS] = {"dwords", ALC_REGION_MEM, 0x1000, 16, 4, 4, NULL},
-	[WIDE] = {"wide", ALC_REGION_MEM, 0x2000, 16, 1, 8, NULL},
+	[BYTES] = {"bytes", ALC_REGION_PORT, 0x100, 16, 1, 1, "port", 0},
+	[WORDS] = {"words", ALC_REGION_PORT, 0x200, 16, 1, 2, NULL, 0},
+	[DWORDS] = {"dwords", ALC_REGION_MEM, 0x1000, 16, 4, 4, NULL, 0},
+	[WIDE] = {"wide", ALC_REGION_MEM, 0x2000, 16, 1, 8, NULL, 0},
 	{.name = NULL},
 };
 

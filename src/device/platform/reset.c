@@ -64,7 +64,7 @@ static int reset_loaded(struct alc_dev *d, struct alc_err *err)
 }
 
 static const struct alc_dev_region regions[] = {
-	{"control", ALC_REGION_PORT, BLOCK, BLOCK_SIZE, 1, 4, NULL},
+	{"control", ALC_REGION_PORT, BLOCK, BLOCK_SIZE, 1, 4, NULL, 0},
 	{.name = NULL},
 };
 
