@@ -4,6 +4,7 @@
 #include "base/errno.h"
 #include "base/str.h"
 #include "boot/acpi.h"
+#include "device/platform/ich9_lpc.h"
 #include "isa/lapic.h"
 #include "isa/msr.h"
 #include "isa/vcpu.h"
@@ -139,7 +140,12 @@ int machine_load(struct machine *m, struct alc_err *err)
 		.initrd = m->parts.initrd,
 		.append = m->desc->append ? m->desc->append : "",
 	};
-	struct acpi_params acpi = {.cpus = m->ncpus, .com2 = m->parts.has_com2};
+	struct acpi_params acpi = {
+		.cpus = m->ncpus,
+		.com2 = m->parts.has_com2,
+		.pci_mem64_base = m->pci_mem64_base,
+		.pci_mem64_end = MACHINE_PCI_MEM64_END,
+	};
 	int r;
 
 	if (m->irqchip)
@@ -149,6 +155,8 @@ int machine_load(struct machine *m, struct alc_err *err)
 		lapic_firmware(m->vcpus[i]->lapic);
 		x86_msr_firmware(m->vcpus[i]);
 	}
+	pci_assign(m->pci);
+	ich9_lpc_firmware(m->lpc);
 	r = acpi_build(&m->space, &acpi, &boot.rsdp, err);
 	if (!r)
 		r = load_images(m, &boot, err);
@@ -236,6 +244,7 @@ void machine_destroy(struct machine *m)
 		clock_stop(m->clock);
 	while (m->ndevices)
 		dev_destroy(m->devices[--m->ndevices]);
+	pci_root_destroy(m->pci);
 	remove_cpus(m);
 	space_fini(&m->space);
 	region_map_fini(&m->ports);
