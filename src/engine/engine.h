@@ -106,5 +106,6 @@ struct alc_engine {
 
 /* The engines that need no operating system, best first; NULL-terminated. */
 extern const struct alc_engine *const alc_engines[];
+extern const struct alc_engine interp_engine;
 
 #endif

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "alcazar/device.h"
-#include "engine/interp/interp.h"
 #include "engine/kvm/kvm.h"
 #include "vm/linux/vm_linux.h"
 
