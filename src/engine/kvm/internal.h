@@ -101,6 +101,8 @@ int kvm_set_msr_filter(struct kvm_vm *vm, struct alc_err *err) ALC_MUST_CHECK;
 int kvm_get_msrs(struct kvm_vcpu *c, struct alc_err *err) ALC_MUST_CHECK;
 int kvm_set_msrs(struct kvm_vcpu *c, struct alc_err *err) ALC_MUST_CHECK;
 int kvm_exit_rdmsr(struct kvm_vcpu *c);
+/* The TSC is KVM's, and the guest may move it: brings v->msr.tsc_offset up to date. */
+int kvm_learn_tsc(struct kvm_vcpu *c, struct alc_err *err) ALC_MUST_CHECK;
 int kvm_exit_wrmsr(struct kvm_vcpu *c, struct alc_err *err) ALC_MUST_CHECK;
 
 /* state.c: between KVM and struct alc_vcpu. */

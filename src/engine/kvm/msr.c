@@ -158,10 +158,10 @@ static int tell_apic_base(struct kvm_vcpu *c, struct alc_err *err)
 }
 
 /*
- * The TSC itself is KVM's, and the guest may have moved it: a deadline that our local APIC waits
- * for must be measured by it.
+ * The TSC is read before the clock, so that what x86_tsc() says is never ahead of what the guest
+ * sees: guests take an interrupt before its deadline for an error.
  */
-static int learn_tsc(struct kvm_vcpu *c, struct alc_err *err)
+int kvm_learn_tsc(struct kvm_vcpu *c, struct alc_err *err)
 {
 	struct {
 		struct kvm_msrs head;
@@ -182,7 +182,7 @@ int kvm_exit_wrmsr(struct kvm_vcpu *c, struct alc_err *err)
 
 	c->n_msr++;
 	if (run->msr.index == MSR_TSC_DEADLINE)
-		r = learn_tsc(c, err);
+		r = kvm_learn_tsc(c, err);
 	if (r)
 		return r;
 	run->msr.error = kvm_serves(c, run->msr.index) ||
@@ -214,11 +214,9 @@ int kvm_get_msrs(struct kvm_vcpu *c, struct alc_err *err)
 {
 	struct alc_vcpu *v = c->v;
 	struct msr_list l = {.head.nmsrs = 0};
-	u64 ticks;
 	unsigned n = 0;
 	int rc;
 
-	add(&l, MSR_TSC, 0);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if ((rows[i].access & GET) && there(v, &rows[i]))
 			add(&l, rows[i].msr, 0);
@@ -226,13 +224,10 @@ int kvm_get_msrs(struct kvm_vcpu *c, struct alc_err *err)
 	if (rc < (int)l.head.nmsrs)
 		return alc_fail(err, -EIO, "KVM does not give MSR 0x%x of vCPU %u",
 				l.e[rc < 0 ? 0 : rc].index, v->index);
-	v->msr.tsc_offset = 0;
-	ticks = x86_tsc(v);
-	v->msr.tsc_offset = l.e[n++].data - ticks;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if ((rows[i].access & GET) && there(v, &rows[i]))
 			*storage(v, &rows[i]) = l.e[n++].data;
-	return 0;
+	return kvm_learn_tsc(c, err);
 }
 
 /* TSC_ADJUST before the TSC itself, which it would move. */

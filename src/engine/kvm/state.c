@@ -392,11 +392,23 @@ int kvm_get_state(struct alc_vcpu *v, struct alc_err *err)
 		rc = kvm_get_msrs(c, err);
 	if (!rc && kvm_lapics_inside(c->vm))
 		rc = get_lapic(c, s.apic_base, err);
+	else if (!rc)
+		lapic_loaded(v->lapic); /* a TSC deadline is another time now */
 	if (!rc)
 		rc = events_in(c, &e, err);
 	if (!rc)
 		c->taken = true;
 	return rc;
+}
+
+/* Where the local APICs are ours, a TSC deadline is by KVM's TSC from now on. */
+static int measure_deadline(struct kvm_vcpu *c, struct alc_err *err)
+{
+	int r = kvm_learn_tsc(c, err);
+
+	if (!r)
+		lapic_loaded(c->v->lapic);
+	return r;
 }
 
 static void put_clock(struct kvm_vcpu *c)
@@ -432,6 +444,8 @@ int kvm_put_state(struct kvm_vcpu *c, struct alc_err *err)
 		rc = kvm_set_msrs(c, err);
 	if (!rc && kvm_lapics_inside(c->vm))
 		rc = put_lapic(c, err);
+	else if (!rc)
+		rc = measure_deadline(c, err);
 	if (!rc)
 		rc = put_events(c, err);
 	if (rc)
