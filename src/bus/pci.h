@@ -43,6 +43,15 @@ struct pci_cap_desc {
 	const u8 *bytes, *writable; /* len bytes each; writable NULL: none */
 };
 
+/*
+ * Registers of the class's own in the device-specific part (0x40 up); what no register or
+ * capability claims reads as zero. At most eight bytes each.
+ */
+struct pci_reg_desc {
+	u8 off, len;
+	u64 initial, writable;
+};
+
 enum { PCI_BARS = 6, PCI_MSIX_VECTORS_MAX = 64 };
 
 struct pci_desc {
@@ -53,8 +62,12 @@ struct pci_desc {
 	u8 nbars;
 	const struct pci_cap_desc *caps; /* besides PCI Express, MSI, MSI-X, power management */
 	u8 ncaps;
-	bool intx; /* drives INTA# */
-	u8 msi;    /* MSI vectors, a power of two; 0: no MSI */
+	const struct pci_reg_desc *regs; /* optional */
+	u8 nregs;
+	bool conventional; /* chipset: neither PCI Express nor power management */
+	bool root_port;    /* type 1 header; BARs 0 and 1 only */
+	bool intx;         /* drives INTA# */
+	u8 msi;            /* MSI vectors, a power of two; 0: no MSI */
 	/* MSI-X vectors, 0: no MSI-X. Table and PBA fill a 32-bit memory BAR of their own. */
 	u8 msix, msix_bar;
 };
@@ -67,8 +80,8 @@ struct pci_ops {
 	void (*reset)(void *ctx);
 	/*
 	 * Optional: accesses to the function's own capabilities (pci_desc.caps) or to device-
-	 * specific registers (0x40 up, no capability there) went through: bytes [off, off+len)
-	 * were written; or are about to be read.
+	 * specific registers (pci_desc.regs) went through: bytes [off, off+len) were written; or
+	 * are about to be read.
 	 */
 	void (*config_written)(void *ctx, unsigned off, unsigned len);
 	void (*config_reading)(void *ctx, unsigned off, unsigned len);
@@ -84,6 +97,7 @@ int pci_function_create(struct pci_root *root, int slot, const struct pci_desc *
 			const struct pci_ops *ops, void *ctx, const char *name,
 			struct pci_function **out, struct alc_err *err) ALC_MUST_CHECK;
 void pci_function_destroy(struct pci_function *f); /* NULL is fine */
+/* As the reset line does it: configuration space as at power-on, BARs unmapped, INTA# low. */
 void pci_function_reset(struct pci_function *f);
 
 /* May the function read and write guest memory (command register, bus master enable)? */
@@ -97,18 +111,21 @@ bool pci_msix_enabled(const struct pci_function *f);
  */
 void pci_msi(struct pci_function *f, unsigned vector);
 
-/* Raw configuration bytes, for chipset registers that a class describes itself (0x40 up). */
+/* Raw configuration bytes (256), for registers and capabilities that are the class's own. */
 u8 *pci_config(struct pci_function *f);
 /* Where the capability `index` of pci_desc.caps lies (its ID byte). */
 unsigned pci_cap_offset(const struct pci_function *f, unsigned index);
 /* A guest's access to configuration space; 1, 2, 4 or 8 bytes at any offset. */
-u32 pci_config_read(struct pci_function *f, unsigned off, unsigned size);
-void pci_config_write(struct pci_function *f, unsigned off, u32 val, unsigned size);
+u64 pci_config_read(struct pci_function *f, unsigned off, unsigned size);
+void pci_config_write(struct pci_function *f, unsigned off, u64 val, unsigned size);
 
 /* What a guest can observe of a function besides its device's own state. */
+enum { PCI_FUNCTION_VERSION = 1 };
 extern const struct alc_field pci_function_fields[];
 void *pci_function_state(struct pci_function *f);
-/* After a load: checks it as hostile, then maps BARs and drives INTA# accordingly. */
-int pci_function_loaded(struct pci_function *f, struct alc_err *err);
+/* After a load: checks it as hostile, and does nothing else. */
+int pci_function_check(const struct pci_function *f, struct alc_err *err) ALC_MUST_CHECK;
+/* After a load that was checked: maps BARs and drives INTA# accordingly. */
+void pci_function_loaded(struct pci_function *f);
 
 #endif
