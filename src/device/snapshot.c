@@ -25,6 +25,15 @@ size_t dev_save_size(const struct alc_dev *d)
 	return HEADER_SIZE + body_size(d->cls, d->cls->version);
 }
 
+void dev_quiesce(struct alc_dev *d)
+{
+	if (!d->cls->quiesce)
+		return;
+	dev_lock(d);
+	d->cls->quiesce(d);
+	dev_unlock(d);
+}
+
 void dev_save(struct alc_dev *d, u8 *out)
 {
 	const struct alc_dev_class *cls = d->cls;
@@ -35,6 +44,7 @@ void dev_save(struct alc_dev *d, u8 *out)
 	st32(out + AT_LENGTH, (u32)body_size(cls, cls->version));
 	if (!cls->state)
 		return;
+	dev_quiesce(d);
 	dev_lock(d);
 	fields_save(cls->state, cls->version, d->state, out + HEADER_SIZE);
 	dev_unlock(d);
