@@ -180,7 +180,7 @@ void virtio_pci_config_reading(struct alc_dev *d, unsigned off, unsigned len);
 	.detail = &(type_), .pci = &virtio_pci_desc, .regions = virtio_pci_regions,        \
 	.probe = virtio_pci_probe, .remove = virtio_pci_remove, .reset = virtio_pci_reset, \
 	.read = virtio_pci_read, .write = virtio_pci_write, .loaded = virtio_pci_loaded,   \
-	.quiesce = virtio_pci_quiesce,                                                     \
-	.config_written = virtio_pci_config_written, .config_reading = virtio_pci_config_reading
+	.quiesce = virtio_pci_quiesce, .config_written = virtio_pci_config_written,        \
+	.config_reading = virtio_pci_config_reading
 
 #endif
