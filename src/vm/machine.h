@@ -15,6 +15,15 @@
  * A machine without files, terminals or an operating system: the freestanding part of struct
  * alc_vm. Whoever is around it reads the images and opens the streams.
  */
+/* A device of the description that works on a back end: a disk or a network card. */
+struct machine_card {
+	const char *class_name, *id;
+	const struct alc_device_opt *opts;
+	size_t nopts;
+	struct block *block;
+	struct net_link *net;
+};
+
 struct machine_parts {
 	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
 					     reset loads them again */
@@ -22,6 +31,8 @@ struct machine_parts {
 	bool has_com2;
 	/* To choose from, best first, NULL-terminated; NULL: those of the core. */
 	const struct alc_engine *const *engines;
+	const struct machine_card *cards; /* needed by machine_create only; back ends live longer */
+	size_t ncards;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
 	void (*ready)(void *ctx);
 	/* Optional: the machine is ended from outside, so streams must not make it wait any more.

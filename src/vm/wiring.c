@@ -284,10 +284,6 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 	struct alc_dev_env env;
 	char id[ID_MAX];
 
-	_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
-			       offsetof(struct alc_dev_opt, value) ==
-				       offsetof(struct alc_device_opt, value),
-		       "the public options are passed on as they are");
 	if (!cls)
 		return unknown_device(d->class_name, err);
 	if (cls->platform)
@@ -298,11 +294,36 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 	return add(m, cls, id, &env, (const struct alc_dev_opt *)d->opts, d->nopts, err);
 }
 
+static int add_card(struct machine *m, const struct machine_card *c, struct alc_err *err)
+{
+	const struct alc_dev_class *cls = dev_class_find(c->class_name);
+	enum alc_backend has = c->block ? ALC_BACKEND_BLOCK : ALC_BACKEND_NET;
+	struct alc_dev_env env;
+
+	if (!cls)
+		return unknown_device(c->class_name, err);
+	if (cls->backend != has)
+		return alc_fail(err, -EINVAL, "the device '%s' is no %s", cls->name,
+				c->block ? "disk" : "network card");
+	env = environment(m, cls->name);
+	env.block = c->block;
+	env.net = c->net;
+	return add(m, cls, c->id, &env, (const struct alc_dev_opt *)c->opts, c->nopts, err);
+}
+
+_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
+		       offsetof(struct alc_dev_opt, value) ==
+			       offsetof(struct alc_device_opt, value),
+	       "the public options are passed on as they are");
+
+/* Cards come after the other devices, which may be root ports that they are behind. */
 int machine_add_devices(struct machine *m, struct alc_err *err)
 {
 	int r = add_platform(m, err);
 
 	for (size_t i = 0; !r && i < m->desc->ndevices; i++)
 		r = add_described(m, &m->desc->devices[i], (unsigned)i, err);
+	for (size_t i = 0; !r && i < m->parts.ncards; i++)
+		r = add_card(m, &m->parts.cards[i], err);
 	return r;
 }
