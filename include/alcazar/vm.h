@@ -77,7 +77,7 @@ struct alc_console {
 
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
-	const char *engine; /* auto, interp … */
+	const char *engine; /* auto, interp, kvm …; with options as in "kvm,irqchip=split" */
 	const char *cpu;    /* CPUID profile */
 	const char *clock;  /* host */
 	unsigned cpus;

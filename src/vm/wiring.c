@@ -35,12 +35,22 @@ static const struct slot {
 
 enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48, PCI_MEM64_ALIGN = 1 << 30 };
 
+static bool controllers_inside(const struct machine *m)
+{
+	return m->irqchip && m->irqchip->has_ioapic;
+}
+
 static void set_isa_line(void *ctx, unsigned line, bool level)
 {
 	struct machine *m = ctx;
-	struct alc_irq pic = i8259_input(m->pic, line);
-	struct alc_irq pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
+	struct alc_irq pic, pin;
 
+	if (controllers_inside(m)) {
+		m->irqchip->set_gsi(m->engine_vm, line, level);
+		return;
+	}
+	pic = i8259_input(m->pic, line);
+	pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
 	irq_set(&pic, level);
 	irq_set(&pin, level);
 }
@@ -51,7 +61,7 @@ static void set_gsi(void *ctx, unsigned gsi, bool level)
 	struct machine *m = ctx;
 	struct alc_irq pin;
 
-	if (gsi < PC_ISA_IRQS) {
+	if (gsi < PC_ISA_IRQS || controllers_inside(m)) {
 		set_isa_line(ctx, gsi, level);
 		return;
 	}
@@ -71,14 +81,28 @@ static void set_intr(void *ctx, unsigned line, bool level)
 {
 	struct machine *m = ctx;
 
-	lapic_set_extint(m->vcpus[0]->lapic, level);
+	if (m->irqchip)
+		m->irqchip->set_intr(m->engine_vm, level);
+	else
+		lapic_set_extint(m->vcpus[0]->lapic, level);
 }
 
 static void deliver_msi(void *ctx, struct alc_msi msg)
 {
 	struct machine *m = ctx;
 
-	lapic_deliver_msi(&m->plat, msg);
+	if (m->irqchip)
+		m->irqchip->deliver_msi(m->engine_vm, msg);
+	else
+		lapic_deliver_msi(&m->plat, msg);
+}
+
+static void route_pin(void *ctx, unsigned pin, struct alc_msi msg)
+{
+	struct machine *m = ctx;
+
+	if (m->irqchip)
+		m->irqchip->route_pin(m->engine_vm, pin, msg);
 }
 
 static int ack_pic(void *ctx)
@@ -102,7 +126,7 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 		.clock = m->clock,
 		.space = &m->space,
 		.ports = &m->ports,
-		.msi = {.deliver = deliver_msi, .ctx = m},
+		.msi = {.deliver = deliver_msi, .route_pin = route_pin, .ctx = m},
 		.gsi = {.set = set_gsi, .ctx = m},
 		.pci = m->pci,
 		.request = machine_request,
@@ -136,6 +160,8 @@ static int add_controllers(struct machine *m, struct alc_err *err)
 	struct alc_dev_env env = environment(m, "i8259");
 	int r;
 
+	if (controllers_inside(m))
+		return 0;
 	env.irqs[0] = (struct alc_irq){set_intr, m, 0};
 	r = add(m, dev_class_find("i8259"), "i8259", &env, NULL, 0, err);
 	if (r)

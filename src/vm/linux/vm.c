@@ -90,6 +90,7 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 			   vm->initrd.len},
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
+		.engines = linux_engines,
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
 		.cards = vm->cards.cards,
 		.ncards = vm->cards.count,

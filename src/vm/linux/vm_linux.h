@@ -42,6 +42,9 @@ struct alc_vm {
 	struct cards cards;
 };
 
+/* engines.c: best first, NULL-terminated. */
+extern const struct alc_engine *const linux_engines[];
+
 /* image.c: reads a whole file; what names its part in the machine ("kernel", "initrd"). */
 int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
 	       struct alc_err *err) ALC_MUST_CHECK;
