@@ -7,11 +7,12 @@
 
 /*
  * Generated ACPI tables (ACPI 6.4): RSDP, XSDT, FADT (PM timer, S5, reset register), FACS, MADT,
- * DSDT (processors, COM ports, RTC, keyboard controller where present). Constants are bus/pc.h's.
+ * MCFG, DSDT (processors, COM ports, RTC, PCI). Constants are bus/pc.h's.
  */
 struct acpi_params {
 	unsigned cpus;
 	bool com2;
+	u64 mem64_base, mem64_end; /* PCI memory above RAM; equal: none */
 };
 
 /* Writes the tables into the BIOS area of guest memory and returns the RSDP's address. */

@@ -123,7 +123,12 @@ int machine_load(struct machine *m, struct alc_err *err)
 		.initrd = m->parts.initrd,
 		.append = m->desc->append ? m->desc->append : "",
 	};
-	struct acpi_params acpi = {.cpus = m->ncpus, .com2 = m->parts.has_com2};
+	struct acpi_params acpi = {
+		.cpus = m->ncpus,
+		.com2 = m->parts.has_com2,
+		.mem64_base = machine_mem64(m),
+		.mem64_end = MACHINE_MEM64_END,
+	};
 	int r;
 
 	for (unsigned i = 0; i < m->ncpus; i++) {
