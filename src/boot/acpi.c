@@ -8,7 +8,7 @@
 #include "boot/acpi.h"
 
 #include "base/errno.h"
-#include "boot/acpi_dsdt.h"
+#include "boot/acpi_pci.h"
 #include "bus/pc.h"
 
 enum {
@@ -146,11 +146,100 @@ static u64 end(struct tables *t, size_t at)
 	return t->base + at;
 }
 
+/* A legacy device: one or two port ranges, at most one interrupt. */
+struct isa_device {
+	const char *name, *id;
+	u8 uid;
+	struct {
+		u16 port;
+		u8 len;
+	} io[2];
+	int irq; /* -1: none */
+};
+
+static const struct isa_device isa_devices[] = {
+	{"PIC", "PNP0000", 0, {{PC_PORT_PIC_MASTER, 2}, {PC_PORT_PIC_SLAVE, 2}}, 2},
+	{"TMR", "PNP0100", 0, {{PC_PORT_PIT, 4}}, PC_IRQ_PIT},
+	{"RTC", "PNP0B00", 0, {{PC_PORT_RTC, 2}}, PC_IRQ_RTC},
+	{"COM1", "PNP0501", 1, {{PC_PORT_COM1, 8}}, PC_IRQ_COM1},
+};
+
+static const struct isa_device com2 = {"COM2", "PNP0501", 2, {{PC_PORT_COM2, 8}}, PC_IRQ_COM2};
+
+static void put_isa_device(struct aml *a, const struct isa_device *d)
+{
+	struct aml_block device = aml_device(a, d->name), resources;
+
+	aml_name(a, "_HID");
+	aml_eisa_id(a, d->id);
+	if (d->uid) {
+		aml_name(a, "_UID");
+		aml_integer(a, d->uid);
+	}
+	aml_name(a, "_CRS");
+	resources = aml_resources(a);
+	for (unsigned i = 0; i < ARRAY_LEN(d->io); i++)
+		if (d->io[i].len)
+			aml_io(a, d->io[i].port, d->io[i].len);
+	if (d->irq >= 0)
+		aml_irq(a, (u8)d->irq);
+	aml_resources_end(a, resources);
+	aml_end(a, device);
+}
+
+static void put_processor(struct aml *a, unsigned index)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	const char name[] = {'C', digits[index >> 8 & 15], digits[index >> 4 & 15],
+			     digits[index & 15], 0};
+	struct aml_block device = aml_device(a, name);
+
+	aml_name(a, "_HID");
+	aml_string(a, "ACPI0007");
+	aml_name(a, "_UID");
+	aml_integer(a, index);
+	aml_end(a, device);
+}
+
+/* One scope for each processor, so that none grows beyond a two-byte length. */
+static void put_processors(struct aml *a, unsigned cpus)
+{
+	for (unsigned i = 0; i < cpus; i++) {
+		struct aml_block scope = aml_scope(a, "\\_SB");
+
+		put_processor(a, i);
+		aml_end(a, scope);
+	}
+}
+
+static void put_s5(struct aml *a)
+{
+	struct aml_block package;
+
+	aml_name(a, "\\_S5");
+	package = aml_package(a, 4);
+	aml_integer(a, PC_SLP_TYP_S5); /* for PM1a_CNT.SLP_TYP */
+	aml_integer(a, PC_SLP_TYP_S5); /* for PM1b */
+	aml_integer(a, 0);
+	aml_integer(a, 0);
+	aml_end(a, package);
+}
+
 static u64 build_dsdt(struct tables *t, const struct acpi_params *p)
 {
 	size_t at = begin(t, "DSDT", 2);
+	struct aml *a = &t->out;
+	struct aml_block scope;
 
-	acpi_put_dsdt(&t->out, p);
+	put_s5(a);
+	put_processors(a, p->cpus);
+	scope = aml_scope(a, "\\_SB");
+	for (unsigned i = 0; i < ARRAY_LEN(isa_devices); i++)
+		put_isa_device(a, &isa_devices[i]);
+	if (p->com2)
+		put_isa_device(a, &com2);
+	acpi_put_pci(a, p);
+	aml_end(a, scope);
 	return end(t, at);
 }
 
@@ -281,16 +370,16 @@ static u64 build_madt(struct tables *t, const struct acpi_params *p)
 	return end(t, at);
 }
 
-/* Where ECAM is (PCI Firmware 3.2, 4.1.2): one segment. */
+/* PCI Firmware 3.2, table 4-2. */
 static u64 build_mcfg(struct tables *t)
 {
 	size_t at = begin(t, "MCFG", 1);
 
 	put(t, 0, 8);
 	put(t, PC_ECAM_BASE, 8);
-	put(t, 0, 2); /* segment group */
-	put(t, 0, 1); /* first bus */
-	put(t, PC_PCI_BUSES - 1, 1);
+	put(t, 0, 2);    /* segment group */
+	put(t, 0, 1);    /* first bus */
+	put(t, 0xff, 1); /* last bus */
 	put(t, 0, 4);
 	return end(t, at);
 }

@@ -14,32 +14,26 @@ enum {
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
 	OP_METHOD = 0x14,
-	OP_IF = 0xa0,
-	OP_ELSE = 0xa1,
 	OP_EXT = 0x5b,
 	OP_EXT_DEVICE = 0x82,
+	OP_ARG0 = 0x68,
+	OP_RETURN = 0xa4,
 };
 
 enum {
 	RES_IRQ_NO_FLAGS = 0x22,
 	RES_END = 0x79,
 	RES_IO = 0x47,
-	RES_MEMORY32 = 0x86,
-	RES_DWORD_WINDOW = 0x87,
-	RES_WORD_WINDOW = 0x88,
-	RES_QWORD_WINDOW = 0x8a,
+	RES_MEMORY_FIXED = 0x86,
+	RES_DWORD = 0x87,
+	RES_WORD = 0x88,
+	RES_QWORD = 0x8a,
 	IO_DECODE16 = 1,
 	MEMORY_WRITABLE = 1,
-	METHOD_SERIALIZED = 8,
-};
-
-/* Address space descriptors (6.4.3.5): minimum and maximum are fixed, decoding is positive. */
-enum {
-	WINDOW_FIXED = 0x0c,
-	WINDOW_MEM_WRITABLE = 1,
-	WINDOW_IO_ENTIRE = 3,
-	WINDOW_HEAD = 3, /* bytes of type and flags */
-	WINDOW_NUMBERS = 5,
+	WINDOW_FIXED = 0x0c, /* both ends; the bridge passes on, it does not consume */
+	WINDOW_MEMORY_FLAGS = 1,
+	WINDOW_PREFETCH_FLAGS = 7,
+	WINDOW_IO_FLAGS = 3, /* the entire range */
 };
 
 /*
@@ -150,42 +144,15 @@ struct aml_block aml_package(struct aml *a, u8 elements)
 	return b;
 }
 
-void aml_op(struct aml *a, u8 opcode)
-{
-	aml_byte(a, opcode);
-}
-
-void aml_buffer(struct aml *a, const u8 *bytes, u8 len)
-{
-	struct aml_block b;
-
-	aml_byte(a, OP_BUFFER);
-	b = open_block(a);
-	aml_integer(a, len);
-	for (unsigned i = 0; i < len; i++)
-		aml_byte(a, bytes[i]);
-	aml_end(a, b);
-}
-
-struct aml_block aml_method(struct aml *a, const char *name, u8 args)
+void aml_method_returning(struct aml *a, const char *name, unsigned nargs, unsigned arg)
 {
 	aml_byte(a, OP_METHOD);
 	struct aml_block b = open_block(a);
 	aml_name_string(a, name);
-	aml_byte(a, args | METHOD_SERIALIZED);
-	return b;
-}
-
-struct aml_block aml_if(struct aml *a)
-{
-	aml_byte(a, OP_IF);
-	return open_block(a);
-}
-
-struct aml_block aml_else(struct aml *a)
-{
-	aml_byte(a, OP_ELSE);
-	return open_block(a);
+	aml_byte(a, (u8)nargs);
+	aml_byte(a, OP_RETURN);
+	aml_byte(a, (u8)(OP_ARG0 + arg));
+	aml_end(a, b);
 }
 
 void aml_end(struct aml *a, struct aml_block b)
@@ -200,13 +167,13 @@ void aml_end(struct aml *a, struct aml_block b)
 	a->buf[b.length_at + 1] = (u8)(len >> 4);
 }
 
-/* A buffer whose size, a word, is filled at the end. */
+/* A buffer whose size, one byte, is filled at the end: templates here are short. */
 struct aml_block aml_resources(struct aml *a)
 {
 	aml_byte(a, OP_BUFFER);
 	struct aml_block b = open_block(a);
-	aml_byte(a, OP_WORD);
-	little_endian(a, 0, 2);
+	aml_byte(a, OP_BYTE);
+	aml_byte(a, 0);
 	return b;
 }
 
@@ -216,9 +183,11 @@ void aml_resources_end(struct aml *a, struct aml_block b)
 
 	aml_byte(a, RES_END);
 	aml_byte(a, 0); /* checksum 0: taken as correct */
-	size = a->len - size_at - 2;
+	size = a->len - size_at - 1;
+	if (size > 0xff)
+		a->overflow = true;
 	if (!a->overflow)
-		st16(a->buf + size_at, (u16)size);
+		a->buf[size_at] = (u8)size;
 	aml_end(a, b);
 }
 
@@ -238,28 +207,43 @@ void aml_irq(struct aml *a, u8 irq)
 	little_endian(a, 1u << irq, 2);
 }
 
-void aml_memory(struct aml *a, u32 base, u32 size)
+void aml_memory_fixed(struct aml *a, u32 base, u32 size)
 {
-	aml_byte(a, RES_MEMORY32);
+	aml_byte(a, RES_MEMORY_FIXED);
 	little_endian(a, 9, 2);
 	aml_byte(a, MEMORY_WRITABLE);
 	little_endian(a, base, 4);
 	little_endian(a, size, 4);
 }
 
-void aml_window(struct aml *a, enum aml_window kind, u64 first, u64 last)
+/* Address space descriptors (6.4.3.5): granularity, minimum, maximum, translation, length. */
+static void window(struct aml *a, u8 tag, u8 type, u8 flags, u64 base, u64 last)
 {
-	static const u8 flags[] = {WINDOW_MEM_WRITABLE, WINDOW_IO_ENTIRE, 0};
-	unsigned size = last > 0xffffffff ? 8 : kind == AML_WINDOW_MEM ? 4 : 2;
+	unsigned size = tag == RES_WORD ? 2 : tag == RES_DWORD ? 4 : 8;
 
-	aml_byte(a, size == 8 ? RES_QWORD_WINDOW : size == 4 ? RES_DWORD_WINDOW : RES_WORD_WINDOW);
-	little_endian(a, WINDOW_HEAD + WINDOW_NUMBERS * size, 2);
-	aml_byte(a, (u8)kind);
+	aml_byte(a, tag);
+	little_endian(a, 3 + 5 * size, 2);
+	aml_byte(a, type);
 	aml_byte(a, WINDOW_FIXED);
-	aml_byte(a, flags[kind]);
-	little_endian(a, 0, size); /* granularity */
-	little_endian(a, first, size);
+	aml_byte(a, flags);
+	little_endian(a, 0, size);
+	little_endian(a, base, size);
 	little_endian(a, last, size);
-	little_endian(a, 0, size); /* translation */
-	little_endian(a, last - first + 1, size);
+	little_endian(a, 0, size);
+	little_endian(a, last - base + 1, size);
+}
+
+void aml_window16(struct aml *a, enum aml_window kind, u16 base, u16 last)
+{
+	window(a, RES_WORD, (u8)kind, kind == AML_WINDOW_IO ? WINDOW_IO_FLAGS : 0, base, last);
+}
+
+void aml_window32(struct aml *a, u32 base, u32 last)
+{
+	window(a, RES_DWORD, AML_WINDOW_MEMORY, WINDOW_MEMORY_FLAGS, base, last);
+}
+
+void aml_window64(struct aml *a, u64 base, u64 last)
+{
+	window(a, RES_QWORD, AML_WINDOW_MEMORY, WINDOW_PREFETCH_FLAGS, base, last);
 }

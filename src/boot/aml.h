@@ -31,39 +31,25 @@ void aml_name(struct aml *a, const char *name);
 void aml_eisa_id(struct aml *a, const char *id);
 void aml_string(struct aml *a, const char *text);
 
-/* Operators and operands of methods (20.2.5, 20.2.6). */
-enum {
-	AML_LOCAL0 = 0x60,
-	AML_ARG0 = 0x68,
-	AML_STORE = 0x70,
-	AML_AND = 0x7b,
-	AML_OR = 0x7d,
-	AML_CREATE_DWORD = 0x8a,
-	AML_NOT = 0x92,
-	AML_EQUAL = 0x93,
-	AML_RETURN = 0xa4,
-};
-void aml_op(struct aml *a, u8 opcode);
-void aml_buffer(struct aml *a, const u8 *bytes, u8 len);
-/* Serialized. */
-struct aml_block aml_method(struct aml *a, const char *name, u8 args);
-/* The condition must follow, then the body. */
-struct aml_block aml_if(struct aml *a);
-struct aml_block aml_else(struct aml *a);
-
 struct aml_block aml_scope(struct aml *a, const char *name);
 struct aml_block aml_device(struct aml *a, const char *name);
 struct aml_block aml_package(struct aml *a, u8 elements);
+/* A method of nargs arguments that returns its argument `arg` as it is. */
+void aml_method_returning(struct aml *a, const char *name, unsigned nargs, unsigned arg);
 void aml_end(struct aml *a, struct aml_block b);
 
-/* Resource descriptors (ACPI 6.4, 6.4), within Name (_CRS, …). */
+/* Resource descriptors (ACPI 6.4, 6.4.2), within Name (_CRS, …). */
 struct aml_block aml_resources(struct aml *a);
 void aml_io(struct aml *a, u16 port, u8 len);
 void aml_irq(struct aml *a, u8 irq);
-void aml_memory(struct aml *a, u32 base, u32 size);
-/* A range that a bridge passes on to what is behind it. */
-enum aml_window { AML_WINDOW_MEM, AML_WINDOW_IO, AML_WINDOW_BUS };
-void aml_window(struct aml *a, enum aml_window kind, u64 first, u64 last);
+/* Memory that the device has, below 4 GiB. */
+void aml_memory_fixed(struct aml *a, u32 base, u32 size);
+/* What a bridge passes on: [base, last], in 16, 32 or 64 bits. */
+enum aml_window { AML_WINDOW_MEMORY, AML_WINDOW_IO, AML_WINDOW_BUS };
+void aml_window16(struct aml *a, enum aml_window kind, u16 base, u16 last);
+void aml_window32(struct aml *a, u32 base, u32 last);
+/* Memory too, prefetchable. */
+void aml_window64(struct aml *a, u64 base, u64 last);
 void aml_resources_end(struct aml *a, struct aml_block b);
 
 #endif

@@ -42,7 +42,6 @@ enum {
 	PC_PORT_FW_CFG = 0x510,
 	PC_PORT_SMI_EN = 0x630,
 	PC_PORT_PM = 0x600, /* ACPI: PM1a event (4), PM1a control (2) at +4, PM timer (4) at +8 */
-	PC_PORT_PCI_ADDRESS = 0xcf8, /* with the data port, to 0xcff */
 	PC_PORT_RESET = 0xcf9,
 };
 
@@ -62,7 +61,6 @@ enum {
 	PC_IOAPIC_PINS = 24,
 	PC_GSI_PIRQ_A = 16, /* to PIRQ H */
 	PC_PIRQS = 8,
-	PC_PCI_BUSES = 256,
 };
 
 /* PCI: device << 3 | function on bus 0. */

@@ -126,8 +126,8 @@ int machine_load(struct machine *m, struct alc_err *err)
 	struct acpi_params acpi = {
 		.cpus = m->ncpus,
 		.com2 = m->parts.has_com2,
-		.mem64_base = machine_mem64(m),
-		.mem64_end = MACHINE_MEM64_END,
+		.pci_mem64_base = m->pci_mem64_base,
+		.pci_mem64_end = MACHINE_PCI_MEM64_END,
 	};
 	int r;
 

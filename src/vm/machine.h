@@ -30,9 +30,8 @@ struct machine_parts {
 
 enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
 /* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
-#define MACHINE_TSC_HZ 1000000000ull
-/* PCI memory above RAM reaches to the end of what the guest can address. */
-#define MACHINE_MEM64_END BIT(X86_PHYS_BITS)
+#define MACHINE_TSC_HZ        1000000000ull
+#define MACHINE_PCI_MEM64_END BIT(X86_PHYS_BITS)
 
 enum machine_verdict {
 	VERDICT_NONE,
@@ -71,6 +70,7 @@ struct machine {
 	unsigned ndevices;
 	struct alc_dev *pic, *ioapic, *lpc;
 	struct pci_root *pci;
+	u64 pci_mem64_base;
 
 	struct alc_mutex *lock; /* verdict, result, err */
 	struct alc_event *wake; /* of the thread in machine_run */
@@ -100,8 +100,6 @@ void machine_stop(struct machine *m);
 
 /* wiring.c: platform devices and those of the description. */
 int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
-/* Where PCI memory above RAM begins. */
-u64 machine_mem64(const struct machine *m);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
 void machine_kick(void *ctx, struct alc_vcpu *v);

@@ -33,8 +33,7 @@ static const struct slot {
 	{"lpc-bridge", {"addr", "1f"}},
 };
 
-enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48 };
-#define MEM64_ALIGN BIT(30)
+enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48, PCI_MEM64_ALIGN = 1 << 30 };
 
 static void set_isa_line(void *ctx, unsigned line, bool level)
 {
@@ -194,28 +193,24 @@ static int add_platform_device(struct machine *m, const struct alc_dev_class *cl
 	return add(m, cls, cls->name, &env, addr, addr != NULL, err);
 }
 
-u64 machine_mem64(const struct machine *m)
-{
-	const struct alc_bank *high = space_bank(&m->space, gpa(PC_ABOVE_4G));
-
-	return high ? align_up(high->base.v + high->size, MEM64_ALIGN) : PC_ABOVE_4G;
-}
-
 /* The windows: all that no RAM takes, up to the I/O APIC, and from the end of RAM above 4 GiB. */
 static int add_pci(struct machine *m, struct alc_err *err)
 {
+	u64 low = m->space.banks[0].size, high = PC_ABOVE_4G;
 	struct pci_root_params p = {
 		.host = m->host,
-		.mem32_base = m->space.banks[0].size,
+		.mem32_base = low,
 		.mem32_end = PC_PCI_MEM_END,
-		.mem64_base = machine_mem64(m),
-		.mem64_end = MACHINE_MEM64_END,
+		.mem64_end = MACHINE_PCI_MEM64_END,
 		.io_base = PC_PCI_IO_BASE,
 		.ecam_base = PC_ECAM_BASE,
 		.msi = {.deliver = deliver_msi, .ctx = m},
 	};
 	int r;
 
+	if (m->desc->memory_bytes > low)
+		high += m->desc->memory_bytes - low;
+	p.mem64_base = m->pci_mem64_base = align_up(high, PCI_MEM64_ALIGN);
 	for (unsigned i = 0; i < PC_PIRQS; i++)
 		p.pirq[i] = (struct alc_irq){set_pirq, m, i};
 	r = pci_root_create(&p, &m->space.devices, &m->ports, &m->pci, err);
