@@ -30,11 +30,11 @@ stage_modules() {
 		[ -n "$file" ] || fail "Linux $2 has no module $module."
 		sed -n "s|^$file:||p" "$from/modules.dep" | tr ' ' '\n' | sed '/^$/d'
 		echo "$file"
-	done | sort -u >"$3.modules"
-	while read -r file; do
+	done >"$3.modules"
+	sort -u "$3.modules" | while read -r file; do
 		mkdir -p "$to/$(dirname "$file")"
 		cp "$from/$file" "$to/$file"
-	done <"$3.modules"
+	done
 	rm -f "$3.modules"
 	cp "$from/modules.builtin" "$from/modules.builtin.modinfo" "$from/modules.order" "$to/"
 	depmod -b "$3" "$2"
