@@ -40,6 +40,27 @@ struct alc_device_desc {
 	size_t nopts;
 };
 
+/*
+ * A disk: a back end, stages on it, a device in front. file is a path or nbd:URI, null:SIZE,
+ * ram:SIZE. Options as --disk has them: readonly, snapshot, overlay=FILE, device=CLASS, serial=TEXT
+ * and the device's own; NULL value: given without one.
+ */
+struct alc_disk_desc {
+	const char *file;
+	const struct alc_device_opt *opts;
+	size_t nopts;
+};
+
+/*
+ * A network interface: kind is user, tap, stream, hub or null; options as --net has them: the
+ * kind's own, capture=FILE, device=CLASS, mac=ADDRESS and the device's own.
+ */
+struct alc_net_desc {
+	const char *kind;
+	const struct alc_device_opt *opts;
+	size_t nopts;
+};
+
 /* Where the guest's first serial port goes. */
 struct alc_console {
 	enum { ALC_CONSOLE_NONE, ALC_CONSOLE_FDS, ALC_CONSOLE_FILE } kind;
@@ -56,7 +77,7 @@ struct alc_console {
 
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
-	const char *engine; /* auto, interp … */
+	const char *engine; /* auto, interp, kvm …; with options as in "kvm,irqchip=split" */
 	const char *cpu;    /* CPUID profile */
 	const char *clock;  /* host */
 	unsigned cpus;
@@ -68,6 +89,12 @@ struct alc_desc {
 	struct alc_console console2; /* COM2, output only; ALC_CONSOLE_NONE: no such port */
 	const struct alc_device_desc *devices;
 	size_t ndevices;
+	const struct alc_disk_desc *disks;
+	size_t ndisks;
+	const char
+		*cloud_init; /* folder with user-data and meta-data: a NoCloud seed disk; or NULL */
+	const struct alc_net_desc *nets;
+	size_t nnets;
 	uint64_t timeout_ns; /* 0: none */
 	bool no_reboot;      /* a reset that the guest asks for ends the machine */
 };

@@ -4,17 +4,20 @@
 
 #include "alcazar/err.h"
 #include "base/field.h"
+#include "block/block.h"
 #include "bus/irq.h"
+#include "bus/pci.h"
 #include "char/char.h"
 #include "host/clock.h"
 #include "mem/space.h"
+#include "net/net.h"
 
 /*
  * The device model.
  *
- * A class is one const table in one file, named by one line of devices.inc. The core creates an
- * instance, hands it its configuration and wiring, serialises every call into it with the
- * instance's own lock, and turns guest accesses of any size and alignment into the ones that
+ * A class is one const table in one file, named by one line of catalog/devices.inc. The core
+ * creates an instance, hands it its configuration and wiring, serialises every call into it with
+ * the instance's own lock, and turns guest accesses of any size and alignment into the ones that
  * the class declares.
  */
 struct alc_dev;
@@ -61,7 +64,7 @@ struct alc_prop {
 		.name = NULL \
 	}
 
-enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM };
+enum alc_region_kind { ALC_REGION_PORT, ALC_REGION_MEM, ALC_REGION_BAR };
 
 struct alc_dev_region {
 	const char *name; /* NULL ends a table */
@@ -70,7 +73,11 @@ struct alc_dev_region {
 	u8 access_min, access_max; /* bytes: the core splits and merges into these */
 	/* Property (ALC_PROP_UINT) that overrides base, or NULL. */
 	const char *base_prop;
+	u8 bar; /* ALC_REGION_BAR: of the class's function; base is the offset in it */
 };
+
+/* What a class works on besides guest memory: env.chardev, env.block, env.net. */
+enum alc_backend { ALC_BACKEND_NONE, ALC_BACKEND_CHAR, ALC_BACKEND_BLOCK, ALC_BACKEND_NET };
 
 struct alc_dev_class {
 	const char *name, *summary;
@@ -81,8 +88,11 @@ struct alc_dev_class {
 	const struct alc_field *state;         /* required if state_size > 0 holds guest state */
 	u16 version, version_min;              /* of the state table */
 	const struct alc_dev_region *regions;  /* optional */
-	const char *const *irqs; /* names of interrupt outputs, NULL-terminated; optional */
-	bool platform;           /* created for every machine, not by --device */
+	const char *const *irqs;    /* names of interrupt outputs, NULL-terminated; optional */
+	bool platform;              /* created for every machine, not by --device */
+	enum alc_backend backend;   /* required at creation: see dev_create */
+	const struct pci_desc *pci; /* a PCI function; NULL: none */
+	const void *detail;         /* of the family that the class belongs to */
 
 	/* Takes resources; state is zeroed, then `reset` (cold) follows. Optional. */
 	int (*probe)(struct alc_dev *d, struct alc_err *err);
@@ -98,6 +108,14 @@ struct alc_dev_class {
 	 * with nothing else done), then rebuilds timers and lines. Called with the lock held.
 	 */
 	int (*loaded)(struct alc_dev *d, struct alc_err *err);
+	/*
+	 * Optional: when it returns, nothing that the device began is under way: no request of it
+	 * is with a back end, and what was done is in guest memory. Called with the lock held.
+	 */
+	void (*quiesce)(struct alc_dev *d);
+	/* Optional, for PCI functions: see struct pci_ops. Called with the lock held. */
+	void (*config_written)(struct alc_dev *d, unsigned off, unsigned len);
+	void (*config_reading)(struct alc_dev *d, unsigned off, unsigned len);
 };
 
 /* What a device may ask of the machine it is in. Any entry may be NULL: then nothing happens. */
@@ -117,7 +135,10 @@ struct alc_dev_env {
 	struct alc_irq irqs[4]; /* by index in cls->irqs */
 	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */
 	struct alc_msi_sink msi;
+	struct pci_root *pci;    /* for classes that are PCI functions */
 	struct alc_char chardev; /* for classes that have a stream */
+	struct block *block;     /* the top of a pipeline; not the device's to close */
+	struct net_link *net;    /* likewise */
 	/* Called with the asking device's lock held. */
 	void (*request)(void *ctx, enum alc_request what, unsigned value);
 	void *request_ctx;
@@ -130,12 +151,10 @@ struct alc_dev {
 	struct alc_mutex *lock;
 	void *state;
 	void *config;
-	void *priv; /* the class's own, for what is not guest state (timers …) */
+	void *priv;               /* the class's own, for what is not guest state (timers …) */
+	struct pci_desc pci_desc; /* the class's; probe may adapt it, which then counts */
+	struct pci_function *pci; /* made of pci_desc after probe; NULL: no PCI device */
 };
-
-/* Classes, sorted as in devices.inc; NULL-terminated. */
-extern const struct alc_dev_class *const alc_dev_classes[];
-const struct alc_dev_class *dev_class_find(const char *name);
 
 /* key=value pairs for a device's props. Strings must outlive the device. */
 struct alc_dev_opt {
@@ -163,7 +182,15 @@ void dev_reset(struct alc_dev *d, enum alc_reset kind);
 u64 dev_read(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 void dev_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 
-/* Snapshot of a device's state: a small header (class, version, length), then its fields. */
+/*
+ * Finishes what the device has under way. The machine is paused, so that nothing new comes: before
+ * guest memory is saved.
+ */
+void dev_quiesce(struct alc_dev *d);
+/*
+ * Snapshot of a device's state: a small header (class, version, length), then its fields. Quiesces
+ * the device.
+ */
 size_t dev_save_size(const struct alc_dev *d);
 void dev_save(struct alc_dev *d, u8 *out);
 /* All or nothing: on failure the device is as before. */

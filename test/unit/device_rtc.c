@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "catalog/catalog.h"
 #include "device_test.h"
 
 DEVICE_SETUP("rtc")

@@ -185,7 +185,7 @@ static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
-	{"registers", ALC_REGION_PORT, PC_PORT_FW_CFG, 2, 1, 2, NULL},
+	{"registers", ALC_REGION_PORT, PC_PORT_FW_CFG, 2, 1, 2, NULL, 0},
 	{.name = NULL},
 };
 

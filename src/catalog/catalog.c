@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "alcazar/device.h"
 #include "base/str.h"
-#include "device/device.h"
+#include "catalog/catalog.h"
 
 #define DEVICE(name) extern const struct alc_dev_class name##_class;
-#include "device/devices.inc"
+#include "catalog/devices.inc"
 #undef DEVICE
 
 const struct alc_dev_class *const alc_dev_classes[] = {
 #define DEVICE(name) &name##_class,
-#include "device/devices.inc"
+#include "catalog/devices.inc"
 #undef DEVICE
 	NULL};
 
