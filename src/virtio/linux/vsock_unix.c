@@ -227,7 +227,7 @@ static int unix_socket(const char *path, struct sockaddr_un *addr)
 static int op_connect(void *ctx, u32 port, struct vsock_conn *c, void **end)
 {
 	struct vsock_unix *u = ctx;
-	char path[sizeof(u->path)];
+	char path[sizeof(u->path) + SUFFIX_MAX]; /* u->path is that much shorter */
 	struct sockaddr_un addr;
 	struct end *e;
 	int fd, r;
