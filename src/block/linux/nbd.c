@@ -182,11 +182,11 @@ static u8 *flat(struct block_req *r)
 static void submit_one(struct nbd *n, struct block_req *r)
 {
 	struct command_set *s = set_of(r);
-	int status = block_check(&n->block.info, r->op, r->offset, r->len);
+	int status = 0;
 	u8 *p = NULL;
 
 	*s = (struct command_set){.n = n, .pending = 1};
-	if (!status && r->len) {
+	if (r->len) {
 		p = flat(r);
 		if (!p && (r->op == BLOCK_READ || r->op == BLOCK_WRITE))
 			status = -ENOMEM;
@@ -213,10 +213,14 @@ static void nbd_submit(struct block *b, struct block_req *list)
 
 	while (list) {
 		struct block_req *r = list;
+		int rc = block_check(&b->info, r->op, r->offset, r->len);
 
 		list = r->next;
 		inflight_add(&n->inflight, 1);
-		submit_one(n, r);
+		if (rc)
+			inflight_done(&n->inflight, r, rc);
+		else
+			submit_one(n, r);
 	}
 	wake(n);
 	finish_all(n);
