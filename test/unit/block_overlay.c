@@ -529,7 +529,7 @@ static void failing_submit(struct block *b, struct block_req *list)
 
 		list = r->next;
 		r->next = NULL;
-		if (f->mask >> r->op & 1 && r->offset >= f->from) {
+		if (f->mask >> r->op & 1 && (r->op == BLOCK_FLUSH || r->offset >= f->from)) {
 			r->status = -EIO;
 			r->done(r);
 		} else {
