@@ -120,7 +120,7 @@ static int start_process(int member, int listener, struct alc_err *err)
 static int start_hub(const char *path, int *out, struct alc_err *err)
 {
 	const int size = 2 * 1024 * 1024;
-	int pair[2], listener, rc = listen_at(path, &listener, err);
+	int pair[2], listener = -1, rc = listen_at(path, &listener, err);
 
 	if (rc)
 		return rc;
