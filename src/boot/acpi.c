@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT.
+ * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
  *
- * The machine is always in ACPI mode (SMI_CMD is 0) and has no fixed-feature buttons, no sleep
- * state but S5, no processor power states, no VGA.
+ * The machine is always in ACPI mode (SMI_CMD is 0), has a fixed-feature power button (which the
+ * flag FADT_PWR_BUTTON would deny), no sleep button, no sleep state but S5, no processor power
+ * states, no VGA.
  */
 #include "boot/acpi.h"
 
 #include "base/errno.h"
-#include "boot/aml.h"
+#include "boot/acpi_pci.h"
 #include "bus/pc.h"
 
 enum {
@@ -18,7 +19,7 @@ enum {
 	RSDP_SIZE_V1 = 20, /* what the first checksum covers */
 	FACS_SIZE = 64,
 	FADT_SIZE = 276,
-	TABLES_IN_XSDT = 2,
+	TABLES_IN_XSDT = 3,
 };
 
 /* Fixed ACPI Description Table, offsets (table 5.9). */
@@ -50,8 +51,7 @@ enum {
 enum {
 	FADT_WBINVD = 1 << 0,
 	FADT_PROC_C1 = 1 << 2,
-	FADT_PWR_BUTTON = 1 << 4,  /* no fixed-feature button */
-	FADT_SLP_BUTTON = 1 << 5,  /* nor this */
+	FADT_SLP_BUTTON = 1 << 5,  /* no fixed-feature sleep button */
 	FADT_FIX_RTC = 1 << 6,     /* the alarm wakes nothing */
 	FADT_TMR_VAL_EXT = 1 << 8, /* the PM timer has 32 bits */
 	FADT_RESET_REG_SUP = 1 << 10,
@@ -238,6 +238,7 @@ static u64 build_dsdt(struct tables *t, const struct acpi_params *p)
 		put_isa_device(a, &isa_devices[i]);
 	if (p->com2)
 		put_isa_device(a, &com2);
+	acpi_put_pci(a, p);
 	aml_end(a, scope);
 	return end(t, at);
 }
@@ -296,8 +297,8 @@ static u64 build_fadt(struct tables *t, u64 facs, u64 dsdt)
 	st16(f + FADT_P_LVL3_LAT, LAT_C3_UNSUPPORTED);
 	f[FADT_CENTURY] = RTC_CENTURY;
 	st16(f + FADT_IAPC_BOOT_ARCH, BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA);
-	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
-				     FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
+	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
+				     FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
 	gas(f + FADT_RESET_REG, PC_PORT_RESET, 1);
 	f[FADT_RESET_VALUE] = RESET_VALUE;
 	f[FADT_MINOR] = 4;
@@ -369,6 +370,20 @@ static u64 build_madt(struct tables *t, const struct acpi_params *p)
 	return end(t, at);
 }
 
+/* PCI Firmware 3.2, table 4-2. */
+static u64 build_mcfg(struct tables *t)
+{
+	size_t at = begin(t, "MCFG", 1);
+
+	put(t, 0, 8);
+	put(t, PC_ECAM_BASE, 8);
+	put(t, 0, 2);    /* segment group */
+	put(t, 0, 1);    /* first bus */
+	put(t, 0xff, 1); /* last bus */
+	put(t, 0, 4);
+	return end(t, at);
+}
+
 static u64 build_xsdt(struct tables *t, const u64 tables[TABLES_IN_XSDT])
 {
 	size_t at = begin(t, "XSDT", 1);
@@ -401,6 +416,7 @@ static int build(struct tables *t, const struct acpi_params *p, struct alc_err *
 	dsdt = build_dsdt(t, p);
 	tables[0] = build_fadt(t, facs, dsdt);
 	tables[1] = build_madt(t, p);
+	tables[2] = build_mcfg(t);
 	xsdt = build_xsdt(t, tables);
 	if (t->out.overflow)
 		return alc_fail(err, -ENOSPC, "ACPI tables for %u CPUs do not fit.", p->cpus);

@@ -159,8 +159,7 @@ static bool all_memory(const struct alc_space *s, alc_gpa a, u64 len, bool writa
 	return true;
 }
 
-/* After a store of len bytes from offset `off` of the page at p on, page by page. */
-static void note_span(struct alc_page *p, u64 off, u64 len)
+void space_note_span(struct alc_page *p, u64 off, u64 len)
 {
 	for (; len; p++, off = 0) {
 		u64 n = min_u64(len, ALC_PAGE_SIZE - off);
@@ -169,6 +168,43 @@ static void note_span(struct alc_page *p, u64 off, u64 len)
 			space_note_write(p, off, n);
 		len -= n;
 	}
+}
+
+/* The bank that a pointer leads into, or NULL. */
+static const struct alc_bank *bank_of_host(const struct alc_space *s, const u8 *hva)
+{
+	for (unsigned i = 0; i < s->nbanks; i++)
+		if ((u64)(hva - s->banks[i].hva) < s->banks[i].size)
+			return &s->banks[i];
+	return NULL;
+}
+
+void space_note_host(struct alc_space *s, const u8 *hva, u64 len)
+{
+	const struct alc_bank *b = bank_of_host(s, hva);
+	u64 off = b ? (u64)(hva - b->hva) : 0;
+
+	if (b)
+		space_note_span(&b->pages[off >> ALC_PAGE_SHIFT], page_offset(off),
+				min_u64(len, b->size - off));
+}
+
+int space_discard(struct alc_space *s, u8 *hva, u64 len)
+{
+	const struct alc_bank *b = bank_of_host(s, hva);
+	u64 begin, end;
+	int r;
+
+	if (!b || b->rom || len > b->size - (u64)(hva - b->hva))
+		return -EFAULT;
+	begin = align_up((u64)(hva - s->ram.base), ALC_PAGE_SIZE);
+	end = align_down((u64)(hva - s->ram.base) + len, ALC_PAGE_SIZE);
+	if (begin >= end)
+		return 0;
+	r = s->host->ram_discard(s->host->ctx, &s->ram, begin, end - begin);
+	if (!r)
+		space_note_host(s, s->ram.base + begin, end - begin);
+	return r;
 }
 
 int space_copy_in(const struct alc_space *s, alc_gpa a, void *to, u64 len)
@@ -192,7 +228,7 @@ static void copy_out(struct alc_space *s, alc_gpa a, const u8 *from, u64 len)
 	for (; len; len -= span.len, a = gpa_add(a, span.len), from += span.len) {
 		space_span(s, a, len, &span);
 		__builtin_memcpy(span.hva, from, span.len);
-		note_span(span.page, page_offset(a.v), span.len);
+		space_note_span(span.page, page_offset(a.v), span.len);
 	}
 }
 
@@ -254,7 +290,7 @@ void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size)
 		if (span.rom)
 			return;
 		st_size(span.hva, val, size);
-		note_span(span.page, page_offset(a.v), size);
+		space_note_span(span.page, page_offset(a.v), size);
 		return;
 	}
 	if (size == 1 || !touches_memory(s, a, size)) {

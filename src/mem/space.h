@@ -88,12 +88,22 @@ int space_copy_out(struct alc_space *s, alc_gpa a, const void *from, u64 len) AL
 /* As space_copy_out, into ROM too: what the machine itself puts there before the first run. */
 int space_load(struct alc_space *s, alc_gpa a, const void *from, u64 len) ALC_MUST_CHECK;
 
+/*
+ * Gives the whole pages within [hva, hva+len), a piece of one RAM bank as space_span gave it, back
+ * to the host; they then read as zero. Those who watch writes hear of it.
+ */
+int space_discard(struct alc_space *s, u8 *hva, u64 len) ALC_MUST_CHECK;
+
 /* One CPU access (1, 2, 4, 8 bytes, any alignment), to memory or device. ROM swallows writes. */
 u64 space_read(const struct alc_space *s, alc_gpa a, unsigned size);
 void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size);
 
 /* After a store of len bytes at offset `off` of the page (off + len <= page size). */
 void space_note_write(struct alc_page *p, u64 off, u64 len);
+/* The same for a store of any length, which goes on in the pages that follow p. */
+void space_note_span(struct alc_page *p, u64 off, u64 len);
+/* The same for a store by a pointer into one bank, as space_span gave it. */
+void space_note_host(struct alc_space *s, const u8 *hva, u64 len);
 /*
  * Before bytes [off, off+len) of a page are decoded: marks their lines and the page. Returns the
  * generation to remember; the bytes may be read only after this returns, and what was made of
