@@ -49,6 +49,12 @@ const struct option_row run_rows[] = {
 	 AT(devices), NULL, "devices", VALUES_DEVICE, NULL},
 	{"timeout", "DURATION", "stop the machine after this time, as 500ms, 30s or 5m",
 	 OPTION_VALUE, AT(timeout), NULL, "timeout", VALUES_ANY, "10s 1m"},
+	{"shutdown-timeout", "DURATION",
+	 "after SIGTERM, wait this long for the guest to power off; 0s: for ever", OPTION_VALUE,
+	 AT(shutdown_timeout), "60s", "shutdown-timeout", VALUES_ANY, "10s 60s 5m"},
+	{"halt-poll", "DURATION",
+	 "let a CPU that halts look for work this long at most before it sleeps, as 50us",
+	 OPTION_VALUE, AT(halt_poll), "0s", "halt-poll", VALUES_ANY, "0s 50us 200us"},
 	{"stats", "FILE", "write counters of the run as JSON", OPTION_VALUE, AT(stats), NULL,
 	 "stats", VALUES_FILE, NULL},
 	{"print", NULL, "print the description that the flags amount to, and run nothing",
@@ -217,6 +223,14 @@ static int check_available(const struct run_values *v)
 
 static int plan_numbers(const struct run_values *v, struct run_plan *plan)
 {
+	const struct {
+		const char *option, *text;
+		uint64_t *ns;
+	} durations[] = {
+		{"timeout", v->timeout, &plan->desc.timeout_ns},
+		{"shutdown-timeout", v->shutdown_timeout, &plan->desc.shutdown_timeout_ns},
+		{"halt-poll", v->halt_poll, &plan->desc.halt_poll_ns},
+	};
 	uint64_t cpus;
 
 	if (!parse_count(v->cpus, &cpus) || cpus > UINT16_MAX)
@@ -224,9 +238,10 @@ static int plan_numbers(const struct run_values *v, struct run_plan *plan)
 	plan->desc.cpus = (unsigned)cpus;
 	if (!parse_size(v->memory, &plan->desc.memory_bytes))
 		return fail(EXIT_USAGE, "--memory is a size as 512M or 2G, not '%s'", v->memory);
-	if (v->timeout && !parse_duration(v->timeout, &plan->desc.timeout_ns))
-		return fail(EXIT_USAGE, "--timeout is a duration as 500ms, 30s or 5m, not '%s'",
-			    v->timeout);
+	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++)
+		if (durations[i].text && !parse_duration(durations[i].text, durations[i].ns))
+			return fail(EXIT_USAGE, "--%s is a duration as 500ms, 30s or 5m, not '%s'",
+				    durations[i].option, durations[i].text);
 	if (v->timeout && !plan->desc.timeout_ns)
 		return fail(EXIT_USAGE, "--timeout needs more than no time: leave it out for none");
 	return 0;

@@ -11,7 +11,7 @@ struct run_values {
 	char *engine, *cpus, *cpu, *memory, *clock;
 	char *kernel, *initrd, *append, *firmware;
 	struct strings disks, nets, devices, command;
-	char *cloud_init, *console, *timeout, *stats;
+	char *cloud_init, *console, *timeout, *shutdown_timeout, *halt_poll, *stats;
 	bool print;
 };
 
