@@ -8,17 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net_test.h"
-#include "net/offload.h"
+#include "net_guest.h"
 
 static struct test_host th;
 static struct loop *loop;
-static struct card card;
-
-static const u8 guest_mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
-static u8 gateway_mac[6];
-enum { GUEST = 0x0a00020f, GATEWAY = 0x0a000202 };
-
+static struct guest guest = {
+	.mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56},
+	.ip = 0x0a00020f,
+	.gateway = 0x0a000202,
+};
 static int setup(void **state)
 {
 	test_host_init(&th, TEST_TIME_REAL);
@@ -40,128 +38,8 @@ static int teardown(void **state)
                                                                                         \
 		if (open_net(&th, loop, &l, &err, "user", ##__VA_ARGS__, (char *)NULL)) \
 			fail_msg("%s", err.text);                                       \
-		card_attach(&card, l);                                                  \
+		card_attach(&guest.card, l);                                            \
 	} while (0)
-
-/* ---- Frames ------------------------------------------------------------------------------- */
-
-static void put16(u8 *p, u32 v)
-{
-	st16(p, __builtin_bswap16((u16)v));
-}
-
-static void put32(u8 *p, u32 v)
-{
-	st32(p, __builtin_bswap32(v));
-}
-
-static u16 get16(const u8 *p)
-{
-	return __builtin_bswap16(ld16(p));
-}
-
-static u32 get32(const u8 *p)
-{
-	return __builtin_bswap32(ld32(p));
-}
-
-static void ethernet(u8 *f, const u8 *to, u16 type)
-{
-	memcpy(f, to, 6);
-	memcpy(f + 6, guest_mac, 6);
-	put16(f + 12, type);
-}
-
-static void send_arp(u16 op, const u8 *to_mac, u32 to)
-{
-	u8 f[42];
-
-	ethernet(f, to_mac, 0x0806);
-	memcpy(f + 14, (u8[]){0, 1, 8, 0, 6, 4}, 6);
-	put16(f + 20, op);
-	memcpy(f + 22, guest_mac, 6);
-	put32(f + 28, GUEST);
-	memcpy(f + 32, to_mac, 6);
-	put32(f + 38, to);
-	assert_true(card_send(&card, f, sizeof(f)));
-}
-
-static bool is_arp_reply(const u8 *f, u32 len)
-{
-	return len >= 42 && get16(f + 12) == 0x0806 && get16(f + 20) == 2;
-}
-
-static void meet_gateway(void)
-{
-	u32 len;
-
-	send_arp(1, (u8[]){0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, GATEWAY);
-	memcpy(gateway_mac, card_find(&card, is_arp_reply, &len) + 22, 6);
-}
-
-/* IPv4 with a transport header whose checksum the stage above completes. */
-static void send_ip(u8 proto, const u8 *l4, u32 l4_len, u16 csum_offset)
-{
-	u8 f[2000];
-	struct alc_iov iov = {f, 34 + l4_len}, ip = {f + 14, 20}, addrs = {f + 26, 8};
-	struct net_frame frame = {&iov, 1, 34 + l4_len, {NET_NEEDS_CSUM, 0, 0, 0, 34, csum_offset}};
-	u8 rest[4] = {0, proto, (u8)(l4_len >> 8), (u8)l4_len};
-	struct alc_iov pseudo = {rest, 4};
-
-	ethernet(f, gateway_mac, 0x0800);
-	memset(f + 14, 0, 20);
-	f[14] = 0x45;
-	put16(f + 16, 20 + l4_len);
-	f[22] = 64;
-	f[23] = proto;
-	put32(f + 26, GUEST);
-	put32(f + 30, GATEWAY);
-	st16(f + 24, (u16)~net_sum(&ip, 1, 0, 20));
-	memcpy(f + 34, l4, l4_len);
-	st16(f + 34 + csum_offset,
-	     net_sum_add(net_sum(&addrs, 1, 0, 8), net_sum(&pseudo, 1, 0, 4)));
-	assert_true(net_send(card.link, &frame));
-}
-
-static void send_tcp(u16 from, u16 to, u32 seq, u32 ack, u8 flags, const char *data)
-{
-	u8 t[200] = {0};
-
-	put16(t, from);
-	put16(t + 2, to);
-	put32(t + 4, seq);
-	put32(t + 8, ack);
-	t[12] = 5 << 4;
-	t[13] = flags;
-	put16(t + 14, 65535);
-	memcpy(t + 20, data, strlen(data));
-	send_ip(6, t, 20 + (u32)strlen(data), 16);
-}
-
-static bool is_tcp(const u8 *f, u32 len)
-{
-	return len >= 54 && get16(f + 12) == 0x0800 && f[23] == 6;
-}
-
-static bool is_syn_ack(const u8 *f, u32 len)
-{
-	return is_tcp(f, len) && (f[47] & 0x17) == 0x12;
-}
-
-static bool is_syn(const u8 *f, u32 len)
-{
-	return is_tcp(f, len) && (f[47] & 0x17) == 0x02;
-}
-
-static bool has_data(const u8 *f, u32 len)
-{
-	return is_tcp(f, len) && get16(f + 16) > 20 + (f[46] >> 4) * 4u && !(f[47] & 2);
-}
-
-static bool is_udp_from_host(const u8 *f, u32 len)
-{
-	return len >= 42 && get16(f + 12) == 0x0800 && f[23] == 17 && get16(f + 34) != 67;
-}
 
 /* ---- Host side ---------------------------------------------------------------------------- */
 
@@ -238,20 +116,20 @@ static void tcp_reaches_the_host(void **state)
 
 	listen(listener, 1);
 	OPEN();
-	meet_gateway();
-	send_tcp(1234, port, 100, 0, 2, "");
-	f = card_find(&card, is_syn_ack, &len);
+	meet_gateway(&guest);
+	send_tcp(&guest, 1234, port, 100, 0, 2, "");
+	f = card_find(&guest.card, is_syn_ack, &len);
 	assert_int_equal(get32(f + 42), 101);
 	ack = get32(f + 38) + 1;
-	send_tcp(1234, port, 101, ack, 0x10, "");
-	send_tcp(1234, port, 101, ack, 0x18, "hello");
+	send_tcp(&guest, 1234, port, 101, ack, 0x10, "");
+	send_tcp(&guest, 1234, port, 101, ack, 0x18, "hello");
 	fd = accept(listener, NULL, NULL);
 	assert_int_equal(recv(fd, got, 5, MSG_WAITALL), 5);
 	assert_string_equal(got, "hello");
 	assert_int_equal(send(fd, "world", 5, 0), 5);
-	f = card_find(&card, has_data, &len);
+	f = card_find(&guest.card, has_data, &len);
 	assert_memory_equal(f + len - 5, "world", 5);
-	card_close(&card);
+	card_close(&guest.card);
 	close(fd);
 	close(listener);
 }
@@ -268,19 +146,19 @@ static void udp_reaches_the_host(void **state)
 	u32 len;
 
 	OPEN();
-	meet_gateway();
+	meet_gateway(&guest);
 	put16(u, 4321);
 	put16(u + 2, port);
 	put16(u + 4, 12);
 	memcpy(u + 8, "ping", 4);
-	send_ip(17, u, 12, 6);
+	send_ip(&guest, 17, guest.gateway, u, 12, 6);
 	assert_int_equal(recvfrom(fd, got, sizeof(got), 0, (struct sockaddr *)&from, &from_len), 4);
 	assert_string_equal(got, "ping");
 	assert_int_equal(sendto(fd, "pong", 4, 0, (struct sockaddr *)&from, from_len), 4);
-	f = card_find(&card, is_udp_from_host, &len);
+	f = card_find(&guest.card, is_udp_from_host, &len);
 	assert_int_equal(get16(f + 36), 4321);
 	assert_memory_equal(f + 42, "pong", 4);
-	card_close(&card);
+	card_close(&guest.card);
 	close(fd);
 }
 
@@ -296,22 +174,22 @@ static void forwards_reach_the_guest(void **state)
 	snprintf(one, sizeof(one), "forward=tcp:%u:22", a);
 	snprintf(two, sizeof(two), "tcp:127.0.0.1:%u:80", b);
 	OPEN(one, two, "restrict=on");
-	meet_gateway();
+	meet_gateway(&guest);
 	fd = connect_to(a);
-	f = card_find(&card, is_syn, &len);
+	f = card_find(&guest.card, is_syn, &len);
 	assert_int_equal(get16(f + 36), 22);
-	assert_int_equal(get32(f + 30), GUEST);
+	assert_int_equal(get32(f + 30), guest.ip);
 	close(fd);
 	fd = connect_to(b);
 	do
-		f = card_find(&card, is_syn, &len);
+		f = card_find(&guest.card, is_syn, &len);
 	while (get16(f + 36) == 22);
 	assert_int_equal(get16(f + 36), 80);
 	close(fd);
-	card_close(&card);
+	card_close(&guest.card);
 	/* The ports are free again. */
 	OPEN(one, two);
-	card_close(&card);
+	card_close(&guest.card);
 }
 
 static void bad_settings_are_sentences(void **state)
@@ -386,7 +264,7 @@ static void the_process_is_confined(void **state)
 	assert_true(status_is(status, "CapPrm:\t", "0000000000000000\n"));
 	assert_true(status_is(status, "CapBnd:\t", "0000000000000000\n") || geteuid() != 0);
 	assert_true(status_is(status, "Uid:\t", "65534\t65534\t65534\t65534\n") || geteuid() != 0);
-	card_close(&card);
+	card_close(&guest.card);
 	assert_int_equal(find_child("alcazar-net-use", status, sizeof(status)), 0);
 }
 
@@ -395,14 +273,14 @@ static void a_killed_process_is_a_cable_out(void **state)
 	char status[4096];
 
 	OPEN();
-	meet_gateway();
+	meet_gateway(&guest);
 	kill(find_child("alcazar-net-use", status, sizeof(status)), SIGKILL);
-	card_await_down(&card);
+	card_await_down(&guest.card);
 	assert_true(test_host_logged(&th, "killed by signal 9"));
 	/* The machine goes on: what it sends is lost. */
 	for (unsigned i = 0; i < 100; i++)
-		send_arp(1, gateway_mac, GATEWAY);
-	card_close(&card);
+		send_arp(&guest, 1, guest.gateway_mac, guest.gateway);
+	card_close(&guest.card);
 }
 
 /* Frames that make no sense must not cost the guest its network. */
@@ -412,7 +290,7 @@ static void nonsense_is_survived(void **state)
 	u8 f[1600];
 
 	OPEN();
-	meet_gateway();
+	meet_gateway(&guest);
 	for (unsigned i = 0; i < 3000; i++) {
 		u32 len = 14 + i % 1500;
 
@@ -420,19 +298,19 @@ static void nonsense_is_survived(void **state)
 			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 			f[j] = (u8)(seed >> 40);
 		}
-		ethernet(f, gateway_mac, i % 3 ? 0x0800 : i % 2 ? 0x86dd : 0x0806);
+		ethernet(&guest, f, guest.gateway_mac, i % 3 ? 0x0800 : i % 2 ? 0x86dd : 0x0806);
 		if (i % 2)
 			f[14] = i % 3 ? 0x45 : 0x60;
-		while (!card_send(&card, f, len)) /* the process empties the socket */
+		while (!card_send(&guest.card, f, len)) /* the process empties the socket */
 			usleep(100);
 	}
-	card.taken = card.nframes;
-	pthread_mutex_lock(&card.lock);
-	card.room = CARD_FRAMES;
-	pthread_mutex_unlock(&card.lock);
-	meet_gateway();
-	assert_true(card.up);
-	card_close(&card);
+	guest.card.taken = guest.card.nframes;
+	pthread_mutex_lock(&guest.card.lock);
+	guest.card.room = CARD_FRAMES;
+	pthread_mutex_unlock(&guest.card.lock);
+	meet_gateway(&guest);
+	assert_true(guest.card.up);
+	card_close(&guest.card);
 }
 
 /* What the card refuses waits, in order, until it has room. */
@@ -441,18 +319,18 @@ static void a_full_card_is_waited_for(void **state)
 	u32 len;
 
 	OPEN();
-	pthread_mutex_lock(&card.lock);
-	card.room = 0;
-	pthread_mutex_unlock(&card.lock);
-	send_arp(1, (u8[]){0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, GATEWAY);
-	card_await_refusal(&card);
-	assert_int_equal(card.nframes, 0);
-	pthread_mutex_lock(&card.lock);
-	card.room = 10;
-	pthread_mutex_unlock(&card.lock);
-	net_resume(card.link);
-	card_find(&card, is_arp_reply, &len);
-	card_close(&card);
+	pthread_mutex_lock(&guest.card.lock);
+	guest.card.room = 0;
+	pthread_mutex_unlock(&guest.card.lock);
+	send_arp(&guest, 1, (u8[]){0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, guest.gateway);
+	card_await_refusal(&guest.card);
+	assert_int_equal(guest.card.nframes, 0);
+	pthread_mutex_lock(&guest.card.lock);
+	guest.card.room = 10;
+	pthread_mutex_unlock(&guest.card.lock);
+	net_resume(guest.card.link);
+	card_find(&guest.card, is_arp_reply, &len);
+	card_close(&guest.card);
 }
 
 int main(void)

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +19,7 @@
 #error "ALCAZAR_LIBEXECDIR is where helpers are installed"
 #endif
 
-enum { FDS_MAX = 4, FD_ASIDE = 64 };
+enum { FDS_MAX = 4, FD_ASIDE = 64, END_PATIENCE_MS = 1000 };
 
 /* ---- Finding ------------------------------------------------------------------------------ */
 
@@ -131,12 +133,29 @@ void helper_end(pid_t pid)
 		;
 }
 
+/*
+ * A process closes its descriptors before it can be waited for; so who saw the end of a connection
+ * gives it a moment.
+ */
+static void await_end(pid_t pid)
+{
+	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+
+	if (p.fd < 0)
+		return;
+	while (poll(&p, 1, END_PATIENCE_MS) < 0 && errno == EINTR)
+		;
+	close(p.fd);
+}
+
 /* WNOWAIT: helper_end reaps. */
 void helper_how_ended(pid_t pid, char *out, size_t size)
 {
 	siginfo_t how = {0};
 
-	if (waitid(P_PID, (id_t)pid, &how, WEXITED | WNOHANG | WNOWAIT) || !how.si_pid)
+	if (pid > 0)
+		await_end(pid);
+	if (pid <= 0 || waitid(P_PID, (id_t)pid, &how, WEXITED | WNOHANG | WNOWAIT) || !how.si_pid)
 		snprintf(out, size, "closed its connection");
 	else if (how.si_code == CLD_EXITED)
 		snprintf(out, size, "ended with status %d", how.si_status);

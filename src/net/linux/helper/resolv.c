@@ -30,7 +30,10 @@ void resolv_load(void)
 	close(fd);
 }
 
-FILE *fopen64(const char *restrict path, const char *restrict mode)
+/* Seen by shared libraries, against the build's default. */
+#define STANDS_BEFORE __attribute__((visibility("default")))
+
+STANDS_BEFORE FILE *fopen64(const char *restrict path, const char *restrict mode)
 {
 	if (strcmp(path, resolv_path) || strcmp(mode, "r") || !copy_len) {
 		errno = ENOENT;
@@ -39,7 +42,7 @@ FILE *fopen64(const char *restrict path, const char *restrict mode)
 	return fmemopen(copy, copy_len, "r");
 }
 
-int stat64(const char *restrict path, struct stat64 *restrict out)
+STANDS_BEFORE int stat64(const char *restrict path, struct stat64 *restrict out)
 {
 	if (strcmp(path, resolv_path)) {
 		errno = ENOENT;
