@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "vm/linux/vm_linux.h"
@@ -72,6 +73,14 @@ static int open_consoles(struct alc_vm *vm, struct alc_err *err)
 	return rc ? rc : console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
 }
 
+/* Those that this process may run on. */
+static unsigned host_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 0 : (unsigned)CPU_COUNT(&set);
+}
+
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 {
 	struct machine_parts parts;
@@ -80,6 +89,8 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 
 	if (!rc)
 		rc = open_consoles(vm, err);
+	if (!rc)
+		rc = cards_open(&vm->cards, host, &vm->desc, err);
 	if (rc)
 		return rc;
 	parts = (struct machine_parts){
@@ -88,7 +99,11 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 			   vm->initrd.len},
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
+		.engines = linux_engines,
+		.host_cpus = host_cpus(),
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
+		.cards = vm->cards.cards,
+		.ncards = vm->cards.count,
 		.ready = guest_ready,
 		.unblock = unblock,
 		.ctx = vm,
@@ -131,6 +146,21 @@ void alc_vm_stop(struct alc_vm *vm)
 	unblock(vm);
 }
 
+void alc_vm_power_button(struct alc_vm *vm)
+{
+	machine_power_button(vm->machine);
+}
+
+void alc_vm_pause(struct alc_vm *vm)
+{
+	machine_pause(vm->machine);
+}
+
+void alc_vm_resume(struct alc_vm *vm)
+{
+	machine_resume(vm->machine);
+}
+
 void alc_vm_destroy(struct alc_vm *vm)
 {
 	if (!vm)
@@ -142,6 +172,7 @@ void alc_vm_destroy(struct alc_vm *vm)
 	machine_destroy(publish(vm, NULL));
 	console_close(&vm->com2);
 	console_close(&vm->com1);
+	cards_close(&vm->cards);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
 	pthread_mutex_destroy(&vm->stop_lock);
