@@ -11,18 +11,19 @@
 #define PC_BIOS_AREA 0xf0000ull  /* where an operating system looks for the RSDP */
 #define PC_HIGH_RAM  0x100000ull /* RAM above the first megabyte */
 /*
- * RAM below 4 GiB ends here at the latest: firmware for a Q35 may want ECAM at this address.
+ * RAM below 4 GiB ends at ECAM at the latest; firmware for this chipset expects both there. From
+ * the end of RAM to the I/O APIC, all is PCI's.
  */
-#define PC_LOW_RAM_MAX 0xb0000000ull
-/* PCI memory below 4 GiB: [PC_LOW_RAM_MAX, PC_PCI_MEM32_END); BARs are given to [MEM32, ECAM). */
-#define PC_PCI_MEM32     0xc0000000ull
-#define PC_ECAM_BASE     0xe0000000ull
-#define PC_ECAM_SIZE     0x10000000ull /* 256 buses */
-#define PC_PCI_MEM32_END 0xfec00000ull
-#define PC_ABOVE_4G      0x100000000ull
-#define PC_IOAPIC_BASE   0xfec00000ull
-#define PC_LAPIC_BASE    0xfee00000ull
-#define PC_TESTDEV_BASE  0xff000000ull /* pc-testdev's scratch window, 64 KiB */
+#define PC_LOW_RAM_MAX  0xb0000000ull
+#define PC_ECAM_BASE    0xb0000000ull
+#define PC_ECAM_SIZE    0x10000000ull
+#define PC_PCI_MEM_BASE 0xc0000000ull /* where BARs are put */
+#define PC_PCI_MEM_END  0xfec00000ull
+#define PC_PCI_IO_BASE  0x4000 /* to the end of I/O space */
+#define PC_ABOVE_4G     0x100000000ull
+#define PC_IOAPIC_BASE  0xfec00000ull
+#define PC_LAPIC_BASE   0xfee00000ull
+#define PC_TESTDEV_BASE 0xff000000ull /* pc-testdev's scratch window, 64 KiB */
 
 /* I/O ports */
 enum {
@@ -39,12 +40,9 @@ enum {
 	PC_PORT_DEBUG_EXIT = 0xf4,
 	PC_PORT_STATUS = 0xf8, /* guest-status: the exit status of a command run in the guest */
 	PC_PORT_FW_CFG = 0x510,
+	PC_PORT_SMI_EN = 0x630,
 	PC_PORT_PM = 0x600, /* ACPI: PM1a event (4), PM1a control (2) at +4, PM timer (4) at +8 */
-	PC_PORT_SMI_EN = PC_PORT_PM + 0x30,
-	PC_PORT_PCI_ADDRESS = 0xcf8,
-	PC_PORT_RESET = 0xcf9, /* a byte within the former */
-	PC_PORT_PCI_DATA = 0xcfc,
-	PC_PORT_PCI_IO = 0x1000, /* from here up, what no device claims belongs to PCI */
+	PC_PORT_RESET = 0xcf9,
 };
 
 /* PM block, offsets from PC_PORT_PM */
@@ -61,9 +59,12 @@ enum {
 	PC_IRQ_SCI = 9,
 	PC_ISA_IRQS = 16,
 	PC_IOAPIC_PINS = 24,
-	PC_PIRQS = 8, /* PIRQ A-H: GSI 16-23 */
-	PC_PIRQ_GSI = 16,
+	PC_GSI_PIRQ_A = 16, /* to PIRQ H */
+	PC_PIRQS = 8,
 };
+
+/* PCI: device << 3 | function on bus 0. */
+enum { PC_SLOT_HOST_BRIDGE = 0, PC_SLOT_LPC = 0x1f << 3 };
 
 enum { PC_CPUS_MAX = 64 };
 

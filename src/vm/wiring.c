@@ -2,7 +2,8 @@
 /*
  * Which devices a machine has, and where their outputs go: an ISA line n is input n of the PIC
  * pair and pin n of the I/O APIC, except that the timer's line 0 is pin 2 there (what the MADT's
- * interrupt override says). The PIC's own output is the boot processor's LINT0.
+ * interrupt override says). The PIC's own output is the boot processor's LINT0. PCI's interrupts
+ * go through the LPC bridge.
  */
 #include "catalog/catalog.h"
 #include "base/errno.h"
@@ -10,6 +11,7 @@
 #include "base/str.h"
 #include "device/irq/i8259.h"
 #include "device/irq/ioapic.h"
+#include "device/platform/ich9_lpc.h"
 #include "isa/lapic.h"
 #include "vm/machine.h"
 
@@ -22,14 +24,33 @@ static const struct line {
 	{"rtc", PC_IRQ_RTC},     {"uart16550", PC_IRQ_COM1},
 };
 
-enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48 };
+/* PCI slots that firmware and drivers know parts of the platform by. */
+static const struct slot {
+	const char *class_name;
+	struct alc_dev_opt addr;
+} slots[] = {
+	{"host-bridge", {"addr", "0"}},
+	{"lpc-bridge", {"addr", "1f"}},
+};
+
+enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48, PCI_MEM64_ALIGN = 1 << 30 };
+
+static bool controllers_inside(const struct machine *m)
+{
+	return m->irqchip && m->irqchip->has_ioapic;
+}
 
 static void set_isa_line(void *ctx, unsigned line, bool level)
 {
 	struct machine *m = ctx;
-	struct alc_irq pic = i8259_input(m->pic, line);
-	struct alc_irq pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
+	struct alc_irq pic, pin;
 
+	if (controllers_inside(m)) {
+		m->irqchip->set_gsi(m->engine_vm, line, level);
+		return;
+	}
+	pic = i8259_input(m->pic, line);
+	pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
 	irq_set(&pic, level);
 	irq_set(&pin, level);
 }
@@ -40,7 +61,7 @@ static void set_gsi(void *ctx, unsigned gsi, bool level)
 	struct machine *m = ctx;
 	struct alc_irq pin;
 
-	if (gsi < PC_ISA_IRQS) {
+	if (gsi < PC_ISA_IRQS || controllers_inside(m)) {
 		set_isa_line(ctx, gsi, level);
 		return;
 	}
@@ -48,18 +69,40 @@ static void set_gsi(void *ctx, unsigned gsi, bool level)
 	irq_set(&pin, level);
 }
 
+static void set_pirq(void *ctx, unsigned pirq, bool level)
+{
+	struct machine *m = ctx;
+
+	if (m->lpc)
+		ich9_lpc_set_pirq(m->lpc, pirq, level);
+}
+
 static void set_intr(void *ctx, unsigned line, bool level)
 {
 	struct machine *m = ctx;
 
-	lapic_set_extint(m->vcpus[0]->lapic, level);
+	if (m->irqchip)
+		m->irqchip->set_intr(m->engine_vm, level);
+	else
+		lapic_set_extint(m->vcpus[0]->lapic, level);
 }
 
 static void deliver_msi(void *ctx, struct alc_msi msg)
 {
 	struct machine *m = ctx;
 
-	lapic_deliver_msi(&m->plat, msg);
+	if (m->irqchip)
+		m->irqchip->deliver_msi(m->engine_vm, msg);
+	else
+		lapic_deliver_msi(&m->plat, msg);
+}
+
+static void route_pin(void *ctx, unsigned pin, struct alc_msi msg)
+{
+	struct machine *m = ctx;
+
+	if (m->irqchip)
+		m->irqchip->route_pin(m->engine_vm, pin, msg);
 }
 
 static int ack_pic(void *ctx)
@@ -83,8 +126,9 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 		.clock = m->clock,
 		.space = &m->space,
 		.ports = &m->ports,
-		.msi = {.deliver = deliver_msi, .ctx = m},
+		.msi = {.deliver = deliver_msi, .route_pin = route_pin, .ctx = m},
 		.gsi = {.set = set_gsi, .ctx = m},
+		.pci = m->pci,
 		.request = machine_request,
 		.request_ctx = m,
 	};
@@ -116,6 +160,8 @@ static int add_controllers(struct machine *m, struct alc_err *err)
 	struct alc_dev_env env = environment(m, "i8259");
 	int r;
 
+	if (controllers_inside(m))
+		return 0;
 	env.irqs[0] = (struct alc_irq){set_intr, m, 0};
 	r = add(m, dev_class_find("i8259"), "i8259", &env, NULL, 0, err);
 	if (r)
@@ -153,21 +199,65 @@ static int add_serial(struct machine *m, struct alc_err *err)
 static bool made_specially(const char *class_name)
 {
 	return str_eq(class_name, "i8259") || str_eq(class_name, "ioapic") ||
-	       str_eq(class_name, "uart16550");
+	       str_eq(class_name, "uart16550") || str_eq(class_name, "lpc-bridge");
+}
+
+static const struct alc_dev_opt *slot_of(const char *class_name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++)
+		if (str_eq(slots[i].class_name, class_name))
+			return &slots[i].addr;
+	return NULL;
+}
+
+static int add_platform_device(struct machine *m, const struct alc_dev_class *cls,
+			       struct alc_err *err)
+{
+	struct alc_dev_env env = environment(m, cls->name);
+	const struct alc_dev_opt *addr = slot_of(cls->name);
+
+	return add(m, cls, cls->name, &env, addr, addr != NULL, err);
+}
+
+/* The windows: all that no RAM takes, up to the I/O APIC, and from the end of RAM above 4 GiB. */
+static int add_pci(struct machine *m, struct alc_err *err)
+{
+	u64 low = m->space.banks[0].size, high = PC_ABOVE_4G;
+	struct pci_root_params p = {
+		.host = m->host,
+		.mem32_base = low,
+		.mem32_end = PC_PCI_MEM_END,
+		.mem64_end = MACHINE_PCI_MEM64_END,
+		.io_base = PC_PCI_IO_BASE,
+		.ecam_base = PC_ECAM_BASE,
+		.msi = {.deliver = deliver_msi, .ctx = m},
+	};
+	int r;
+
+	if (m->desc->memory_bytes > low)
+		high += m->desc->memory_bytes - low;
+	p.mem64_base = m->pci_mem64_base = align_up(high, PCI_MEM64_ALIGN);
+	for (unsigned i = 0; i < PC_PIRQS; i++)
+		p.pirq[i] = (struct alc_irq){set_pirq, m, i};
+	r = pci_root_create(&p, &m->space.devices, &m->ports, &m->pci, err);
+	if (!r)
+		r = add_platform_device(m, dev_class_find("lpc-bridge"), err);
+	if (!r)
+		m->lpc = m->devices[m->ndevices - 1];
+	return r;
 }
 
 static int add_platform(struct machine *m, struct alc_err *err)
 {
 	int r = add_controllers(m, err);
 
+	if (!r)
+		r = add_pci(m, err);
 	for (size_t i = 0; !r && alc_dev_classes[i]; i++) {
 		const struct alc_dev_class *cls = alc_dev_classes[i];
-		struct alc_dev_env env;
 
-		if (!cls->platform || made_specially(cls->name))
-			continue;
-		env = environment(m, cls->name);
-		r = add(m, cls, cls->name, &env, NULL, 0, err);
+		if (cls->platform && !made_specially(cls->name))
+			r = add_platform_device(m, cls, err);
 	}
 	return r ? r : add_serial(m, err);
 }
@@ -194,10 +284,6 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 	struct alc_dev_env env;
 	char id[ID_MAX];
 
-	_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
-			       offsetof(struct alc_dev_opt, value) ==
-				       offsetof(struct alc_device_opt, value),
-		       "the public options are passed on as they are");
 	if (!cls)
 		return unknown_device(d->class_name, err);
 	if (cls->platform)
@@ -208,11 +294,36 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 	return add(m, cls, id, &env, (const struct alc_dev_opt *)d->opts, d->nopts, err);
 }
 
+static int add_card(struct machine *m, const struct machine_card *c, struct alc_err *err)
+{
+	const struct alc_dev_class *cls = dev_class_find(c->class_name);
+	enum alc_backend has = c->block ? ALC_BACKEND_BLOCK : ALC_BACKEND_NET;
+	struct alc_dev_env env;
+
+	if (!cls)
+		return unknown_device(c->class_name, err);
+	if (cls->backend != has)
+		return alc_fail(err, -EINVAL, "the device '%s' is no %s", cls->name,
+				c->block ? "disk" : "network card");
+	env = environment(m, cls->name);
+	env.block = c->block;
+	env.net = c->net;
+	return add(m, cls, c->id, &env, (const struct alc_dev_opt *)c->opts, c->nopts, err);
+}
+
+_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
+		       offsetof(struct alc_dev_opt, value) ==
+			       offsetof(struct alc_device_opt, value),
+	       "the public options are passed on as they are");
+
+/* Cards come after the other devices, which may be root ports that they are behind. */
 int machine_add_devices(struct machine *m, struct alc_err *err)
 {
 	int r = add_platform(m, err);
 
 	for (size_t i = 0; !r && i < m->desc->ndevices; i++)
 		r = add_described(m, &m->desc->devices[i], (unsigned)i, err);
+	for (size_t i = 0; !r && i < m->parts.ncards; i++)
+		r = add_card(m, &m->parts.cards[i], err);
 	return r;
 }

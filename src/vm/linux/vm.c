@@ -80,6 +80,8 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 
 	if (!rc)
 		rc = open_consoles(vm, err);
+	if (!rc)
+		rc = cards_open(&vm->cards, host, &vm->desc, err);
 	if (rc)
 		return rc;
 	parts = (struct machine_parts){
@@ -88,7 +90,10 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 			   vm->initrd.len},
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
+		.engines = linux_engines,
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
+		.cards = vm->cards.cards,
+		.ncards = vm->cards.count,
 		.ready = guest_ready,
 		.unblock = unblock,
 		.ctx = vm,
@@ -142,6 +147,7 @@ void alc_vm_destroy(struct alc_vm *vm)
 	machine_destroy(publish(vm, NULL));
 	console_close(&vm->com2);
 	console_close(&vm->com1);
+	cards_close(&vm->cards);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
 	pthread_mutex_destroy(&vm->stop_lock);

@@ -19,6 +19,18 @@ struct console {
 	int file_fd;          /* opened here, else -1 */
 };
 
+/* Disks and network cards, with their back ends. */
+struct card_text {
+	char id[16];
+	struct alc_device_opt *opts;
+};
+
+struct cards {
+	struct machine_card *cards;
+	struct card_text *texts;
+	size_t count;
+};
+
 struct alc_vm {
 	struct alc_desc desc;
 	/* The machine as the console's thread sees it, which may want to stop it at any time. */
@@ -27,7 +39,11 @@ struct alc_vm {
 	struct machine *machine;
 	struct image kernel, initrd;
 	struct console com1, com2;
+	struct cards cards;
 };
+
+/* engines.c: best first, NULL-terminated. */
+extern const struct alc_engine *const linux_engines[];
 
 /* image.c: reads a whole file; what names its part in the machine ("kernel", "initrd"). */
 int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
@@ -42,5 +58,10 @@ int console_open(struct console *c, const struct alc_console *desc, void (*stop)
 		 void *ctx, struct alc_err *err) ALC_MUST_CHECK;
 void console_close(struct console *c);
 struct alc_char console_stream(const struct console *c);
+
+/* cards.c. A half-done open is for close. */
+int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,
+	       struct alc_err *err) ALC_MUST_CHECK;
+void cards_close(struct cards *c); /* after the machine */
 
 #endif
