@@ -117,10 +117,10 @@ static int run_vm(struct alc_vm *vm, const struct run_values *v)
 	struct alc_result res = {.outcome = ALC_OUTCOME_FAILED};
 	int status, rc, stats = 0;
 
-	signals_stop(vm);
+	signals_guard(vm);
 	/* How it went is in res, whatever is returned. */
 	rc = alc_vm_run(vm, &res, &err);
-	signals_stop(NULL);
+	signals_guard(NULL);
 	terminal_restore();
 	status = say_outcome(&res, &err, v);
 	if (v->stats && !rc)

@@ -23,8 +23,9 @@
  *	alc_vm_destroy(vm);
  *	alc_host_close(host);
  *
- * Threading: one thread creates, runs and destroys; alc_vm_stop may be called from any other
- * thread, and from a signal handler, while alc_vm_run is under way.
+ * Threading: one thread creates, runs and destroys; alc_vm_stop, _power_button, _pause and _resume
+ * may be called from any other thread as long as the machine exists, the first two from a signal
+ * handler, too.
  */
 struct alc_vm;
 struct alc_host;
@@ -95,8 +96,10 @@ struct alc_desc {
 		*cloud_init; /* folder with user-data and meta-data: a NoCloud seed disk; or NULL */
 	const struct alc_net_desc *nets;
 	size_t nnets;
-	uint64_t timeout_ns; /* 0: none */
-	bool no_reboot;      /* a reset that the guest asks for ends the machine */
+	uint64_t timeout_ns;          /* 0: none; pauses do not count */
+	uint64_t shutdown_timeout_ns; /* from alc_vm_power_button to a hard stop; 0: never */
+	uint64_t halt_poll_ns;        /* a halted CPU looks for work this long before it sleeps */
+	bool no_reboot;               /* a reset that the guest asks for ends the machine */
 };
 
 #define ALC_DESC_INIT                                                           \
@@ -133,6 +136,20 @@ int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc
 /* Runs to the machine's end. -errno only for ALC_OUTCOME_FAILED. */
 int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
 void alc_vm_stop(struct alc_vm *vm);
+/*
+ * Presses the ACPI power button; as alc_vm_stop from any thread and from signal handlers. The
+ * machine ends by the guest's power-off, or is stopped: after desc.shutdown_timeout_ns, or at once
+ * if the guest does not listen to the button.
+ */
+void alc_vm_power_button(struct alc_vm *vm);
+/*
+ * Stops guest time, and the CPUs with it, until alc_vm_resume; returns when they have stopped.
+ * Back ends finish what they have begun. Before alc_vm_run: the machine starts paused. A second
+ * pause changes nothing, and one resume ends both. From any thread, but not from signal handlers;
+ * alc_vm_stop ends a paused machine, too.
+ */
+void alc_vm_pause(struct alc_vm *vm);
+void alc_vm_resume(struct alc_vm *vm);
 void alc_vm_destroy(struct alc_vm *vm); /* NULL is fine */
 
 /* Counters as a JSON object, in a string that the caller frees with free(). */

@@ -2,8 +2,9 @@
 /*
  * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
  *
- * The machine is always in ACPI mode (SMI_CMD is 0) and has no fixed-feature buttons, no sleep
- * state but S5, no processor power states, no VGA.
+ * The machine is always in ACPI mode (SMI_CMD is 0), has a fixed-feature power button (which the
+ * flag FADT_PWR_BUTTON would deny), no sleep button, no sleep state but S5, no processor power
+ * states, no VGA.
  */
 #include "boot/acpi.h"
 
@@ -50,8 +51,7 @@ enum {
 enum {
 	FADT_WBINVD = 1 << 0,
 	FADT_PROC_C1 = 1 << 2,
-	FADT_PWR_BUTTON = 1 << 4,  /* no fixed-feature button */
-	FADT_SLP_BUTTON = 1 << 5,  /* nor this */
+	FADT_SLP_BUTTON = 1 << 5,  /* no fixed-feature sleep button */
 	FADT_FIX_RTC = 1 << 6,     /* the alarm wakes nothing */
 	FADT_TMR_VAL_EXT = 1 << 8, /* the PM timer has 32 bits */
 	FADT_RESET_REG_SUP = 1 << 10,
@@ -297,8 +297,8 @@ static u64 build_fadt(struct tables *t, u64 facs, u64 dsdt)
 	st16(f + FADT_P_LVL3_LAT, LAT_C3_UNSUPPORTED);
 	f[FADT_CENTURY] = RTC_CENTURY;
 	st16(f + FADT_IAPC_BOOT_ARCH, BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA);
-	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
-				     FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
+	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
+				     FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
 	gas(f + FADT_RESET_REG, PC_PORT_RESET, 1);
 	f[FADT_RESET_VALUE] = RESET_VALUE;
 	f[FADT_MINOR] = 4;

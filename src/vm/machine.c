@@ -176,7 +176,10 @@ static int add_basics(struct machine *m, struct alc_err *err)
 		return r;
 	m->lock = m->host->mutex_create(m->host->ctx);
 	m->wake = m->host->event_create(m->host->ctx);
-	if (!m->lock || !m->wake || clock_create(m->host, &m->clock))
+	m->pause_lock = m->host->mutex_create(m->host->ctx);
+	m->parked = m->host->event_create(m->host->ctx);
+	if (!m->lock || !m->wake || !m->pause_lock || !m->parked ||
+	    clock_create(m->host, &m->clock))
 		return alc_fail(err, -ENOMEM, "no memory for a machine");
 	m->plat = (struct x86_platform){
 		.host = m->host,
@@ -249,6 +252,8 @@ void machine_destroy(struct machine *m)
 	space_fini(&m->space);
 	region_map_fini(&m->ports);
 	clock_destroy(m->clock);
+	m->host->event_destroy(m->host->ctx, m->parked);
+	m->host->mutex_destroy(m->host->ctx, m->pause_lock);
 	if (m->wake)
 		m->host->event_destroy(m->host->ctx, m->wake);
 	if (m->lock)

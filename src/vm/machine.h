@@ -31,6 +31,7 @@ struct machine_parts {
 	bool has_com2;
 	const struct machine_card *cards; /* needed by machine_create only; back ends live longer */
 	size_t ncards;
+	unsigned host_cpus; /* processors that the host has for this machine; 0: unknown */
 	/* To choose from, best first, NULL-terminated; NULL: those of the core. */
 	const struct alc_engine *const *engines;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
@@ -53,6 +54,14 @@ enum machine_verdict {
 	VERDICT_END,   /* machine.result */
 };
 
+/* See pause.c. */
+enum machine_phase {
+	PHASE_IDLE, /* before machine_run */
+	PHASE_RUNNING,
+	PHASE_PARKED,
+	PHASE_ENDED,
+};
+
 struct machine_cpu {
 	struct machine *m;
 	struct alc_vcpu *v;
@@ -63,6 +72,8 @@ struct machine_cpu {
 	/* Counters: written by the CPU's own thread. */
 	u64 exits[ALC_EXIT_ERROR + 1];
 	u64 run_ns, stolen_ns;
+	u64 polls_answered, polls_in_vain, polled_ns;
+	u64 poll_ns; /* how long the next halt looks for work; see halt.c */
 };
 
 struct machine {
@@ -84,11 +95,11 @@ struct machine {
 	struct alc_dev *devices[MACHINE_DEVICES_MAX];
 	unsigned ndevices;
 	struct alc_dev *pic, *ioapic; /* NULL where the engine has them inside */
-	struct alc_dev *lpc;
+	struct alc_dev *lpc, *pm;
 	struct pci_root *pci;
 	u64 pci_mem64_base;
 
-	struct alc_mutex *lock; /* verdict, result, err */
+	struct alc_mutex *lock; /* verdict, result, err, phase */
 	struct alc_event *wake; /* of the thread in machine_run */
 	enum machine_verdict verdict;
 	struct alc_result result;
@@ -96,7 +107,18 @@ struct machine {
 	_Atomic(int) poweroff_status; /* what the guest set for a later power-off */
 	_Atomic(bool) stopping;       /* vCPU threads must return */
 	_Atomic(bool) stop_asked;     /* machine_stop */
+	_Atomic(bool) button_asked;   /* machine_power_button */
+	_Atomic(unsigned) sleepers;   /* CPUs asleep in a halt */
 	bool has_run;
+	u64 limit_ns, shutdown_ns; /* host time at which the machine is ended; 0: never */
+
+	struct alc_mutex *pause_lock; /* held by the one who waits for `parked` */
+	struct alc_event *parked;     /* the phase may have changed */
+	enum machine_phase phase;
+	_Atomic(bool) pause_asked; /* changes under `lock` */
+	unsigned pauses;
+	u64 paused_ns;
+
 	const char *_Atomic move_to; /* the engine that machine_move asked for */
 	unsigned resets, moves;
 	u64 create_ns, run_ns; /* host time spent */
@@ -113,6 +135,18 @@ int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err) 
 /* From any thread or signal handler, as far as the host's event_signal may be called there. */
 void machine_stop(struct machine *m);
 /*
+ * Presses the power button, from wherever machine_stop may be called. A guest that has not enabled
+ * the button's event is stopped at once, one that has is after desc.shutdown_timeout_ns.
+ */
+void machine_power_button(struct machine *m);
+/*
+ * Stops guest time; returns when no CPU is inside an engine and no timer's callback runs, or when
+ * the machine has ended. Before machine_run it makes that begin parked. Pausing twice is as good as
+ * once. From any thread but the machine's own and those in callbacks of its devices.
+ */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+/*
  * Lets the guest run on in another engine (named as in a description), as soon as all its CPUs
  * have stopped between two instructions. If that can't be, the machine ends with the reason.
  * From any thread; engine must stay valid while the machine runs.
@@ -125,7 +159,13 @@ void machine_move(struct machine *m, const char *engine);
 int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
+/* halt.c: until the CPU has attention or shall stop. */
 void machine_kick(void *ctx, struct alc_vcpu *v);
+void halt_wait(struct machine_cpu *c);
+/* pause.c, for the thread in machine_run: pause_park returns when the machine may run. */
+void pause_begin(struct machine *m);
+void pause_park(struct machine *m);
+void pause_end(struct machine *m);
 /* machine.c: power-on state, as firmware leaves it, with the images in memory. */
 int machine_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 /* move.c: between two periods of running. */

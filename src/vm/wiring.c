@@ -247,6 +247,14 @@ static int add_pci(struct machine *m, struct alc_err *err)
 	return r;
 }
 
+static struct alc_dev *find_device(struct machine *m, const char *id)
+{
+	for (unsigned i = 0; i < m->ndevices; i++)
+		if (str_eq(m->devices[i]->id, id))
+			return m->devices[i];
+	return NULL;
+}
+
 static int add_platform(struct machine *m, struct alc_err *err)
 {
 	int r = add_controllers(m, err);
@@ -259,6 +267,8 @@ static int add_platform(struct machine *m, struct alc_err *err)
 		if (cls->platform && !made_specially(cls->name))
 			r = add_platform_device(m, cls, err);
 	}
+	if (!r)
+		m->pm = find_device(m, "acpi-pm");
 	return r ? r : add_serial(m, err);
 }
 

@@ -80,6 +80,17 @@ void acpi_pm_power_button(struct alc_dev *d)
 	dev_unlock(d);
 }
 
+bool acpi_pm_button_enabled(struct alc_dev *d)
+{
+	const struct state *s = d->state;
+	bool enabled;
+
+	dev_lock(d);
+	enabled = s->enable & BUTTON_EVENT;
+	dev_unlock(d);
+	return enabled;
+}
+
 static u16 *register_at(struct state *s, unsigned region, u64 off)
 {
 	if (region == REGION_CONTROL)

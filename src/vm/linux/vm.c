@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "vm/linux/vm_linux.h"
@@ -72,6 +73,14 @@ static int open_consoles(struct alc_vm *vm, struct alc_err *err)
 	return rc ? rc : console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
 }
 
+/* Those that this process may run on. */
+static unsigned host_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 0 : (unsigned)CPU_COUNT(&set);
+}
+
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 {
 	struct machine_parts parts;
@@ -91,6 +100,7 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
 		.engines = linux_engines,
+		.host_cpus = host_cpus(),
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
 		.cards = vm->cards.cards,
 		.ncards = vm->cards.count,
@@ -134,6 +144,21 @@ void alc_vm_stop(struct alc_vm *vm)
 {
 	machine_stop(vm->machine);
 	unblock(vm);
+}
+
+void alc_vm_power_button(struct alc_vm *vm)
+{
+	machine_power_button(vm->machine);
+}
+
+void alc_vm_pause(struct alc_vm *vm)
+{
+	machine_pause(vm->machine);
+}
+
+void alc_vm_resume(struct alc_vm *vm)
+{
+	machine_resume(vm->machine);
 }
 
 void alc_vm_destroy(struct alc_vm *vm)
