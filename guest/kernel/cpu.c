@@ -17,21 +17,6 @@ static void report(const char *name, int vector, u64 error)
 	ok(good, "%s", name);
 }
 
-static bool command_has(const char *word)
-{
-	const char *at, *w;
-
-	for (at = command_line(); *at; at++) {
-		const char *c = at;
-
-		for (w = word; *w && *c == *w; w++)
-			c++;
-		if (!*w)
-			return true;
-	}
-	return false;
-}
-
 bool on_tcg(void)
 {
 	struct cpuid r = cpuid(0x40000000, 0);

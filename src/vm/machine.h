@@ -33,10 +33,6 @@ struct machine_parts {
 	size_t ncards;
 	/* To choose from, best first, NULL-terminated; NULL: those of the core. */
 	const struct alc_engine *const *engines;
-	/* To choose from, best first, NULL-terminated; NULL: those of the core. */
-	const struct alc_engine *const *engines;
-	const struct machine_card *cards; /* needed by machine_create only; back ends live longer */
-	size_t ncards;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
 	void (*ready)(void *ctx);
 	/* Optional: the machine is ended from outside, so streams must not make it wait any more.

@@ -58,7 +58,7 @@ static void write_part(struct alc_vcpu *v, alc_gpa a, const u8 *from, unsigned l
 static int access_read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
 {
 	unsigned n = first_part(gva, len);
-	alc_gpa at[2];
+	alc_gpa at[2] = {{0}, {0}};
 
 	if (translate(v, gva, len, access, at))
 		return 1;
@@ -72,7 +72,7 @@ static int access_write(struct alc_vcpu *v, u64 gva, const void *from, unsigned 
 			unsigned access)
 {
 	unsigned n = first_part(gva, len);
-	alc_gpa at[2];
+	alc_gpa at[2] = {{0}, {0}};
 
 	if (translate(v, gva, len, access | X86_WRITE, at))
 		return 1;

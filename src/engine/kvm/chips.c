@@ -16,22 +16,23 @@
 enum { TIMER_PIN = 2, PIC_LINES = 8, CASCADE = 2 };
 enum { ENTRIES_MAX = 3 * PC_IOAPIC_PINS + ROUTES_MAX };
 
-struct routing {
-	struct kvm_irq_routing head;
-	struct kvm_irq_routing_entry e[ENTRIES_MAX];
+union routing {
+	struct kvm_irq_routing table;
+	u8 room[sizeof(struct kvm_irq_routing) +
+		ENTRIES_MAX * sizeof(struct kvm_irq_routing_entry)];
 };
 
-static void route_chip(struct routing *r, u32 gsi, u32 chip, u32 pin)
+static void route_chip(union routing *r, u32 gsi, u32 chip, u32 pin)
 {
-	r->e[r->head.nr++] = (struct kvm_irq_routing_entry){
+	r->table.entries[r->table.nr++] = (struct kvm_irq_routing_entry){
 		.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {chip, pin}};
 }
 
-static void route_msi(struct routing *r, u32 gsi, const struct kvm_msi_route *m)
+static void route_msi(union routing *r, u32 gsi, const struct kvm_msi_route *m)
 {
 	if (!m->used || m->masked)
 		return;
-	r->e[r->head.nr++] = (struct kvm_irq_routing_entry){
+	r->table.entries[r->table.nr++] = (struct kvm_irq_routing_entry){
 		.gsi = gsi,
 		.type = KVM_IRQ_ROUTING_MSI,
 		.u.msi = {.address_lo = (u32)m->msg.address,
@@ -41,7 +42,7 @@ static void route_msi(struct routing *r, u32 gsi, const struct kvm_msi_route *m)
 }
 
 /* An ISA line is an input of the PIC pair too; the timer's is another pin of the I/O APIC. */
-static void route_line(struct routing *r, u32 gsi)
+static void route_line(union routing *r, u32 gsi)
 {
 	if (gsi < PC_ISA_IRQS && gsi != CASCADE)
 		route_chip(r, gsi, gsi < PIC_LINES ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
@@ -53,7 +54,7 @@ static void route_line(struct routing *r, u32 gsi)
 /* Called with the lock held. */
 static int set_routes(struct kvm_vm *vm, struct alc_err *err)
 {
-	struct routing *r = calloc(1, sizeof(*r));
+	union routing *r = calloc(1, sizeof(*r));
 	int rc;
 
 	if (!r)
@@ -303,14 +304,16 @@ static int msi_change(void *opaque, unsigned route, const struct alc_msi *msg)
 static void msi_remove(void *opaque, unsigned route)
 {
 	struct kvm_vm *vm = opaque;
+	struct alc_err err = {0};
 
 	if (route >= ROUTES_MAX)
 		return;
 	pthread_mutex_lock(&vm->lock);
 	if (vm->routes[route].used) {
-		bind(vm, route, KVM_IRQFD_FLAG_DEASSIGN);
+		(void)bind(vm, route, KVM_IRQFD_FLAG_DEASSIGN);
 		vm->routes[route].used = false;
-		set_routes(vm, NULL);
+		if (set_routes(vm, &err))
+			report(vm, &err);
 	}
 	pthread_mutex_unlock(&vm->lock);
 }

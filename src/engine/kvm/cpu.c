@@ -18,9 +18,9 @@
 
 enum { ENTRIES_MAX = 256, TEXT_MAX = 200, PHYS_LEAF_BITS = 0xff };
 
-struct cpuid_table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[ENTRIES_MAX];
+union cpuid_table {
+	struct kvm_cpuid2 list;
+	u8 room[sizeof(struct kvm_cpuid2) + ENTRIES_MAX * sizeof(struct kvm_cpuid_entry2)];
 };
 
 enum reg { eax, ebx, ecx, edx };
@@ -53,19 +53,19 @@ static const u16 ours[] = {
 	X86_FEAT_ARCH_CAPABILITIES,
 };
 
-static int supported(const struct kvm_vm *vm, struct cpuid_table *t, struct alc_err *err)
+static int supported(const struct kvm_vm *vm, union cpuid_table *t, struct alc_err *err)
 {
 	int rc;
 
-	*t = (struct cpuid_table){.head.nent = ENTRIES_MAX};
+	*t = (union cpuid_table){.list.nent = ENTRIES_MAX};
 	rc = kvm_call(vm->sys_fd, KVM_GET_SUPPORTED_CPUID, t);
 	return rc ? alc_fail(err, rc, "KVM does not list its CPUID bits: %s", strerror(-rc)) : 0;
 }
 
-static const struct kvm_cpuid_entry2 *find(const struct cpuid_table *t, u32 leaf, u32 sub)
+static const struct kvm_cpuid_entry2 *find(const union cpuid_table *t, u32 leaf, u32 sub)
 {
-	for (u32 i = 0; i < t->head.nent; i++) {
-		const struct kvm_cpuid_entry2 *e = &t->entries[i];
+	for (u32 i = 0; i < t->list.nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &t->list.entries[i];
 
 		if (e->function == leaf &&
 		    (e->index == sub || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
@@ -74,7 +74,7 @@ static const struct kvm_cpuid_entry2 *find(const struct cpuid_table *t, u32 leaf
 	return NULL;
 }
 
-static bool has(const struct cpuid_table *t, unsigned f)
+static bool has(const union cpuid_table *t, unsigned f)
 {
 	const struct kvm_cpuid_entry2 *e = find(t, bits[f].leaf, bits[f].subleaf);
 	u32 regs[4] = {0};
@@ -92,7 +92,7 @@ static bool has(const struct cpuid_table *t, unsigned f)
 }
 
 /* Takes away what KVM lacks; its names, with a space before each, come out in text. */
-static void drop_missing(const struct cpuid_table *have, struct x86_cpuid_table *t,
+static void drop_missing(const union cpuid_table *have, struct x86_cpuid_table *t,
 			 char text[TEXT_MAX])
 {
 	size_t at = 0;
@@ -160,12 +160,9 @@ static u32 signature(void)
 
 static u64 arch_capabilities(const struct kvm_vm *vm)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} m = {.head.nmsrs = 1, .e.index = MSR_ARCH_CAPABILITIES};
+	u64 val;
 
-	return kvm_call(vm->sys_fd, KVM_GET_MSRS, &m) == 1 ? m.e.data : 0;
+	return kvm_get_msr(vm->sys_fd, MSR_ARCH_CAPABILITIES, &val) ? 0 : val;
 }
 
 static bool capped(const char *profile)
@@ -177,11 +174,14 @@ int kvm_adapt(void *opaque, struct x86_cpuid_table *t, struct alc_err *err)
 {
 	struct kvm_vm *vm = opaque;
 	const struct alc_host *h = vm->plat->host;
-	struct cpuid_table *have = calloc(1, sizeof(*have));
+	union cpuid_table *have = calloc(1, sizeof(*have));
 	char lacks[TEXT_MAX], line[TEXT_MAX + 80];
 	u64 hz;
-	int rc = have ? supported(vm, have, err) : alc_fail(err, -ENOMEM, "no memory for CPUID");
+	int rc;
 
+	if (!have)
+		return alc_fail(err, -ENOMEM, "no memory for CPUID");
+	rc = supported(vm, have, err);
 	if (rc) {
 		free(have);
 		return rc;
@@ -208,7 +208,7 @@ u64 kvm_phys_mask(const struct kvm_vm *vm)
 {
 	unsigned a = 36, b, c, d;
 
-	if (__get_cpuid_max(0x80000000, NULL) >= 0x80000008)
+	if ((unsigned)__get_cpuid_max(0x80000000, NULL) >= 0x80000008)
 		__get_cpuid(0x80000008, &a, &b, &c, &d);
 	return mask_low((unsigned)min_u64(a & PHYS_LEAF_BITS, X86_PHYS_BITS));
 }
@@ -234,7 +234,7 @@ static const struct {
 	{0x80000000, 0x80000008, 0},
 };
 
-static void add_entry(struct cpuid_table *t, const struct kvm_vcpu *c, u32 leaf, u32 sub,
+static void add_entry(union cpuid_table *t, const struct kvm_vcpu *c, u32 leaf, u32 sub,
 		      bool indexed)
 {
 	struct x86_cpuid_regs r = cpuid_query(c->v, leaf, sub);
@@ -242,7 +242,7 @@ static void add_entry(struct cpuid_table *t, const struct kvm_vcpu *c, u32 leaf,
 	if (leaf == 0x80000008)
 		r.eax = (r.eax & ~(u32)PHYS_LEAF_BITS) |
 			(u32)__builtin_popcountll(kvm_phys_mask(c->vm));
-	t->entries[t->head.nent++] = (struct kvm_cpuid_entry2){
+	t->list.entries[t->list.nent++] = (struct kvm_cpuid_entry2){
 		.function = leaf,
 		.index = sub,
 		.flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
@@ -255,7 +255,7 @@ static void add_entry(struct cpuid_table *t, const struct kvm_vcpu *c, u32 leaf,
 
 int kvm_set_cpuid(struct kvm_vcpu *c, struct alc_err *err)
 {
-	struct cpuid_table *t = calloc(1, sizeof(*t));
+	union cpuid_table *t = calloc(1, sizeof(*t));
 	int rc;
 
 	if (!t)

@@ -66,6 +66,9 @@ enum kvm_next { KVM_NEXT_RUN, KVM_NEXT_RETURN };
 /* Retries what a signal interrupts. -errno. */
 int kvm_call(int fd, unsigned long request, void *arg);
 int kvm_call_int(int fd, unsigned long request, unsigned long arg);
+/* One MSR of a vCPU, or of KVM itself. */
+int kvm_get_msr(int fd, u32 msr, u64 *val) ALC_MUST_CHECK;
+int kvm_set_msr(int fd, u32 msr, u64 val) ALC_MUST_CHECK;
 
 static inline bool kvm_lapics_inside(const struct kvm_vm *vm)
 {

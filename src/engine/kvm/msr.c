@@ -163,15 +163,14 @@ static int tell_apic_base(struct kvm_vcpu *c, struct alc_err *err)
  */
 int kvm_learn_tsc(struct kvm_vcpu *c, struct alc_err *err)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} m = {.head.nmsrs = 1, .e.index = MSR_TSC};
+	u64 tsc;
+	int r = kvm_get_msr(c->fd, MSR_TSC, &tsc);
 
-	if (kvm_call(c->fd, KVM_GET_MSRS, &m) != 1)
-		return alc_fail(err, -EIO, "KVM does not give the TSC of vCPU %u", c->v->index);
+	if (r)
+		return alc_fail(err, r, "KVM does not give the TSC of vCPU %u: %s", c->v->index,
+				strerror(-r));
 	c->v->msr.tsc_offset = 0;
-	c->v->msr.tsc_offset = m.e.data - x86_tsc(c->v);
+	c->v->msr.tsc_offset = tsc - x86_tsc(c->v);
 	return 0;
 }
 
@@ -194,9 +193,9 @@ int kvm_exit_wrmsr(struct kvm_vcpu *c, struct alc_err *err)
 
 /* ---- State -------------------------------------------------------------------------------- */
 
-struct msr_list {
-	struct kvm_msrs head;
-	struct kvm_msr_entry e[ARRAY_LEN(rows) + 2];
+union msr_list {
+	struct kvm_msrs list;
+	u8 room[sizeof(struct kvm_msrs) + (ARRAY_LEN(rows) + 1) * sizeof(struct kvm_msr_entry)];
 };
 
 static u64 *storage(struct alc_vcpu *v, const struct row *row)
@@ -204,16 +203,16 @@ static u64 *storage(struct alc_vcpu *v, const struct row *row)
 	return (u64 *)((u8 *)v + row->offset);
 }
 
-static void add(struct msr_list *l, u32 msr, u64 data)
+static void add(union msr_list *l, u32 msr, u64 data)
 {
-	l->e[l->head.nmsrs++] = (struct kvm_msr_entry){.index = msr, .data = data};
+	l->list.entries[l->list.nmsrs++] = (struct kvm_msr_entry){.index = msr, .data = data};
 }
 
 /* The deadline goes with the local APIC's page, so it is not in the list. */
 int kvm_get_msrs(struct kvm_vcpu *c, struct alc_err *err)
 {
 	struct alc_vcpu *v = c->v;
-	struct msr_list l = {.head.nmsrs = 0};
+	union msr_list l = {.list.nmsrs = 0};
 	unsigned n = 0;
 	int rc;
 
@@ -221,12 +220,12 @@ int kvm_get_msrs(struct kvm_vcpu *c, struct alc_err *err)
 		if ((rows[i].access & GET) && there(v, &rows[i]))
 			add(&l, rows[i].msr, 0);
 	rc = kvm_call(c->fd, KVM_GET_MSRS, &l);
-	if (rc < (int)l.head.nmsrs)
+	if (rc < (int)l.list.nmsrs)
 		return alc_fail(err, -EIO, "KVM does not give MSR 0x%x of vCPU %u",
-				l.e[rc < 0 ? 0 : rc].index, v->index);
+				l.list.entries[rc < 0 ? 0 : rc].index, v->index);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if ((rows[i].access & GET) && there(v, &rows[i]))
-			*storage(v, &rows[i]) = l.e[n++].data;
+			*storage(v, &rows[i]) = l.list.entries[n++].data;
 	return kvm_learn_tsc(c, err);
 }
 
@@ -234,7 +233,7 @@ int kvm_get_msrs(struct kvm_vcpu *c, struct alc_err *err)
 int kvm_set_msrs(struct kvm_vcpu *c, struct alc_err *err)
 {
 	struct alc_vcpu *v = c->v;
-	struct msr_list l = {.head.nmsrs = 0};
+	union msr_list l = {.list.nmsrs = 0};
 	int rc;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -242,9 +241,9 @@ int kvm_set_msrs(struct kvm_vcpu *c, struct alc_err *err)
 			add(&l, rows[i].msr, *storage(v, &rows[i]));
 	add(&l, MSR_TSC, x86_tsc(v));
 	rc = kvm_call(c->fd, KVM_SET_MSRS, &l);
-	if (rc < (int)l.head.nmsrs)
+	if (rc < (int)l.list.nmsrs)
 		return alc_fail(err, -EIO, "KVM does not take 0x%llx in MSR 0x%x of vCPU %u",
-				(ull)l.e[rc < 0 ? 0 : rc].data, l.e[rc < 0 ? 0 : rc].index,
-				v->index);
+				(ull)l.list.entries[rc < 0 ? 0 : rc].data,
+				l.list.entries[rc < 0 ? 0 : rc].index, v->index);
 	return 0;
 }

@@ -29,6 +29,35 @@ int kvm_call_int(int fd, unsigned long request, unsigned long arg)
 	return r < 0 ? -errno : r;
 }
 
+union one_msr {
+	struct kvm_msrs list;
+	u8 room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+};
+
+static int one_msr(int fd, unsigned long request, u32 msr, u64 *val)
+{
+	union one_msr m = {.list.nmsrs = 1};
+	int r;
+
+	m.list.entries[0] = (struct kvm_msr_entry){.index = msr, .data = *val};
+	r = kvm_call(fd, request, &m);
+	if (r != 1)
+		return r < 0 ? r : -EINVAL;
+	*val = m.list.entries[0].data;
+	return 0;
+}
+
+int kvm_get_msr(int fd, u32 msr, u64 *val)
+{
+	*val = 0;
+	return one_msr(fd, KVM_GET_MSRS, msr, val);
+}
+
+int kvm_set_msr(int fd, u32 msr, u64 val)
+{
+	return one_msr(fd, KVM_SET_MSRS, msr, &val);
+}
+
 /* What the engine can't do without; all are in Linux 5.10 and later. */
 static const struct {
 	int cap;

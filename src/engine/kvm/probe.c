@@ -5,6 +5,7 @@
  * instructions. So a guest of a few bytes is measured: real mode with port writes (exits to us)
  * and CPUID (exits inside KVM), then a loop in long mode against the same loop on the host.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,8 @@ static int create(struct probe *p)
 	if (p->fd < 0)
 		return p->fd;
 	p->run_size = kvm_call_int(p->sys_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (p->run_size < (int)sizeof(struct kvm_run))
+		return -EIO;
 	p->run = mmap(NULL, (size_t)p->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
 	return p->run == MAP_FAILED ? -errno : 0;
 }
@@ -146,6 +149,7 @@ static int run_once(struct probe *p)
 {
 	int rc = kvm_call_int(p->fd, KVM_RUN, 0);
 
+	assert(p->run);
 	return rc ? rc : p->run->exit_reason == KVM_EXIT_IO ? 0 : -EIO;
 }
 

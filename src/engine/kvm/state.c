@@ -299,22 +299,19 @@ static int get_lapic(struct kvm_vcpu *c, u64 base, struct alc_err *err)
 	struct alc_vcpu *v = c->v;
 	struct kvm_mp_state mp;
 	struct kvm_lapic_state page;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} deadline = {.head.nmsrs = 1, .e.index = MSR_TSC_DEADLINE};
+	u64 deadline;
 	int r = get(c, KVM_GET_MP_STATE, &mp, "the activity", err);
 
 	if (!r)
 		r = get(c, KVM_GET_LAPIC, &page, "the local APIC", err);
 	if (r)
 		return r;
-	if (kvm_call(c->fd, KVM_GET_MSRS, &deadline) != 1)
-		deadline.e.data = 0;
+	if (kvm_get_msr(c->fd, MSR_TSC_DEADLINE, &deadline))
+		deadline = 0;
 	for (size_t i = 0; i < ARRAY_LEN(activities); i++)
 		if (activities[i].theirs == mp.mp_state)
 			v->activity = activities[i].ours;
-	lapic_set_page(v->lapic, base, (const u8 *)page.regs, deadline.e.data);
+	lapic_set_page(v->lapic, base, (const u8 *)page.regs, deadline);
 	if (v->index == 0)
 		lapic_set_extint(v->lapic, atomic_load(&c->vm->intr));
 	return 0;
@@ -325,11 +322,7 @@ static int put_lapic(struct kvm_vcpu *c, struct alc_err *err)
 	struct alc_vcpu *v = c->v;
 	struct kvm_mp_state mp = {KVM_MP_STATE_RUNNABLE};
 	struct kvm_lapic_state page;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} deadline = {.head.nmsrs = 1,
-		      .e = {.index = MSR_TSC_DEADLINE, .data = lapic_tsc_deadline(v->lapic)}};
+	u64 deadline = lapic_tsc_deadline(v->lapic);
 	int r;
 
 	for (size_t i = ARRAY_LEN(activities); i-- > 0;)
@@ -338,7 +331,7 @@ static int put_lapic(struct kvm_vcpu *c, struct alc_err *err)
 	lapic_get_page(v->lapic, (u8 *)page.regs);
 	lapic_suspend(v->lapic);
 	r = put(c, KVM_SET_LAPIC, &page, "the local APIC", err);
-	if (!r && deadline.e.data && kvm_call(c->fd, KVM_SET_MSRS, &deadline) != 1)
+	if (!r && deadline && kvm_set_msr(c->fd, MSR_TSC_DEADLINE, deadline))
 		r = alc_fail(err, -EIO, "KVM does not take the TSC deadline of vCPU %u", v->index);
 	if (!r)
 		r = put(c, KVM_SET_MP_STATE, &mp, "the activity", err);
