@@ -47,21 +47,39 @@ static int check_values(const char *what, const struct machine_card *card, struc
 	return 0;
 }
 
+/* Splits a description's options into those of the back end, in front, and the others. */
+static size_t sort_options(struct alc_device_opt *to, const struct alc_device_opt *from, size_t n,
+			   bool (*is_back_end)(const char *key))
+{
+	size_t front = 0, back = n;
+
+	for (size_t i = 0; i < n; i++)
+		if (is_back_end(from[i].key))
+			to[front++] = from[i];
+	back = front;
+	for (size_t i = 0; i < n; i++)
+		if (!is_back_end(from[i].key))
+			to[back++] = from[i];
+	return front;
+}
+
 static int open_disk(struct cards *c, const struct alc_host *host, const struct alc_disk_desc *d,
 		     unsigned number, struct alc_err *err)
 {
 	struct machine_card *card = add_card(c, "disk", number, d->nopts);
 	struct alc_device_opt *opts;
-	size_t n;
+	size_t front;
 	int rc;
 
 	if (!card)
 		return alc_fail(err, -ENOMEM, "no memory for the disk '%s'", d->file);
 	opts = c->texts[c->count - 1].opts;
-	rc = block_open(host, d, opts, &n, &card->block, err);
+	front = sort_options(opts, d->opts, d->nopts, block_option_known);
+	rc = block_open(host, d->file, opts, front, &card->block, err);
 	if (rc)
 		return rc;
-	choose_class(card, opts, n, default_disk);
+	card->opts = opts + front;
+	choose_class(card, opts + front, d->nopts - front, default_disk);
 	return check_values("disk", card, err);
 }
 
