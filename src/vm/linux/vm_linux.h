@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "char/fds.h"
+#include "host/linux/loop.h"
 #include "vm/machine.h"
 
 /* Private to vm/linux: a machine with the files and streams that a Linux process gives it. */
@@ -21,14 +22,16 @@ struct console {
 
 /* Disks and network cards, with their back ends. */
 struct card_text {
-	char id[16];
+	char id[16], mac[24];
 	struct alc_device_opt *opts;
+	size_t nopts;
 };
 
 struct cards {
 	struct machine_card *cards;
 	struct card_text *texts;
 	size_t count;
+	struct loop *loop; /* of the networks; NULL: there is none */
 };
 
 struct alc_vm {
