@@ -64,6 +64,59 @@ const struct option_row run_rows[] = {
 	{NULL, NULL, NULL, OPTION_FLAG, 0, NULL, NULL, VALUES_ANY, NULL},
 };
 
+/* ---- Files ------------------------------------------------------------------------------- */
+
+enum { FILE_NAME_MAX = 4096 };
+
+/* Where images that the tools make are kept: $ALCAZAR_CACHE, $XDG_CACHE_HOME, ~/.cache. */
+static int cache_file(char *out, size_t size, const char *name)
+{
+	const char *own = getenv("ALCAZAR_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+		   *home = getenv("HOME");
+	int n;
+
+	if (own && *own)
+		n = snprintf(out, size, "%s/%s", own, name);
+	else if (xdg && *xdg)
+		n = snprintf(out, size, "%s/alcazar/%s", xdg, name);
+	else
+		n = snprintf(out, size, "%s/.cache/alcazar/%s", home ? home : "", name);
+	return n < 0 || (size_t)n >= size ? -1 : 0;
+}
+
+static int default_guest_file(char *out, size_t size, const char *name)
+{
+	if (cache_file(out, size, name) || access(out, R_OK))
+		return fail(EXIT_VMM,
+			    "the default guest is not there (%s): run `make setup` or "
+			    "tools/guest-image, or give --kernel",
+			    out);
+	return 0;
+}
+
+/*
+ * Files in descriptions, where no shell expands them: ~/FILE, and cache:FILE for what the tools
+ * made. The text lives as long as the plan.
+ */
+static const char *file_of(const char *text, struct run_plan *plan)
+{
+	static const char cache[] = "cache:";
+	const char *home = getenv("HOME");
+	char path[FILE_NAME_MAX];
+	int n;
+
+	if (text && !strncmp(text, cache, sizeof(cache) - 1))
+		n = cache_file(path, sizeof(path), text + sizeof(cache) - 1);
+	else if (text && home && !strncmp(text, "~/", 2))
+		n = snprintf(path, sizeof(path), "%s%s", home, text + 1);
+	else
+		return text;
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return text;
+	strings_add(&plan->paths, strcpy(xcalloc(1, strlen(path) + 1), path));
+	return plan->paths.items[plan->paths.count - 1];
+}
+
 /* ---- Devices, disks, networks --------------------------------------------------------------- */
 
 static int plan_devices(const struct run_values *v, struct run_plan *plan)
@@ -87,11 +140,11 @@ static int plan_disks(const struct run_values *v, struct run_plan *plan)
 
 	plan->disks = xcalloc(e->count, sizeof(*plan->disks));
 	for (size_t i = 0; i < e->count; i++)
-		plan->disks[i] = (struct alc_disk_desc){e->items[i].head, e->items[i].opts,
-							e->items[i].nopts};
+		plan->disks[i] = (struct alc_disk_desc){file_of(e->items[i].head, plan),
+							e->items[i].opts, e->items[i].nopts};
 	plan->desc.disks = plan->disks;
 	plan->desc.ndisks = e->count;
-	plan->desc.cloud_init = v->cloud_init;
+	plan->desc.cloud_init = file_of(v->cloud_init, plan);
 	return rc;
 }
 
@@ -112,26 +165,6 @@ static int plan_nets(const struct run_values *v, struct run_plan *plan)
 
 /* ---- What to boot ------------------------------------------------------------------------- */
 
-static int default_guest_file(char *out, size_t size, const char *name)
-{
-	const char *own = getenv("ALCAZAR_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
-		   *home = getenv("HOME");
-	int n;
-
-	if (own && *own)
-		n = snprintf(out, size, "%s/guest/%s", own, name);
-	else if (xdg && *xdg)
-		n = snprintf(out, size, "%s/alcazar/guest/%s", xdg, name);
-	else
-		n = snprintf(out, size, "%s/.cache/alcazar/guest/%s", home ? home : "", name);
-	if (n < 0 || (size_t)n >= size || access(out, R_OK))
-		return fail(EXIT_VMM,
-			    "the default guest is not there (%s): run `make setup` or "
-			    "tools/guest-image, or give --kernel",
-			    out);
-	return 0;
-}
-
 /*
  * With a command the first serial port belongs to that command alone, so the kernel speaks on the
  * second, which goes to standard error with the command's own; of its messages only those about
@@ -145,14 +178,15 @@ static int plan_guest(const struct run_values *v, struct run_plan *plan)
 	bool command = v->command.count;
 	int rc;
 
-	plan->desc.kernel = v->kernel;
-	plan->desc.initrd = v->initrd;
+	plan->desc.kernel = file_of(v->kernel, plan);
+	plan->desc.initrd = file_of(v->initrd, plan);
 	plan->desc.append = v->append ? v->append : "";
 	plan->default_guest = !v->kernel;
 	if (plan->default_guest) {
-		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "vmlinuz");
+		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "guest/vmlinuz");
 		if (!rc && !v->initrd)
-			rc = default_guest_file(plan->initrd, sizeof(plan->initrd), "initrd.img");
+			rc = default_guest_file(plan->initrd, sizeof(plan->initrd),
+						"guest/initrd.img");
 		if (rc)
 			return rc;
 		plan->desc.kernel = plan->kernel;
@@ -206,7 +240,7 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 	if (isatty(STDIN_FILENO) && !command)
 		c->escape_char = ESCAPE;
 	else
-		c->eof_as_eot = true;
+		c->eof_as_eot = plan->default_guest;
 	return 0;
 }
 
@@ -271,6 +305,9 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 
 void run_plan_free(struct run_plan *plan)
 {
+	for (unsigned i = 0; i < plan->paths.count; i++)
+		free(plan->paths.items[i]);
+	free(plan->paths.items);
 	entries_free(&plan->device_entries);
 	entries_free(&plan->disk_entries);
 	entries_free(&plan->net_entries);

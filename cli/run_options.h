@@ -25,6 +25,7 @@ struct run_plan {
 	struct alc_disk_desc *disks;
 	struct alc_net_desc *nets;
 	char kernel[4096], initrd[4096]; /* of the default guest */
+	struct strings paths;            /* expanded */
 	void *command_archive;
 	bool default_guest;
 };

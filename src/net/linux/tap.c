@@ -247,7 +247,7 @@ int net_tap_open(const struct alc_host *host, struct loop *loop, const struct ne
 {
 	const char *ifname = NULL;
 	struct tap *t;
-	int fd, rc = opts_need(o, "ifname", &ifname, err);
+	int fd = -1, rc = opts_need(o, "ifname", &ifname, err);
 
 	if (!rc)
 		rc = open_tap(ifname, &fd, err);
