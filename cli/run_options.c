@@ -30,8 +30,8 @@ const struct option_row run_rows[] = {
 	 NULL},
 	{"append", "TEXT", "kernel command line", OPTION_VALUE, AT(append), NULL, "append",
 	 VALUES_ANY, NULL},
-	{"firmware", "FILE", "firmware to start instead of a kernel (not available yet)",
-	 OPTION_VALUE, AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
+	{"firmware", "FILE", "firmware to start instead of a kernel: a ROM image", OPTION_VALUE,
+	 AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
 	{"disk", "FILE[,readonly]", "a disk (not available yet)", OPTION_LIST, AT(disks), NULL,
 	 "disks", VALUES_FILE, NULL},
 	{"net", "none", "network (only none is available yet)", OPTION_VALUE, AT(net), "none",
@@ -145,6 +145,17 @@ static int default_guest_file(char *out, size_t size, const char *name)
 static const char append_shell[] = "console=ttyS0";
 static const char append_command[] = "console=ttyS1 quiet loglevel=1 panic=-1";
 
+/* Firmware finds what it boots on disks. */
+static int plan_firmware(const struct run_values *v)
+{
+	if (v->kernel || v->initrd || v->append)
+		return fail(EXIT_USAGE, "--firmware boots from disks: leave out --kernel, --initrd "
+					"and --append");
+	if (v->command.count)
+		return fail(EXIT_USAGE, "a command needs the default guest: leave out --firmware");
+	return 0;
+}
+
 static int plan_guest(const struct run_values *v, struct run_plan *plan)
 {
 	bool command = v->command.count;
@@ -153,6 +164,9 @@ static int plan_guest(const struct run_values *v, struct run_plan *plan)
 	plan->desc.kernel = v->kernel;
 	plan->desc.initrd = v->initrd;
 	plan->desc.append = v->append ? v->append : "";
+	plan->desc.firmware = v->firmware;
+	if (v->firmware)
+		return plan_firmware(v);
 	plan->default_guest = !v->kernel;
 	if (plan->default_guest) {
 		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "vmlinuz");
@@ -219,8 +233,6 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 
 static int check_available(const struct run_values *v)
 {
-	if (v->firmware)
-		return fail(EXIT_USAGE, "--firmware is not available yet: boot a --kernel");
 	if (v->disks.count)
 		return fail(EXIT_USAGE, "--disk is not available yet: put files into an --initrd");
 	if (strcmp(v->net, "none"))

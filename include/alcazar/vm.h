@@ -83,6 +83,7 @@ struct alc_desc {
 	unsigned cpus;
 	uint64_t memory_bytes;
 	const char *kernel, *initrd, *append;
+	const char *firmware;     /* a ROM image to start instead of a kernel */
 	const void *initrd_extra; /* bytes appended to the initrd (a further cpio archive) */
 	size_t initrd_extra_len;
 	struct alc_console console;  /* COM1 */

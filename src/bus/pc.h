@@ -29,7 +29,8 @@ enum {
 	PC_PORT_COM1 = 0x3f8,
 	PC_PORT_COM2 = 0x2f8,
 	PC_PORT_DEBUG_EXIT = 0xf4,
-	PC_PORT_STATUS = 0xf8, /* guest-status: the exit status of a command run in the guest */
+	PC_PORT_STATUS = 0xf8,    /* guest-status: the exit status of a command run in the guest */
+	PC_PORT_DEBUGCON = 0x402, /* firmware messages */
 	PC_PORT_FW_CFG = 0x510,
 	PC_PORT_PM = 0x600, /* ACPI: PM1a event (4), PM1a control (2) at +4, PM timer (4) at +8 */
 	PC_PORT_RESET = 0xcf9,

@@ -18,6 +18,9 @@
 struct machine_parts {
 	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
 					     reset loads them again */
+	struct boot_image firmware;       /* bytes NULL: none; else there is no kernel */
+	/* Streams of desc->devices, by their index there; NULL: none has any. */
+	const struct alc_char *streams;
 	struct alc_char com1, com2;
 	bool has_com2;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
@@ -29,6 +32,7 @@ struct machine_parts {
 };
 
 enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
+enum { MACHINE_FIRMWARE_MIN = 64 << 10, MACHINE_FIRMWARE_MAX = 8 << 20 };
 /* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
 #define MACHINE_TSC_HZ 1000000000ull
 
@@ -67,7 +71,7 @@ struct machine {
 
 	struct alc_dev *devices[MACHINE_DEVICES_MAX];
 	unsigned ndevices;
-	struct alc_dev *pic, *ioapic;
+	struct alc_dev *pic, *ioapic, *fw_cfg;
 
 	struct alc_mutex *lock; /* verdict, result, err */
 	struct alc_event *wake; /* of the thread in machine_run */
@@ -97,6 +101,22 @@ void machine_stop(struct machine *m);
 
 /* wiring.c: platform devices and those of the description. */
 int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+/*
+ * firmware.c: what a machine with firmware, or a screen, has otherwise. Memory below 4 GiB, ROM
+ * included; the ROM's contents; what devices tell firmware about the machine: their options, and
+ * files of fw_cfg.
+ */
+struct told {
+	struct alc_dev_opt opts[4];
+	size_t n;
+	char cpus[24], all[24], low[24], high[24];
+};
+int firmware_check(const struct boot_image *image, struct alc_err *err) ALC_MUST_CHECK;
+int firmware_add_memory(struct machine *m, u64 low_bytes, struct alc_err *err) ALC_MUST_CHECK;
+int firmware_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+void firmware_options(const struct machine *m, const char *class_name, struct told *t);
+int firmware_describe(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+bool machine_has_vga(const struct alc_desc *desc);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
 void machine_kick(void *ctx, struct alc_vcpu *v);

@@ -156,6 +156,21 @@ static bool made_specially(const char *class_name)
 	       str_eq(class_name, "uart16550");
 }
 
+/* A platform device that may have to know something about the machine. */
+static int add_told(struct machine *m, const struct alc_dev_class *cls,
+		    const struct alc_dev_env *env, struct alc_err *err)
+{
+	struct told t;
+	int r;
+
+	firmware_options(m, cls->name, &t);
+	r = add(m, cls, cls->name, env, t.opts, t.n, err);
+	if (r || !str_eq(cls->name, "fw-cfg"))
+		return r;
+	m->fw_cfg = m->devices[m->ndevices - 1];
+	return m->parts.firmware.bytes ? firmware_describe(m, err) : 0;
+}
+
 static int add_platform(struct machine *m, struct alc_err *err)
 {
 	int r = add_controllers(m, err);
@@ -167,7 +182,7 @@ static int add_platform(struct machine *m, struct alc_err *err)
 		if (!cls->platform || made_specially(cls->name))
 			continue;
 		env = environment(m, cls->name);
-		r = add(m, cls, cls->name, &env, NULL, 0, err);
+		r = add_told(m, cls, &env, err);
 	}
 	return r ? r : add_serial(m, err);
 }
@@ -204,6 +219,8 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 		return alc_fail(err, -EINVAL, "every machine has the device '%s' already",
 				d->class_name);
 	env = environment(m, cls->name);
+	if (m->parts.streams)
+		env.chardev = m->parts.streams[number];
 	fmt_text(id, sizeof(id), "%s.%u", cls->name, number);
 	return add(m, cls, id, &env, (const struct alc_dev_opt *)d->opts, d->nopts, err);
 }

@@ -55,7 +55,7 @@ static int read_file(struct image *im, int fd, u64 max_bytes)
 }
 
 int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
-	       struct alc_err *err)
+	       const char *room, struct alc_err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
 
@@ -66,9 +66,8 @@ int image_read(struct image *im, const char *what, const char *path, u64 max_byt
 	rc = read_file(im, fd, max_bytes);
 	close(fd);
 	if (rc == -EFBIG || (!rc && im->len > max_bytes))
-		return alc_fail(err, -ENOSPC,
-				"the %s '%s' is larger than the machine's memory of %llu MiB", what,
-				path, (unsigned long long)(max_bytes >> 20));
+		return alc_fail(err, -ENOSPC, "the %s '%s' is larger than %s of %llu MiB", what,
+				path, room, (unsigned long long)(max_bytes >> 20));
 	if (rc)
 		return alc_fail(err, rc, "can't read the %s '%s': %s", what, path, strerror(-rc));
 	if (!im->len)

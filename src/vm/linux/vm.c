@@ -6,16 +6,22 @@
 
 static int read_images(struct alc_vm *vm, struct alc_err *err)
 {
+	static const char memory[] = "the machine's memory";
 	const struct alc_desc *d = &vm->desc;
 	int rc;
 
-	if (!d->kernel)
-		return alc_fail(err, -EINVAL, "a machine needs a kernel to run");
+	if (d->kernel && d->firmware)
+		return alc_fail(err, -EINVAL, "a machine starts a kernel or firmware, not both");
+	if (!d->kernel && !d->firmware)
+		return alc_fail(err, -EINVAL, "a machine needs a kernel or firmware to run");
 	rc = machine_check(d, err);
+	if (!rc && d->firmware)
+		return image_read(&vm->firmware, "firmware", d->firmware, MACHINE_FIRMWARE_MAX,
+				  "a ROM", err);
 	if (!rc)
-		rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, err);
+		rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, memory, err);
 	if (!rc && d->initrd)
-		rc = image_read(&vm->initrd, "initrd", d->initrd, d->memory_bytes, err);
+		rc = image_read(&vm->initrd, "initrd", d->initrd, d->memory_bytes, memory, err);
 	if (!rc && d->initrd_extra)
 		rc = image_append(&vm->initrd, d->initrd_extra, d->initrd_extra_len, err);
 	return rc;
@@ -37,6 +43,7 @@ static void unblock(void *ctx)
 		char_fds_unblock(vm->com1.fds);
 	if (vm->com2.fds)
 		char_fds_unblock(vm->com2.fds);
+	streams_unblock(vm->streams);
 }
 
 /* The escape character was typed: before, while or after the machine runs. */
@@ -69,7 +76,9 @@ static int open_consoles(struct alc_vm *vm, struct alc_err *err)
 {
 	int rc = console_open(&vm->com1, &vm->desc.console, stop, vm, err);
 
-	return rc ? rc : console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
+	if (!rc)
+		rc = console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
+	return rc ? rc : streams_open(&vm->desc, &vm->streams, err);
 }
 
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
@@ -86,6 +95,8 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.kernel = {vm->desc.kernel, vm->kernel.bytes, vm->kernel.len},
 		.initrd = {vm->desc.initrd ? vm->desc.initrd : "", vm->initrd.bytes,
 			   vm->initrd.len},
+		.firmware = {vm->desc.firmware, vm->firmware.bytes, vm->firmware.len},
+		.streams = streams_list(vm->streams),
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
@@ -140,8 +151,10 @@ void alc_vm_destroy(struct alc_vm *vm)
 	 * machine goes, or in stop(), which then finds no machine.
 	 */
 	machine_destroy(publish(vm, NULL));
+	streams_close(vm->streams);
 	console_close(&vm->com2);
 	console_close(&vm->com1);
+	image_free(&vm->firmware);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
 	pthread_mutex_destroy(&vm->stop_lock);

@@ -25,13 +25,17 @@ struct alc_vm {
 	pthread_mutex_t stop_lock;
 	bool stop_asked;
 	struct machine *machine;
-	struct image kernel, initrd;
+	struct image kernel, initrd, firmware;
 	struct console com1, com2;
+	struct streams *streams; /* of the devices that the description names; NULL: no devices */
 };
 
-/* image.c: reads a whole file; what names its part in the machine ("kernel", "initrd"). */
+/*
+ * image.c: reads a whole file; what names its part in the machine ("kernel", "initrd"), room what
+ * has the max_bytes that it must fit into.
+ */
 int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
-	       struct alc_err *err) ALC_MUST_CHECK;
+	       const char *room, struct alc_err *err) ALC_MUST_CHECK;
 /* Appends bytes, at a multiple of 4 (as cpio archives want to begin). */
 int image_append(struct image *im, const void *bytes, size_t len,
 		 struct alc_err *err) ALC_MUST_CHECK;
@@ -42,5 +46,15 @@ int console_open(struct console *c, const struct alc_console *desc, void (*stop)
 		 void *ctx, struct alc_err *err) ALC_MUST_CHECK;
 void console_close(struct console *c);
 struct alc_char console_stream(const struct console *c);
+
+/*
+ * streams.c: what the option `chardev` of the description's devices asks for. streams_open leaves
+ * *out alone where there are no devices; streams_list is by the device's index.
+ */
+int streams_open(const struct alc_desc *desc, struct streams **out,
+		 struct alc_err *err) ALC_MUST_CHECK;
+const struct alc_char *streams_list(const struct streams *s);
+void streams_unblock(struct streams *s);
+void streams_close(struct streams *s);
 
 #endif
