@@ -38,6 +38,10 @@ const struct option_row run_rows[] = {
 	 "net", VALUES_ANY, "none"},
 	{"console", "WHERE", "where the first serial port goes: stdio, none or file:PATH",
 	 OPTION_VALUE, AT(console), "stdio", "console", VALUES_ANY, "stdio none file:"},
+	{"display", "png:FILE",
+	 "give the machine a VGA, and write its screen at the end and on SIGUSR1, as a picture or, "
+	 "with text:FILE, a text mode's characters",
+	 OPTION_LIST, AT(displays), NULL, "displays", VALUES_ANY, "png: text:"},
 	{"device", "NAME[,KEY=VALUE…]", "a further device; may be given several times", OPTION_LIST,
 	 AT(devices), NULL, "devices", VALUES_DEVICE, NULL},
 	{"timeout", "DURATION", "stop the machine after this time, as 500ms, 30s or 5m",
@@ -113,6 +117,38 @@ static int plan_devices(const struct strings *devices, struct run_plan *plan)
 	plan->desc.devices = plan->devices;
 	plan->desc.ndevices = n;
 	return rc;
+}
+
+/* ---- Screen ------------------------------------------------------------------------------- */
+
+static bool parse_display(const char *text, struct alc_display *d)
+{
+	static const struct {
+		const char *prefix;
+		int kind;
+	} kinds[] = {{"png:", ALC_DISPLAY_PNG}, {"text:", ALC_DISPLAY_TEXT}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t len = strlen(kinds[i].prefix);
+
+		if (strncmp(text, kinds[i].prefix, len) || !text[len])
+			continue;
+		*d = (struct alc_display){.kind = kinds[i].kind, .path = text + len};
+		return true;
+	}
+	return false;
+}
+
+static int plan_displays(const struct strings *displays, struct run_plan *plan)
+{
+	plan->displays = xcalloc(displays->count, sizeof(*plan->displays));
+	for (unsigned i = 0; i < displays->count; i++)
+		if (!parse_display(displays->items[i], &plan->displays[i]))
+			return fail(EXIT_USAGE, "--display is png:FILE or text:FILE, not '%s'",
+				    displays->items[i]);
+	plan->desc.displays = plan->displays;
+	plan->desc.ndisplays = displays->count;
+	return 0;
 }
 
 /* ---- What to boot ------------------------------------------------------------------------- */
@@ -274,11 +310,14 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 		rc = plan_guest(v, plan);
 	if (!rc)
 		rc = plan_console(v, plan);
+	if (!rc)
+		rc = plan_displays(&v->displays, plan);
 	return rc ? rc : plan_devices(&v->devices, plan);
 }
 
 void run_plan_free(struct run_plan *plan)
 {
+	free(plan->displays);
 	free(plan->devices);
 	free(plan->opts);
 	free(plan->device_text);

@@ -9,7 +9,7 @@
 struct run_values {
 	char *engine, *cpus, *cpu, *memory, *clock;
 	char *kernel, *initrd, *append, *firmware;
-	struct strings disks, devices, command;
+	struct strings disks, devices, displays, command;
 	char *net, *console, *timeout, *stats;
 	bool print;
 };
@@ -23,6 +23,7 @@ struct run_plan {
 	struct alc_device_opt *opts;     /* of all devices */
 	char *device_text;               /* that names and options point into */
 	char kernel[4096], initrd[4096]; /* of the default guest */
+	struct alc_display *displays;
 	void *command_archive;
 	bool default_guest;
 };

@@ -75,6 +75,12 @@ struct alc_console {
 	bool await_ready;
 };
 
+/* A file that gets the screen when the machine ends, and when alc_vm_display asks for it. */
+struct alc_display {
+	enum { ALC_DISPLAY_PNG, ALC_DISPLAY_TEXT } kind; /* text: that of a text mode, as UTF-8 */
+	const char *path;
+};
+
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
 	const char *engine; /* auto, interp … */
@@ -86,8 +92,10 @@ struct alc_desc {
 	const char *firmware;     /* a ROM image to start instead of a kernel */
 	const void *initrd_extra; /* bytes appended to the initrd (a further cpio archive) */
 	size_t initrd_extra_len;
-	struct alc_console console;  /* COM1 */
-	struct alc_console console2; /* COM2, output only; ALC_CONSOLE_NONE: no such port */
+	struct alc_console console;         /* COM1 */
+	struct alc_console console2;        /* COM2, output only; ALC_CONSOLE_NONE: no such port */
+	const struct alc_display *displays; /* if there are any, the machine has a VGA */
+	size_t ndisplays;
 	const struct alc_device_desc *devices;
 	size_t ndevices;
 	const struct alc_disk_desc *disks;
@@ -132,6 +140,8 @@ int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc
 /* Runs to the machine's end. -errno only for ALC_OUTCOME_FAILED. */
 int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
 void alc_vm_stop(struct alc_vm *vm);
+/* Has the screen written to the files of desc.displays, soon. As alc_vm_stop, for any caller. */
+void alc_vm_display(struct alc_vm *vm);
 void alc_vm_destroy(struct alc_vm *vm); /* NULL is fine */
 
 /* Counters as a JSON object, in a string that the caller frees with free(). */

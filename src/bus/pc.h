@@ -26,6 +26,7 @@ enum {
 	PC_PORT_SYSTEM_B = 0x61,
 	PC_PORT_I8042_CMD = 0x64,
 	PC_PORT_RTC = 0x70,
+	PC_PORT_DISPI = 0x1ce, /* VGA: display interface */
 	PC_PORT_COM1 = 0x3f8,
 	PC_PORT_COM2 = 0x2f8,
 	PC_PORT_DEBUG_EXIT = 0xf4,

@@ -216,6 +216,8 @@ static struct region_map *region_home(const struct alc_dev *d, const struct alc_
 {
 	if (r->kind == ALC_REGION_PORT)
 		return d->env.ports;
+	if (r->kind == ALC_REGION_BAR)
+		return NULL;
 	return d->env.space ? &d->env.space->devices : NULL;
 }
 

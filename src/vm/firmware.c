@@ -35,7 +35,7 @@ bool machine_has_vga(const struct alc_desc *desc)
 	for (size_t i = 0; i < desc->ndevices; i++)
 		if (str_eq(desc->devices[i].class_name, "vga"))
 			return true;
-	return false;
+	return desc->ndisplays;
 }
 
 int firmware_add_memory(struct machine *m, u64 low_bytes, struct alc_err *err)
@@ -118,9 +118,22 @@ static int add_serial_console(struct machine *m, struct alc_err *err)
 	return fw_cfg_add_file(m->fw_cfg, "etc/sercon-port", port, sizeof(port), err);
 }
 
+/* The name by which SeaBIOS finds the ROM of a PCI function that has none of its own. */
+static int add_vga_rom(struct machine *m, struct alc_err *err)
+{
+	const struct boot_image *rom = &m->parts.vga_rom;
+
+	if (!rom->bytes || !machine_has_vga(m->desc))
+		return 0;
+	return fw_cfg_add_file(m->fw_cfg, "pci1234,1111.rom", rom->bytes, rom->len, err);
+}
+
 int firmware_describe(struct machine *m, struct alc_err *err)
 {
 	int r = add_e820(m, err);
+
+	if (!r)
+		r = add_vga_rom(m, err);
 
 	if (!r)
 		r = add_system_states(m, err);

@@ -8,6 +8,7 @@
 #include "boot/boot.h"
 #include "bus/pc.h"
 #include "device/device.h"
+#include "display/display.h"
 #include "engine/engine.h"
 #include "isa/cpuid.h"
 
@@ -19,6 +20,7 @@ struct machine_parts {
 	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
 					     reset loads them again */
 	struct boot_image firmware;       /* bytes NULL: none; else there is no kernel */
+	struct boot_image vga_rom;        /* for firmware; bytes NULL: none */
 	/* Streams of desc->devices, by their index there; NULL: none has any. */
 	const struct alc_char *streams;
 	struct alc_char com1, com2;
@@ -96,6 +98,9 @@ void machine_destroy(struct machine *m); /* NULL and half-made are fine */
 int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
 /* From any thread or signal handler, as far as the host's event_signal may be called there. */
 void machine_stop(struct machine *m);
+
+/* The machine's screen; none if it has no VGA. */
+struct display_source machine_display(const struct machine *m);
 
 /* The rest is private to this room. */
 

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "device/irq/i8259.h"
 #include "device/irq/ioapic.h"
+#include "device/video/vga.h"
 #include "isa/lapic.h"
 #include "vm/machine.h"
 
@@ -225,9 +226,35 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 	return add(m, cls, id, &env, (const struct alc_dev_opt *)d->opts, d->nopts, err);
 }
 
+/* Where somebody looks at the screen there is one, described or not. */
+static int add_screen(struct machine *m, struct alc_err *err)
+{
+	static const char name[] = "vga";
+	struct alc_dev_env env;
+
+	for (size_t i = 0; i < m->desc->ndevices; i++)
+		if (str_eq(m->desc->devices[i].class_name, name))
+			return 0;
+	if (!machine_has_vga(m->desc))
+		return 0;
+	env = environment(m, name);
+	return add(m, dev_class_find(name), name, &env, NULL, 0, err);
+}
+
+struct display_source machine_display(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->ndevices; i++)
+		if (str_eq(m->devices[i]->cls->name, "vga"))
+			return vga_display(m->devices[i]);
+	return (struct display_source){0};
+}
+
 int machine_add_devices(struct machine *m, struct alc_err *err)
 {
 	int r = add_platform(m, err);
+
+	if (!r)
+		r = add_screen(m, err);
 
 	for (size_t i = 0; !r && i < m->desc->ndevices; i++)
 		r = add_described(m, &m->desc->devices[i], (unsigned)i, err);

@@ -15,9 +15,11 @@ static int read_images(struct alc_vm *vm, struct alc_err *err)
 	if (!d->kernel && !d->firmware)
 		return alc_fail(err, -EINVAL, "a machine needs a kernel or firmware to run");
 	rc = machine_check(d, err);
-	if (!rc && d->firmware)
-		return image_read(&vm->firmware, "firmware", d->firmware, MACHINE_FIRMWARE_MAX,
-				  "a ROM", err);
+	if (!rc && d->firmware) {
+		rc = image_read(&vm->firmware, "firmware", d->firmware, MACHINE_FIRMWARE_MAX,
+				"a ROM", err);
+		return rc ? rc : image_vga_rom(&vm->vga_rom, d->firmware, err);
+	}
 	if (!rc)
 		rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, memory, err);
 	if (!rc && d->initrd)
@@ -72,13 +74,15 @@ static struct machine *publish(struct alc_vm *vm, struct machine *m)
 	return before;
 }
 
-static int open_consoles(struct alc_vm *vm, struct alc_err *err)
+static int open_streams(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 {
 	int rc = console_open(&vm->com1, &vm->desc.console, stop, vm, err);
 
 	if (!rc)
 		rc = console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
-	return rc ? rc : streams_open(&vm->desc, &vm->streams, err);
+	if (!rc)
+		rc = streams_open(&vm->desc, &vm->streams, err);
+	return rc ? rc : screen_open(host, &vm->desc, &vm->screen, err);
 }
 
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
@@ -88,7 +92,7 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 	int rc = read_images(vm, err);
 
 	if (!rc)
-		rc = open_consoles(vm, err);
+		rc = open_streams(host, vm, err);
 	if (rc)
 		return rc;
 	parts = (struct machine_parts){
@@ -96,6 +100,7 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.initrd = {vm->desc.initrd ? vm->desc.initrd : "", vm->initrd.bytes,
 			   vm->initrd.len},
 		.firmware = {vm->desc.firmware, vm->firmware.bytes, vm->firmware.len},
+		.vga_rom = {"VGA BIOS", vm->vga_rom.bytes, vm->vga_rom.len},
 		.streams = streams_list(vm->streams),
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
@@ -105,9 +110,10 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.ctx = vm,
 	};
 	rc = machine_create(host, &vm->desc, &parts, &m, err);
-	if (!rc)
-		publish(vm, m);
-	return rc;
+	if (rc)
+		return rc;
+	publish(vm, m);
+	return vm->screen ? screen_start(vm->screen, machine_display(m), err) : 0;
 }
 
 int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc_vm **out,
@@ -132,7 +138,11 @@ int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc
 
 int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err)
 {
-	return machine_run(vm->machine, res, err);
+	int rc = machine_run(vm->machine, res, err);
+
+	if (vm->screen)
+		screen_write(vm->screen);
+	return rc;
 }
 
 /* Nothing here takes a lock: a signal handler may be the caller. */
@@ -142,10 +152,17 @@ void alc_vm_stop(struct alc_vm *vm)
 	unblock(vm);
 }
 
+void alc_vm_display(struct alc_vm *vm)
+{
+	if (vm->screen)
+		screen_ask(vm->screen);
+}
+
 void alc_vm_destroy(struct alc_vm *vm)
 {
 	if (!vm)
 		return;
+	screen_close(vm->screen);
 	/*
 	 * The consoles' threads may still be inside a serial port, which detaches itself as the
 	 * machine goes, or in stop(), which then finds no machine.
@@ -154,6 +171,7 @@ void alc_vm_destroy(struct alc_vm *vm)
 	streams_close(vm->streams);
 	console_close(&vm->com2);
 	console_close(&vm->com1);
+	image_free(&vm->vga_rom);
 	image_free(&vm->firmware);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);

@@ -25,9 +25,10 @@ struct alc_vm {
 	pthread_mutex_t stop_lock;
 	bool stop_asked;
 	struct machine *machine;
-	struct image kernel, initrd, firmware;
+	struct image kernel, initrd, firmware, vga_rom;
 	struct console com1, com2;
 	struct streams *streams; /* of the devices that the description names; NULL: no devices */
+	struct screen *screen;   /* NULL: nobody looks */
 };
 
 /*
@@ -40,6 +41,8 @@ int image_read(struct image *im, const char *what, const char *path, u64 max_byt
 int image_append(struct image *im, const void *bytes, size_t len,
 		 struct alc_err *err) ALC_MUST_CHECK;
 void image_free(struct image *im);
+/* The VGA's BIOS, from beside the firmware or where the package has it; none is fine. */
+int image_vga_rom(struct image *im, const char *firmware, struct alc_err *err) ALC_MUST_CHECK;
 
 /* console.c. stop is called when the escape character is typed. */
 int console_open(struct console *c, const struct alc_console *desc, void (*stop)(void *ctx),
@@ -56,5 +59,18 @@ int streams_open(const struct alc_desc *desc, struct streams **out,
 const struct alc_char *streams_list(const struct streams *s);
 void streams_unblock(struct streams *s);
 void streams_close(struct streams *s);
+
+/*
+ * screen.c: writes a machine's screen to the files of desc->displays. screen_open leaves *out alone
+ * where there are none. screen_ask, from any thread or signal handler, has it done soon;
+ * screen_write does it before it returns.
+ */
+int screen_open(const struct alc_host *host, const struct alc_desc *desc, struct screen **out,
+		struct alc_err *err) ALC_MUST_CHECK;
+int screen_start(struct screen *s, struct display_source source,
+		 struct alc_err *err) ALC_MUST_CHECK;
+void screen_ask(struct screen *s);
+void screen_write(struct screen *s);
+void screen_close(struct screen *s); /* NULL is fine */
 
 #endif
