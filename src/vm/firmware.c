@@ -107,13 +107,11 @@ static int add_system_states(struct machine *m, struct alc_err *err)
 	return fw_cfg_add_file(m->fw_cfg, "etc/system-states", states, sizeof(states), err);
 }
 
-/* Without a screen, a BIOS shows its text on the first serial port, and takes keys from it. */
+/* A BIOS shows its text on the first serial port too, and takes keys from it. */
 static int add_serial_console(struct machine *m, struct alc_err *err)
 {
 	u8 port[8];
 
-	if (machine_has_vga(m->desc))
-		return 0;
 	st64(port, PC_PORT_COM1);
 	return fw_cfg_add_file(m->fw_cfg, "etc/sercon-port", port, sizeof(port), err);
 }

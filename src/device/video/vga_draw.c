@@ -105,7 +105,7 @@ static struct cell cell_at(const struct vga_state *s, u32 counter)
 static unsigned cell_dots(const struct vga_state *s, const struct cell *cell, unsigned line)
 {
 	u32 at = font_base(s, cell->attribute) + cell->c * FONT_CHAR + line;
-	unsigned dots = plane_byte(s, FONT_PLANE, at % VGA_PLANE_SIZE) << 1u;
+	unsigned dots = plane_byte(s, FONT_PLANE, at) << 1u;
 	bool joined = s->attr[ATTR_MODE] & ATTR_LINE_GRAPHICS && cell->c >= 0xc0 && cell->c < 0xe0;
 
 	if (joined)
