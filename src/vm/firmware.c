@@ -9,6 +9,7 @@
 #include "base/errno.h"
 #include "base/fmt.h"
 #include "base/str.h"
+#include "boot/acpi_loader.h"
 #include "device/platform/fw_cfg.h"
 #include "vm/machine.h"
 
@@ -126,10 +127,47 @@ static int add_vga_rom(struct machine *m, struct alc_err *err)
 	return fw_cfg_add_file(m->fw_cfg, "pci1234,1111.rom", rom->bytes, rom->len, err);
 }
 
+struct acpi_params machine_acpi(const struct machine *m)
+{
+	return (struct acpi_params){
+		.cpus = m->desc->cpus,
+		.com2 = m->parts.has_com2,
+		.vga = machine_has_vga(m->desc),
+	};
+}
+
+static int add_loader(struct machine *m, const struct acpi_loader *l, struct alc_err *err)
+{
+	struct alc_dev *d = m->fw_cfg;
+	int r = fw_cfg_add_file(d, ACPI_LOADER_RSDP, l->rsdp, sizeof(l->rsdp), err);
+
+	if (!r)
+		r = fw_cfg_add_file(d, ACPI_LOADER_TABLES, l->tables, l->len, err);
+	return r ? r : fw_cfg_add_file(d, ACPI_LOADER_SCRIPT, l->script, l->script_len, err);
+}
+
+static int add_acpi(struct machine *m, struct alc_err *err)
+{
+	struct acpi_params p = machine_acpi(m);
+	struct acpi_loader *l = host_alloc(m->host, sizeof(*l));
+	int r;
+
+	if (!l)
+		return alc_fail(err, -ENOMEM, "out of memory for ACPI tables.");
+	r = acpi_loader_build(m->host, &p, l, err);
+	if (!r)
+		r = add_loader(m, l, err);
+	acpi_loader_free(m->host, l);
+	host_free(m->host, l, sizeof(*l));
+	return r;
+}
+
 int firmware_describe(struct machine *m, struct alc_err *err)
 {
 	int r = add_e820(m, err);
 
+	if (!r)
+		r = add_acpi(m, err);
 	if (!r)
 		r = add_vga_rom(m, err);
 

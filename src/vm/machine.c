@@ -123,7 +123,7 @@ static int load_kernel(struct machine *m, struct alc_err *err)
 		.initrd = m->parts.initrd,
 		.append = m->desc->append ? m->desc->append : "",
 	};
-	struct acpi_params acpi = {.cpus = m->ncpus, .com2 = m->parts.has_com2};
+	struct acpi_params acpi = machine_acpi(m);
 	int r;
 
 	for (unsigned i = 0; i < m->ncpus; i++) {

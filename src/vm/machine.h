@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "alcazar/vm.h"
+#include "boot/acpi.h"
 #include "boot/boot.h"
 #include "bus/pc.h"
 #include "device/device.h"
@@ -121,6 +122,7 @@ int firmware_add_memory(struct machine *m, u64 low_bytes, struct alc_err *err) A
 int firmware_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 void firmware_options(const struct machine *m, const char *class_name, struct told *t);
 int firmware_describe(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+struct acpi_params machine_acpi(const struct machine *m);
 bool machine_has_vga(const struct alc_desc *desc);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
