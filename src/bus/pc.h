@@ -39,7 +39,8 @@ enum {
 
 /* PM block, offsets from PC_PORT_PM */
 enum { PC_PM1_EVT = 0, PC_PM1_CNT = 4, PC_PM_TMR = 8, PC_PM_SIZE = 16 };
-enum { PC_SLP_TYP_S5 = 5 };
+/* SLP_TYP of the only sleep state; firmware for virtual machines writes 0 without asking. */
+enum { PC_SLP_TYP_S5 = 5, PC_SLP_TYP_S5_FIXED = 0 };
 
 /* Interrupts: ISA lines are also global system interrupts, except that 0 goes to pin 2. */
 enum {

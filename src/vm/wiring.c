@@ -137,13 +137,14 @@ static int add_controllers(struct machine *m, struct alc_err *err)
 static int add_serial(struct machine *m, struct alc_err *err)
 {
 	static const struct alc_dev_opt com2[] = {{"port", "0x2f8"}};
+	const struct alc_dev_opt com1[] = {{"handshake", m->parts.firmware.bytes ? "off" : "on"}};
 	const struct alc_dev_class *cls = dev_class_find("uart16550");
 	struct alc_dev_env env = environment(m, "uart16550");
 	int r;
 
 	_Static_assert(PC_PORT_COM2 == 0x2f8, "as com2 says");
 	env.chardev = m->parts.com1;
-	r = add(m, cls, "com1", &env, NULL, 0, err);
+	r = add(m, cls, "com1", &env, com1, ARRAY_LEN(com1), err);
 	if (r || !m->parts.has_com2)
 		return r;
 	env.chardev = m->parts.com2;

@@ -96,6 +96,8 @@ static void test_pm_control(void **state)
 	assert_int_equal(rig_count(r, EVENT_REQUEST), 1);
 	assert_int_equal(rig_last(r, EVENT_REQUEST)->a, ALC_REQUEST_POWEROFF);
 	assert_int_equal(rig_in(r, CNT, 2), 5 << 10 | 1);
+	rig_out(r, CNT, 1 << 13, 2); /* as OVMF does it */
+	assert_int_equal(rig_count(r, EVENT_REQUEST), 2);
 }
 
 /* ---- fw-cfg ---- */
