@@ -443,6 +443,37 @@ static void test_cpuid(void)
 	   "physical address width");
 }
 
+/* --- interrupt stacks -------------------------------------------------------------------- */
+
+static u64 frame_at;
+
+/* Where the CPU began to push: what comes after its five words. */
+static void note_frame(struct trap_frame *f)
+{
+	frame_at = (u64)(&f->ss + 1);
+}
+
+/* SDM vol. 3A 6.14.5: unconditional, whatever the privilege; the top is aligned down to 16. */
+void test_interrupt_stacks(void)
+{
+	u64 first = (u64)alloc_pages(1) + 4096, second = (u64)alloc_pages(1) + 4096, here;
+
+	__asm__ volatile("mov %%rsp, %0" : "=r"(here));
+	set_handler(VEC_BP, note_frame);
+	__asm__ volatile("int3" : : : "memory");
+	ok(frame_at <= here && here - frame_at < 4096, "no interrupt stack: pushed on this one");
+	set_interrupt_stack(VEC_BP, 1, first);
+	__asm__ volatile("int3" : : : "memory");
+	ok(frame_at == first, "interrupt stack 1 from the same privilege");
+	set_interrupt_stack(VEC_BP, 7, second - 8);
+	__asm__ volatile("int3" : : : "memory");
+	ok(frame_at == second - 16, "interrupt stack 7, aligned down");
+	set_interrupt_stack(VEC_BP, 0, 0);
+	set_handler(VEC_BP, NULL);
+	__asm__ volatile("mov %%rsp, %0" : "=r"(frame_at));
+	ok(here - frame_at + 4096 < 8192, "back on the stack from before");
+}
+
 void test_state_images(void)
 {
 	test_fxsave();
@@ -457,6 +488,7 @@ void run_tests(void)
 	test_segments();
 	test_user_mode();
 	test_shadows();
+	test_interrupt_stacks();
 	test_paging();
 	test_modified_code();
 	test_real_mode();

@@ -9,6 +9,7 @@ void test_exceptions(void);
 void test_segments(void);
 void test_user_mode(void);
 void test_shadows(void);
+void test_interrupt_stacks(void);
 void test_paging(void);
 void test_modified_code(void);
 void test_real_mode(void);

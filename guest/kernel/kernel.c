@@ -153,6 +153,15 @@ void set_gate(u8 vector, bool present, unsigned dpl)
 	};
 }
 
+void set_interrupt_stack(u8 vector, unsigned ist, u64 top)
+{
+	idt[vector].attr = (u16)((idt[vector].attr & ~7u) | ist);
+	if (!ist)
+		return;
+	tss[7 + 2 * ist] = (u32)top;
+	tss[8 + 2 * ist] = (u32)(top >> 32);
+}
+
 static void load_idt(void)
 {
 	struct {

@@ -184,6 +184,8 @@ typedef void trap_handler(struct trap_frame *f);
 void set_handler(u8 vector, trap_handler *handler);
 /* Gate of a vector: present and DPL. */
 void set_gate(u8 vector, bool present, unsigned dpl);
+/* The gate switches to interrupt stack 1-7 (0: to none), which begins below top. */
+void set_interrupt_stack(u8 vector, unsigned ist, u64 top);
 
 void enter_user(u64 rip, u64 rsp, u64 rdi, u64 rflags);
 

@@ -7,10 +7,19 @@
 /* The PC's fixed map: what devices, ACPI tables and the composition of a machine agree on. */
 
 /* Guest-physical memory */
-#define PC_EBDA         0x9fc00ull    /* end of conventional RAM; RSDP and MP structures above */
-#define PC_BIOS_AREA    0xf0000ull    /* where an operating system looks for the RSDP */
-#define PC_HIGH_RAM     0x100000ull   /* RAM above the first megabyte */
-#define PC_LOW_RAM_MAX  0xc0000000ull /* RAM below 4 GiB ends here at the latest */
+#define PC_EBDA      0x9fc00ull  /* end of conventional RAM; RSDP and MP structures above */
+#define PC_BIOS_AREA 0xf0000ull  /* where an operating system looks for the RSDP */
+#define PC_HIGH_RAM  0x100000ull /* RAM above the first megabyte */
+/*
+ * RAM below 4 GiB ends at ECAM at the latest; firmware for this chipset expects both there. From
+ * the end of RAM to the I/O APIC, all is PCI's.
+ */
+#define PC_LOW_RAM_MAX  0xb0000000ull
+#define PC_ECAM_BASE    0xb0000000ull
+#define PC_ECAM_SIZE    0x10000000ull
+#define PC_PCI_MEM_BASE 0xc0000000ull /* where BARs are put */
+#define PC_PCI_MEM_END  0xfec00000ull
+#define PC_PCI_IO_BASE  0x4000 /* to the end of I/O space */
 #define PC_ABOVE_4G     0x100000000ull
 #define PC_IOAPIC_BASE  0xfec00000ull
 #define PC_LAPIC_BASE   0xfee00000ull
@@ -33,6 +42,7 @@ enum {
 	PC_PORT_STATUS = 0xf8,    /* guest-status: the exit status of a command run in the guest */
 	PC_PORT_DEBUGCON = 0x402, /* firmware messages */
 	PC_PORT_FW_CFG = 0x510,
+	PC_PORT_SMI_EN = 0x630,
 	PC_PORT_PM = 0x600, /* ACPI: PM1a event (4), PM1a control (2) at +4, PM timer (4) at +8 */
 	PC_PORT_RESET = 0xcf9,
 };
@@ -52,7 +62,12 @@ enum {
 	PC_IRQ_SCI = 9,
 	PC_ISA_IRQS = 16,
 	PC_IOAPIC_PINS = 24,
+	PC_GSI_PIRQ_A = 16, /* to PIRQ H */
+	PC_PIRQS = 8,
 };
+
+/* PCI: device << 3 | function on bus 0. */
+enum { PC_SLOT_HOST_BRIDGE = 0, PC_SLOT_LPC = 0x1f << 3 };
 
 enum { PC_CPUS_MAX = 64 };
 

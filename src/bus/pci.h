@@ -43,9 +43,23 @@ struct pci_cap_desc {
 	const u8 *bytes, *writable; /* len bytes each; writable NULL: none */
 };
 
-enum { PCI_BARS = 6, PCI_MSIX_VECTORS_MAX = 64 };
+/* A register that the class describes itself: `size` bytes at `off`, 0x40 up. */
+struct pci_reg_desc {
+	u16 off;
+	u8 size; /* 1, 2 or 4 */
+	u32 initial, writable;
+};
+
+enum { PCI_BARS = 6, PCI_MSIX_VECTORS_MAX = 64, PCI_CONFIG_SIZE = 4096 };
+
+enum pci_kind {
+	PCI_ENDPOINT,
+	PCI_CHIPSET,   /* no capabilities: registers by pci_desc.regs alone */
+	PCI_ROOT_PORT, /* a bridge to a bus of its own */
+};
 
 struct pci_desc {
+	u8 kind; /* enum pci_kind */
 	u16 vendor, device, subvendor, subdevice;
 	u8 revision;
 	u32 class_code;                  /* 24 bits: base class, subclass, interface */
@@ -53,6 +67,8 @@ struct pci_desc {
 	u8 nbars;
 	const struct pci_cap_desc *caps; /* besides PCI Express, MSI, MSI-X, power management */
 	u8 ncaps;
+	const struct pci_reg_desc *regs;
+	u8 nregs;
 	bool intx; /* drives INTA# */
 	u8 msi;    /* MSI vectors, a power of two; 0: no MSI */
 	/* MSI-X vectors, 0: no MSI-X. Table and PBA fill a 32-bit memory BAR of their own. */
@@ -74,16 +90,52 @@ struct pci_ops {
 	void (*config_reading)(void *ctx, unsigned off, unsigned len);
 };
 
+/* Where a machine's root complex stands. */
+struct pci_root_params {
+	const struct alc_host *host;
+	/* Windows: where BARs can be reached, once assigned. Memory below 4 GiB has ECAM too. */
+	u64 mem32_base, mem32_end, mem64_base, mem64_end;
+	u16 io_base;   /* to the end of I/O space */
+	u64 ecam_base; /* initial; pci_set_ecam moves it */
+	struct alc_msi_sink msi;
+	/* The level of PIRQ A-H (0-7), from INTx; a sink as in bus/irq.h. */
+	struct alc_irq pirq[8];
+};
+
+struct region_map;
+
+/*
+ * Creates a root complex and adds its windows to the maps of memory and ports. The machine's
+ * region maps must outlive it.
+ */
+int pci_root_create(const struct pci_root_params *p, struct region_map *memory,
+		    struct region_map *ports, struct pci_root **out,
+		    struct alc_err *err) ALC_MUST_CHECK;
+void pci_root_destroy(struct pci_root *root); /* no functions any more; NULL is fine */
+/* The host bridge's PCIEXBAR: 256 MiB of ECAM from base; must lie in the 32-bit window. */
+void pci_set_ecam(struct pci_root *root, bool on, u64 base);
+/* What accesses to 0xcfc go to: the value of the register at 0xcf8, whose owner keeps it. */
+void pci_set_address(struct pci_root *root, u32 address);
+/*
+ * What firmware does: numbers buses, gives every BAR and bridge an address, and enables I/O and
+ * memory. For machines that start an operating system without firmware.
+ */
+void pci_assign(struct pci_root *root);
+
 enum { PCI_SLOT_AUTO = -1 };
 
 /*
- * Adds a function: desc and ops must live as long as it does. slot is device << 3 | function on
- * bus 0, or PCI_SLOT_AUTO for the next free device.
+ * Adds a function: desc and ops must live as long as it does. slot is device << 3 | function, or
+ * PCI_SLOT_AUTO for the next free device; parent is a root port, NULL: bus 0.
  */
-int pci_function_create(struct pci_root *root, int slot, const struct pci_desc *desc,
-			const struct pci_ops *ops, void *ctx, const char *name,
-			struct pci_function **out, struct alc_err *err) ALC_MUST_CHECK;
+int pci_function_create(struct pci_root *root, struct pci_function *parent, int slot,
+			const struct pci_desc *desc, const struct pci_ops *ops, void *ctx,
+			const char *name, struct pci_function **out,
+			struct alc_err *err) ALC_MUST_CHECK;
 void pci_function_destroy(struct pci_function *f); /* NULL is fine */
+/* The function of that name, or NULL. */
+struct pci_function *pci_function_named(struct pci_root *root, const char *name);
+/* Configuration space as after power-on; ops->reset is not called. */
 void pci_function_reset(struct pci_function *f);
 
 /* May the function read and write guest memory (command register, bus master enable)? */
@@ -108,7 +160,9 @@ void pci_config_write(struct pci_function *f, unsigned off, u32 val, unsigned si
 /* What a guest can observe of a function besides its device's own state. */
 extern const struct alc_field pci_function_fields[];
 void *pci_function_state(struct pci_function *f);
-/* After a load: checks it as hostile, then maps BARs and drives INTA# accordingly. */
-int pci_function_loaded(struct pci_function *f, struct alc_err *err);
+/* After a load of those: checks it as hostile, and does nothing else. */
+int pci_function_check(struct pci_function *f, struct alc_err *err) ALC_MUST_CHECK;
+/* After a load that was checked: maps BARs and drives INTA# accordingly. */
+void pci_function_loaded(struct pci_function *f);
 
 #endif

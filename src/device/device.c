@@ -3,6 +3,7 @@
 #include "base/errno.h"
 #include "base/fmt.h"
 #include "base/str.h"
+#include "device/pci_dev.h"
 
 enum { REGIONS_MAX = 8 };
 
@@ -18,6 +19,7 @@ struct instance {
 	char *id;
 	size_t id_size;
 	struct hook hooks[REGIONS_MAX];
+	struct pci_dev_options pci_options;
 };
 
 /* ---- accesses ---- */
@@ -182,9 +184,10 @@ static int set_prop(struct alc_dev *d, const struct alc_prop *p, const char *tex
 	__builtin_unreachable();
 }
 
-static int configure(struct alc_dev *d, const struct alc_dev_opt *opts, size_t nopts,
+static int configure(struct instance *in, const struct alc_dev_opt *opts, size_t nopts,
 		     struct alc_err *err)
 {
+	struct alc_dev *d = &in->dev;
 	int r;
 
 	for (const struct alc_prop *p = d->cls->props; p && p->name; p++) {
@@ -195,6 +198,9 @@ static int configure(struct alc_dev *d, const struct alc_dev_opt *opts, size_t n
 	for (size_t i = 0; i < nopts; i++) {
 		const struct alc_prop *p = find_prop(d->cls, opts[i].key);
 
+		if (!p && d->cls->pci &&
+		    pci_dev_option(&in->pci_options, opts[i].key, opts[i].value))
+			continue;
 		r = p ? set_prop(d, p, opts[i].value, err)
 		      : unknown_option(d->cls, opts[i].key, err);
 		if (r)
@@ -214,11 +220,14 @@ static u64 region_base(const struct alc_dev *d, const struct alc_dev_region *r)
 
 static struct region_map *region_home(const struct alc_dev *d, const struct alc_dev_region *r)
 {
-	if (r->kind == ALC_REGION_PORT)
+	switch (r->kind) {
+	case ALC_REGION_PORT:
 		return d->env.ports;
-	if (r->kind == ALC_REGION_BAR)
+	case ALC_REGION_MEM:
+		return d->env.space ? &d->env.space->devices : NULL;
+	default: /* in a BAR: the root complex leads there */
 		return NULL;
-	return d->env.space ? &d->env.space->devices : NULL;
+	}
 }
 
 static void unplug(struct instance *in, unsigned count)
@@ -301,6 +310,43 @@ static void instance_free(struct instance *in)
 	host_free(h, in, sizeof(*in));
 }
 
+static int check_backend(const struct alc_dev *d, struct alc_err *err)
+{
+	static const char *const wants[] = {
+		[ALC_BACKEND_BLOCK] = "a disk: give it one by --disk FILE,device=",
+		[ALC_BACKEND_NET] = "a network: give it one by --net KIND,device=",
+	};
+	enum alc_backend b = d->cls->backend;
+
+	if ((b == ALC_BACKEND_BLOCK && !d->env.block) || (b == ALC_BACKEND_NET && !d->env.net))
+		return alc_fail(err, -EINVAL, "device '%s' needs %s%s", d->id, wants[b],
+				d->cls->name);
+	return 0;
+}
+
+/* The class's own part, then its PCI function. */
+static int probe(struct instance *in, struct alc_err *err)
+{
+	struct alc_dev *d = &in->dev;
+	int r = check_backend(d, err);
+
+	if (r)
+		return r;
+	if (d->cls->pci)
+		d->pci_desc = *d->cls->pci;
+	r = d->cls->probe ? d->cls->probe(d, err) : 0;
+	if (!r && d->cls->pci)
+		r = pci_dev_create(d, &in->pci_options, err);
+	return r;
+}
+
+static void unprobe(struct alc_dev *d)
+{
+	if (d->cls->remove)
+		d->cls->remove(d);
+	pci_dev_destroy(d);
+}
+
 /* Configured, probed, reset, and last of all reachable. */
 static int bring_up(struct instance *in, const struct alc_dev_opt *opts, size_t nopts,
 		    struct alc_err *err)
@@ -308,16 +354,16 @@ static int bring_up(struct instance *in, const struct alc_dev_opt *opts, size_t 
 	struct alc_dev *d = &in->dev;
 	int r;
 
-	r = configure(d, opts, nopts, err);
+	r = configure(in, opts, nopts, err);
 	if (r)
 		return r;
-	r = d->cls->probe ? d->cls->probe(d, err) : 0;
+	r = probe(in, err);
 	if (!r) {
 		dev_reset(d, ALC_RESET_COLD);
 		r = plug(in, err);
 	}
-	if (r && d->cls->remove)
-		d->cls->remove(d);
+	if (r)
+		unprobe(d);
 	return r;
 }
 
@@ -348,13 +394,14 @@ void dev_destroy(struct alc_dev *d)
 {
 	if (!d)
 		return;
-	if (d->cls->remove)
-		d->cls->remove(d);
+	unprobe(d);
 	instance_free(container_of(d, struct instance, dev));
 }
 
 void dev_reset(struct alc_dev *d, enum alc_reset kind)
 {
+	if (d->pci)
+		pci_function_reset(d->pci);
 	dev_lock(d);
 	d->cls->reset(d, kind);
 	dev_unlock(d);

@@ -108,6 +108,9 @@ struct alc_dev_class {
 	 * with nothing else done), then rebuilds timers and lines. Called with the lock held.
 	 */
 	int (*loaded)(struct alc_dev *d, struct alc_err *err);
+	/* Optional, for PCI functions: see struct pci_ops. Called with the lock held. */
+	void (*config_written)(struct alc_dev *d, unsigned off, unsigned len);
+	void (*config_reading)(struct alc_dev *d, unsigned off, unsigned len);
 };
 
 /* What a device may ask of the machine it is in. Any entry may be NULL: then nothing happens. */

@@ -2,6 +2,7 @@
 /* Model-specific registers by table (SDM vol. 4; APM vol. 2 appendix A). */
 #include "isa/msr.h"
 
+#include "bus/pc.h"
 #include "isa/cpuid.h"
 #include "isa/lapic.h"
 #include "isa/pvclock.h"
@@ -491,7 +492,9 @@ void x86_msr_firmware(struct alc_vcpu *v)
 	v->msr.feature_control |= FEATURE_LOCK;
 	v->msr.mtrr_def_type = MTRR_ON | MTRR_FIXED_ON | MT_WB;
 	__builtin_memcpy(v->msr.mtrr_fixed, fixed, sizeof(fixed));
-	/* The device hole below 4 GiB. */
+	/* The device hole below 4 GiB: ECAM, then the last gigabyte. */
 	v->msr.mtrr_base[0] = 0xc0000000 | MT_UC;
 	v->msr.mtrr_mask[0] = (PHYS_MASK & ~mask_low(30)) | BIT(11);
+	v->msr.mtrr_base[1] = PC_ECAM_BASE | MT_UC;
+	v->msr.mtrr_mask[1] = (PHYS_MASK & ~(PC_ECAM_SIZE - 1)) | BIT(11);
 }

@@ -4,6 +4,7 @@
 #include "base/errno.h"
 #include "base/str.h"
 #include "boot/acpi.h"
+#include "device/platform/ich9_lpc.h"
 #include "isa/lapic.h"
 #include "isa/msr.h"
 #include "isa/vcpu.h"
@@ -130,6 +131,8 @@ static int load_kernel(struct machine *m, struct alc_err *err)
 		lapic_firmware(m->vcpus[i]->lapic);
 		x86_msr_firmware(m->vcpus[i]);
 	}
+	pci_assign(m->pci);
+	ich9_lpc_firmware(m->lpc);
 	r = acpi_build(&m->space, &acpi, &boot.rsdp, err);
 	return r ? r : load_images(m, &boot, err);
 }
@@ -226,6 +229,7 @@ void machine_destroy(struct machine *m)
 		clock_stop(m->clock);
 	while (m->ndevices)
 		dev_destroy(m->devices[--m->ndevices]);
+	pci_root_destroy(m->pci);
 	remove_cpus(m);
 	space_fini(&m->space);
 	region_map_fini(&m->ports);

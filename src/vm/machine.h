@@ -74,7 +74,8 @@ struct machine {
 
 	struct alc_dev *devices[MACHINE_DEVICES_MAX];
 	unsigned ndevices;
-	struct alc_dev *pic, *ioapic, *fw_cfg;
+	struct alc_dev *pic, *ioapic, *lpc, *fw_cfg;
+	struct pci_root *pci;
 
 	struct alc_mutex *lock; /* verdict, result, err */
 	struct alc_event *wake; /* of the thread in machine_run */

@@ -2,7 +2,8 @@
 /*
  * Which devices a machine has, and where their outputs go: an ISA line n is input n of the PIC
  * pair and pin n of the I/O APIC, except that the timer's line 0 is pin 2 there (what the MADT's
- * interrupt override says). The PIC's own output is the boot processor's LINT0.
+ * interrupt override says). The PIC's own output is the boot processor's LINT0. PCI's interrupts
+ * go through the LPC bridge.
  */
 #include "catalog/catalog.h"
 #include "base/errno.h"
@@ -10,6 +11,7 @@
 #include "base/str.h"
 #include "device/irq/i8259.h"
 #include "device/irq/ioapic.h"
+#include "device/platform/ich9_lpc.h"
 #include "device/video/vga.h"
 #include "isa/lapic.h"
 #include "vm/machine.h"
@@ -21,6 +23,15 @@ static const struct line {
 } lines[] = {
 	{"acpi-pm", PC_IRQ_SCI}, {"i8042", PC_IRQ_KBD},      {"i8254", PC_IRQ_PIT},
 	{"rtc", PC_IRQ_RTC},     {"uart16550", PC_IRQ_COM1},
+};
+
+/* PCI slots that firmware and drivers know parts of the platform by. */
+static const struct slot {
+	const char *class_name;
+	struct alc_dev_opt addr;
+} slots[] = {
+	{"host-bridge", {"addr", "0"}},
+	{"lpc-bridge", {"addr", "1f"}},
 };
 
 enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48 };
@@ -47,6 +58,14 @@ static void set_gsi(void *ctx, unsigned gsi, bool level)
 	}
 	pin = ioapic_input(m->ioapic, gsi);
 	irq_set(&pin, level);
+}
+
+static void set_pirq(void *ctx, unsigned pirq, bool level)
+{
+	struct machine *m = ctx;
+
+	if (m->lpc)
+		ich9_lpc_set_pirq(m->lpc, pirq, level);
 }
 
 static void set_intr(void *ctx, unsigned line, bool level)
@@ -86,6 +105,7 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 		.ports = &m->ports,
 		.msi = {.deliver = deliver_msi, .ctx = m},
 		.gsi = {.set = set_gsi, .ctx = m},
+		.pci = m->pci,
 		.request = machine_request,
 		.request_ctx = m,
 	};
@@ -155,36 +175,75 @@ static int add_serial(struct machine *m, struct alc_err *err)
 static bool made_specially(const char *class_name)
 {
 	return str_eq(class_name, "i8259") || str_eq(class_name, "ioapic") ||
-	       str_eq(class_name, "uart16550");
+	       str_eq(class_name, "uart16550") || str_eq(class_name, "lpc-bridge");
 }
 
-/* A platform device that may have to know something about the machine. */
-static int add_told(struct machine *m, const struct alc_dev_class *cls,
-		    const struct alc_dev_env *env, struct alc_err *err)
+static const struct alc_dev_opt *slot_of(const char *class_name)
 {
+	for (size_t i = 0; i < ARRAY_LEN(slots); i++)
+		if (str_eq(slots[i].class_name, class_name))
+			return &slots[i].addr;
+	return NULL;
+}
+
+/* A platform device: where it is on PCI, and what it has to know about the machine. */
+static int add_platform_device(struct machine *m, const struct alc_dev_class *cls,
+			       struct alc_err *err)
+{
+	struct alc_dev_env env = environment(m, cls->name);
+	const struct alc_dev_opt *addr = slot_of(cls->name);
 	struct told t;
 	int r;
 
 	firmware_options(m, cls->name, &t);
-	r = add(m, cls, cls->name, env, t.opts, t.n, err);
+	if (addr)
+		t.opts[t.n++] = *addr;
+	r = add(m, cls, cls->name, &env, t.opts, t.n, err);
 	if (r || !str_eq(cls->name, "fw-cfg"))
 		return r;
 	m->fw_cfg = m->devices[m->ndevices - 1];
 	return m->parts.firmware.bytes ? firmware_describe(m, err) : 0;
 }
 
+/* The windows: all that no RAM takes, up to the I/O APIC, and from the end of RAM above 4 GiB. */
+static int add_pci(struct machine *m, struct alc_err *err)
+{
+	u64 low = min_u64(m->desc->memory_bytes, PC_LOW_RAM_MAX), high = PC_ABOVE_4G;
+	struct pci_root_params p = {
+		.host = m->host,
+		.mem32_base = low,
+		.mem32_end = PC_PCI_MEM_END,
+		.mem64_end = BIT(X86_PHYS_BITS),
+		.io_base = PC_PCI_IO_BASE,
+		.ecam_base = PC_ECAM_BASE,
+		.msi = {.deliver = deliver_msi, .ctx = m},
+	};
+	int r;
+
+	if (m->desc->memory_bytes > low)
+		high += m->desc->memory_bytes - low;
+	p.mem64_base = align_up(high, 1ull << 30);
+	for (unsigned i = 0; i < PC_PIRQS; i++)
+		p.pirq[i] = (struct alc_irq){set_pirq, m, i};
+	r = pci_root_create(&p, &m->space.devices, &m->ports, &m->pci, err);
+	if (!r)
+		r = add_platform_device(m, dev_class_find("lpc-bridge"), err);
+	if (!r)
+		m->lpc = m->devices[m->ndevices - 1];
+	return r;
+}
+
 static int add_platform(struct machine *m, struct alc_err *err)
 {
 	int r = add_controllers(m, err);
 
+	if (!r)
+		r = add_pci(m, err);
 	for (size_t i = 0; !r && alc_dev_classes[i]; i++) {
 		const struct alc_dev_class *cls = alc_dev_classes[i];
-		struct alc_dev_env env;
 
-		if (!cls->platform || made_specially(cls->name))
-			continue;
-		env = environment(m, cls->name);
-		r = add_told(m, cls, &env, err);
+		if (cls->platform && !made_specially(cls->name))
+			r = add_platform_device(m, cls, err);
 	}
 	return r ? r : add_serial(m, err);
 }

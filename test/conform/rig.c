@@ -5,7 +5,9 @@
 
 #include <cmocka.h>
 
+#include "bus/pc.h"
 #include "catalog/catalog.h"
+#include "host/test/test_host.h"
 #include "rig.h"
 
 /* ---- the clock ---- */
@@ -181,6 +183,38 @@ static const struct alc_char_ops char_ops = {
 
 /* ---- the bench ---- */
 
+/* INTx comes out as global system interrupts 16 to 23. */
+static void on_pirq(void *ctx, unsigned pirq, bool level)
+{
+	on_gsi(ctx, PC_GSI_PIRQ_A + pirq, level);
+}
+
+static void make_pci(struct rig *r, const struct alc_host *host)
+{
+	struct pci_root_params p = {
+		.host = host,
+		.mem32_base = PC_ECAM_BASE,
+		.mem32_end = PC_PCI_MEM_END,
+		.mem64_base = PC_ABOVE_4G,
+		.mem64_end = PC_ABOVE_4G << 4,
+		.io_base = PC_PCI_IO_BASE,
+		.ecam_base = PC_ECAM_BASE,
+		.msi = {.deliver = on_msi, .ctx = r},
+	};
+
+	/* The bench itself is not what is made to fail. */
+	struct test_host *th = (struct test_host *)(uintptr_t)host;
+	unsigned fail_nth = th->fail_nth, calls = th->calls;
+
+	th->fail_nth = 0;
+	for (unsigned i = 0; i < PC_PIRQS; i++)
+		p.pirq[i] = (struct alc_irq){on_pirq, r, i};
+	if (pci_root_create(&p, &r->space.devices, &r->ports, &r->pci, NULL))
+		fail_msg("no memory for the rig's root complex");
+	th->fail_nth = fail_nth;
+	th->calls = calls;
+}
+
 void rig_init(struct rig *r, const struct alc_host *host, u64 now_ns)
 {
 	memset(r, 0, sizeof(*r));
@@ -189,8 +223,10 @@ void rig_init(struct rig *r, const struct alc_host *host, u64 now_ns)
 	region_map_init(&r->ports, host);
 	r->space.host = host;
 	region_map_init(&r->space.devices, host);
+	make_pci(r, host);
 	r->env = (struct alc_dev_env){
 		.host = host,
+		.pci = r->pci,
 		.clock = &r->clock,
 		.space = &r->space,
 		.ports = &r->ports,
@@ -218,6 +254,7 @@ void rig_create(struct rig *r, const char *class_name)
 void rig_fini(struct rig *r)
 {
 	dev_destroy(r->dev);
+	pci_root_destroy(r->pci);
 	assert_int_equal(r->clock.count, 0);
 	region_map_fini(&r->ports);
 	region_map_fini(&r->space.devices);

@@ -24,6 +24,8 @@ struct event {
 	u64 a, b;
 };
 
+/* Of the root complex, in either map. */
+enum { RIG_PCI_WINDOWS = 2 };
 enum { RIG_EVENTS_MAX = 64, RIG_TIMERS_MAX = 8, RIG_FIRES_MAX = 500 };
 
 /* Guest time of the rig. The type is the clock's own name: rig.c stands in for host/clock.c. */
@@ -37,6 +39,7 @@ struct rig {
 	struct alc_clock clock;
 	struct alc_space space; /* devices only */
 	struct region_map ports;
+	struct pci_root *pci;
 	struct alc_dev_env env;
 	struct alc_dev *dev;
 	const struct alc_char_front *front;
@@ -47,7 +50,7 @@ struct rig {
 	struct event log[RIG_EVENTS_MAX];
 };
 
-/* The rig stays where it is: the device points into it. */
+/* The rig stays where it is: the device points into it. host: of a struct test_host. */
 void rig_init(struct rig *r, const struct alc_host *host, u64 now_ns);
 /* The device by class name, with default options; asserts success. */
 void rig_create(struct rig *r, const char *class_name);

@@ -342,9 +342,9 @@ static int pic_loaded(struct alc_dev *d, struct alc_err *err)
 }
 
 static const struct alc_dev_region regions[] = {
-	[REGION_MASTER] = {"master", ALC_REGION_PORT, 0x20, 2, 1, 1, NULL},
-	[REGION_SLAVE] = {"slave", ALC_REGION_PORT, 0xa0, 2, 1, 1, NULL},
-	[REGION_ELCR] = {"elcr", ALC_REGION_PORT, 0x4d0, 2, 1, 1, NULL},
+	[REGION_MASTER] = {"master", ALC_REGION_PORT, 0x20, 2, 1, 1, NULL, 0},
+	[REGION_SLAVE] = {"slave", ALC_REGION_PORT, 0xa0, 2, 1, 1, NULL, 0},
+	[REGION_ELCR] = {"elcr", ALC_REGION_PORT, 0x4d0, 2, 1, 1, NULL, 0},
 	{.name = NULL},
 };
 static const char *const irqs[] = {"intr", NULL};

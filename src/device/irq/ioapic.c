@@ -199,7 +199,7 @@ static int ioapic_loaded(struct alc_dev *d, struct alc_err *err)
 }
 
 static const struct alc_dev_region regions[] = {
-	{"registers", ALC_REGION_MEM, PC_IOAPIC_BASE, 0x1000, 4, 4, NULL},
+	{"registers", ALC_REGION_MEM, PC_IOAPIC_BASE, 0x1000, 4, 4, NULL, 0},
 	{.name = NULL},
 };
 

@@ -168,10 +168,10 @@ static void pm_remove(struct alc_dev *d)
 }
 
 static const struct alc_dev_region regions[] = {
-	[REGION_EVENT] = {"event", ALC_REGION_PORT, PC_PORT_PM + PC_PM1_EVT, 4, 1, 2, NULL},
-	[REGION_CONTROL] = {"control", ALC_REGION_PORT, PC_PORT_PM + PC_PM1_CNT, 4, 1, 2, NULL},
+	[REGION_EVENT] = {"event", ALC_REGION_PORT, PC_PORT_PM + PC_PM1_EVT, 4, 1, 2, NULL, 0},
+	[REGION_CONTROL] = {"control", ALC_REGION_PORT, PC_PORT_PM + PC_PM1_CNT, 4, 1, 2, NULL, 0},
 	[REGION_TIMER] = {"timer", ALC_REGION_PORT, PC_PORT_PM + PC_PM_TMR, PC_PM_SIZE - PC_PM_TMR,
-			  4, 4, NULL},
+			  4, 4, NULL, 0},
 	{.name = NULL},
 };
 static const char *const irqs[] = {"sci", NULL};

@@ -315,8 +315,8 @@ static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
-	[REGION_REGISTERS] = {"registers", ALC_REGION_PORT, PC_PORT_FW_CFG, 2, 1, 2, NULL},
-	[REGION_DMA] = {"dma", ALC_REGION_PORT, PC_PORT_FW_CFG + 4, DMA_SIZE, 4, 4, NULL},
+	[REGION_REGISTERS] = {"registers", ALC_REGION_PORT, PC_PORT_FW_CFG, 2, 1, 2, NULL, 0},
+	[REGION_DMA] = {"dma", ALC_REGION_PORT, PC_PORT_FW_CFG + 4, DMA_SIZE, 4, 4, NULL, 0},
 	{.name = NULL},
 };
 

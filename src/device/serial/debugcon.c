@@ -38,7 +38,7 @@ static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
-	{"console", ALC_REGION_PORT, PC_PORT_DEBUGCON, 1, 1, 1, "port"},
+	{"console", ALC_REGION_PORT, PC_PORT_DEBUGCON, 1, 1, 1, "port", 0},
 	{.name = NULL},
 };
 

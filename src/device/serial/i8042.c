@@ -363,8 +363,8 @@ static int i8042_loaded(struct alc_dev *d, struct alc_err *err)
 }
 
 static const struct alc_dev_region regions[] = {
-	[REGION_DATA] = {"data", ALC_REGION_PORT, PC_PORT_I8042_DATA, 1, 1, 1, NULL},
-	[REGION_COMMAND] = {"command", ALC_REGION_PORT, PC_PORT_I8042_CMD, 1, 1, 1, NULL},
+	[REGION_DATA] = {"data", ALC_REGION_PORT, PC_PORT_I8042_DATA, 1, 1, 1, NULL, 0},
+	[REGION_COMMAND] = {"command", ALC_REGION_PORT, PC_PORT_I8042_CMD, 1, 1, 1, NULL, 0},
 	{.name = NULL},
 };
 static const char *const irqs[] = {"keyboard", NULL};

@@ -430,7 +430,7 @@ static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
-	{"registers", ALC_REGION_PORT, PC_PORT_COM1, 8, 1, 1, "port"},
+	{"registers", ALC_REGION_PORT, PC_PORT_COM1, 8, 1, 1, "port", 0},
 	{.name = NULL},
 };
 static const char *const irqs[] = {"irq", NULL};

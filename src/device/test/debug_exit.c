@@ -49,7 +49,7 @@ static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
-	{"exit", ALC_REGION_PORT, 0xf4, SIZE, 1, 4, "iobase"},
+	{"exit", ALC_REGION_PORT, 0xf4, SIZE, 1, 4, "iobase", 0},
 	{.name = NULL},
 };
 

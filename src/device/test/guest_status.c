@@ -36,7 +36,7 @@ static void status_reset(struct alc_dev *d, enum alc_reset kind)
 }
 
 static const struct alc_dev_region regions[] = {
-	{"status", ALC_REGION_PORT, PC_PORT_STATUS, 1, 1, 1, NULL},
+	{"status", ALC_REGION_PORT, PC_PORT_STATUS, 1, 1, 1, NULL, 0},
 	{.name = NULL},
 };
 

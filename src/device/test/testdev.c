@@ -122,11 +122,11 @@ static void test_remove(struct alc_dev *d)
 }
 
 static const struct alc_dev_region regions[] = {
-	[REGION_LATCH] = {"latch", ALC_REGION_PORT, 0xe0, 4, 1, 4, NULL},
-	[REGION_FLUSH] = {"flush", ALC_REGION_PORT, 0xe4, 4, 1, 4, NULL},
-	[REGION_BYTES] = {"bytes", ALC_REGION_PORT, 0xe8, 4, 1, 1, NULL},
-	[REGION_LINES] = {"lines", ALC_REGION_PORT, 0x2000, LINES, 1, 1, NULL},
-	[REGION_MEMORY] = {"memory", ALC_REGION_MEM, PC_TESTDEV_BASE, MEMORY_SIZE, 1, 8, NULL},
+	[REGION_LATCH] = {"latch", ALC_REGION_PORT, 0xe0, 4, 1, 4, NULL, 0},
+	[REGION_FLUSH] = {"flush", ALC_REGION_PORT, 0xe4, 4, 1, 4, NULL, 0},
+	[REGION_BYTES] = {"bytes", ALC_REGION_PORT, 0xe8, 4, 1, 1, NULL, 0},
+	[REGION_LINES] = {"lines", ALC_REGION_PORT, 0x2000, LINES, 1, 1, NULL, 0},
+	[REGION_MEMORY] = {"memory", ALC_REGION_MEM, PC_TESTDEV_BASE, MEMORY_SIZE, 1, 8, NULL, 0},
 	{.name = NULL},
 };
 

@@ -501,8 +501,8 @@ static void pit_remove(struct alc_dev *d)
 }
 
 static const struct alc_dev_region regions[] = {
-	[REGION_PIT] = {"counters", ALC_REGION_PORT, PC_PORT_PIT, 4, 1, 1, NULL},
-	[REGION_PORT61] = {"port61", ALC_REGION_PORT, PC_PORT_SYSTEM_B, 1, 1, 1, NULL},
+	[REGION_PIT] = {"counters", ALC_REGION_PORT, PC_PORT_PIT, 4, 1, 1, NULL, 0},
+	[REGION_PORT61] = {"port61", ALC_REGION_PORT, PC_PORT_SYSTEM_B, 1, 1, 1, NULL, 0},
 	{.name = NULL},
 };
 static const char *const irqs[] = {"out0", NULL};

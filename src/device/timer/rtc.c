@@ -545,7 +545,7 @@ static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 
 static const struct alc_dev_region regions[] = {
-	{"cmos", ALC_REGION_PORT, PC_PORT_RTC, 2, 1, 1, NULL},
+	{"cmos", ALC_REGION_PORT, PC_PORT_RTC, 2, 1, 1, NULL, 0},
 	{.name = NULL},
 };
 static const char *const irqs[] = {"irq", NULL};
