@@ -27,6 +27,7 @@
 #define EPIPE     32
 #define ERANGE    34
 #define ENOSYS    38
+#define EPROTO    71
 #define EOVERFLOW 75
 #define ENOTSUP   95
 #define ETIMEDOUT 110

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT.
+ * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
  *
  * The machine is always in ACPI mode (SMI_CMD is 0) and has no fixed-feature buttons, no sleep
  * state but S5, no processor power states.
@@ -8,7 +8,7 @@
 #include "boot/acpi.h"
 
 #include "base/errno.h"
-#include "boot/aml.h"
+#include "boot/acpi_pci.h"
 #include "bus/pc.h"
 
 enum {
@@ -16,7 +16,7 @@ enum {
 	RSDP_SIZE_V1 = 20, /* what the first checksum covers */
 	FACS_SIZE = 64,
 	FADT_SIZE = 276,
-	TABLES_IN_XSDT = 2,
+	TABLES_IN_XSDT = 3,
 };
 
 /* Fixed ACPI Description Table, offsets (table 5.9). */
@@ -236,6 +236,7 @@ static u64 build_dsdt(struct tables *t, const struct acpi_params *p)
 		put_isa_device(a, &isa_devices[i]);
 	if (p->com2)
 		put_isa_device(a, &com2);
+	acpi_put_pci(a, p);
 	aml_end(a, scope);
 	return end(t, at);
 }
@@ -367,6 +368,20 @@ static u64 build_madt(struct tables *t, const struct acpi_params *p)
 	return end(t, at);
 }
 
+/* PCI Firmware 3.2, table 4-2. */
+static u64 build_mcfg(struct tables *t)
+{
+	size_t at = begin(t, "MCFG", 1);
+
+	put(t, 0, 8);
+	put(t, PC_ECAM_BASE, 8);
+	put(t, 0, 2);    /* segment group */
+	put(t, 0, 1);    /* first bus */
+	put(t, 0xff, 1); /* last bus */
+	put(t, 0, 4);
+	return end(t, at);
+}
+
 static u64 build_xsdt(struct tables *t, const u64 tables[TABLES_IN_XSDT])
 {
 	size_t at = begin(t, "XSDT", 1);
@@ -399,6 +414,7 @@ static int build(struct tables *t, const struct acpi_params *p, struct alc_err *
 	dsdt = build_dsdt(t, p);
 	tables[0] = build_fadt(t, p, facs, dsdt);
 	tables[1] = build_madt(t, p);
+	tables[2] = build_mcfg(t);
 	xsdt = build_xsdt(t, tables);
 	if (t->out.overflow)
 		return alc_fail(err, -ENOSPC, "ACPI tables for %u CPUs do not fit.", p->cpus);

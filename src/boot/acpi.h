@@ -7,12 +7,14 @@
 
 /*
  * Generated ACPI tables (ACPI 6.4): RSDP, XSDT, FADT (PM timer, S5, reset register), FACS, MADT,
- * DSDT (processors, COM ports, RTC, keyboard controller where present). Constants are bus/pc.h's.
+ * MCFG, DSDT (processors, PCI with its windows and interrupts, COM ports, RTC). Constants are
+ * bus/pc.h's.
  */
 struct acpi_params {
 	unsigned cpus;
 	bool com2;
 	bool vga;
+	u64 pci_mem64_base, pci_mem64_end; /* PCI's window above RAM */
 };
 
 enum { ACPI_ROOM = 32 * 1024, ACPI_RSDP_SIZE = 36 };

@@ -13,15 +13,27 @@ enum {
 	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
+	OP_METHOD = 0x14,
 	OP_EXT = 0x5b,
 	OP_EXT_DEVICE = 0x82,
+	OP_ARG0 = 0x68,
+	OP_RETURN = 0xa4,
 };
 
 enum {
 	RES_IRQ_NO_FLAGS = 0x22,
 	RES_END = 0x79,
 	RES_IO = 0x47,
+	RES_MEMORY_FIXED = 0x86,
+	RES_DWORD = 0x87,
+	RES_WORD = 0x88,
+	RES_QWORD = 0x8a,
 	IO_DECODE16 = 1,
+	MEMORY_WRITABLE = 1,
+	WINDOW_FIXED = 0x0c, /* both ends; the bridge passes on, it does not consume */
+	WINDOW_MEMORY_FLAGS = 1,
+	WINDOW_PREFETCH_FLAGS = 7,
+	WINDOW_IO_FLAGS = 3, /* the entire range */
 };
 
 /*
@@ -39,7 +51,7 @@ void aml_byte(struct aml *a, u8 value)
 	a->buf[a->len++] = value;
 }
 
-static void little_endian(struct aml *a, u32 value, unsigned size)
+static void little_endian(struct aml *a, u64 value, unsigned size)
 {
 	for (unsigned i = 0; i < size; i++)
 		aml_byte(a, (u8)(value >> (8 * i)));
@@ -132,6 +144,17 @@ struct aml_block aml_package(struct aml *a, u8 elements)
 	return b;
 }
 
+void aml_method_returning(struct aml *a, const char *name, unsigned nargs, unsigned arg)
+{
+	aml_byte(a, OP_METHOD);
+	struct aml_block b = open_block(a);
+	aml_name_string(a, name);
+	aml_byte(a, (u8)nargs);
+	aml_byte(a, OP_RETURN);
+	aml_byte(a, (u8)(OP_ARG0 + arg));
+	aml_end(a, b);
+}
+
 void aml_end(struct aml *a, struct aml_block b)
 {
 	size_t len = a->len - b.length_at;
@@ -182,4 +205,45 @@ void aml_irq(struct aml *a, u8 irq)
 {
 	aml_byte(a, RES_IRQ_NO_FLAGS);
 	little_endian(a, 1u << irq, 2);
+}
+
+void aml_memory_fixed(struct aml *a, u32 base, u32 size)
+{
+	aml_byte(a, RES_MEMORY_FIXED);
+	little_endian(a, 9, 2);
+	aml_byte(a, MEMORY_WRITABLE);
+	little_endian(a, base, 4);
+	little_endian(a, size, 4);
+}
+
+/* Address space descriptors (6.4.3.5): granularity, minimum, maximum, translation, length. */
+static void window(struct aml *a, u8 tag, u8 type, u8 flags, u64 base, u64 last)
+{
+	unsigned size = tag == RES_WORD ? 2 : tag == RES_DWORD ? 4 : 8;
+
+	aml_byte(a, tag);
+	little_endian(a, 3 + 5 * size, 2);
+	aml_byte(a, type);
+	aml_byte(a, WINDOW_FIXED);
+	aml_byte(a, flags);
+	little_endian(a, 0, size);
+	little_endian(a, base, size);
+	little_endian(a, last, size);
+	little_endian(a, 0, size);
+	little_endian(a, last - base + 1, size);
+}
+
+void aml_window16(struct aml *a, enum aml_window kind, u16 base, u16 last)
+{
+	window(a, RES_WORD, (u8)kind, kind == AML_WINDOW_IO ? WINDOW_IO_FLAGS : 0, base, last);
+}
+
+void aml_window32(struct aml *a, u32 base, u32 last)
+{
+	window(a, RES_DWORD, AML_WINDOW_MEMORY, WINDOW_MEMORY_FLAGS, base, last);
+}
+
+void aml_window64(struct aml *a, u64 base, u64 last)
+{
+	window(a, RES_QWORD, AML_WINDOW_MEMORY, WINDOW_PREFETCH_FLAGS, base, last);
 }

@@ -5,7 +5,7 @@
 /*
  * The map has no entry for holes: ACPI 6.4, 15.1 lets an operating system take what is not
  * listed for device space. From the EBDA to the first megabyte everything that exists is listed
- * as reserved, the ACPI tables included.
+ * as reserved, the ACPI tables included; so is ECAM.
  */
 struct map {
 	struct boot_e820 *out;
@@ -60,9 +60,10 @@ unsigned boot_e820(const struct alc_space *space, struct boot_e820 out[BOOT_E820
 	struct map m = {.out = out};
 	const struct alc_bank *b = next_bank(space, 0);
 
-	while (b) {
+	for (; b && b->base.v < PC_ECAM_BASE; b = next_bank(space, b->base.v + 1))
 		add_bank(&m, b);
-		b = next_bank(space, b->base.v + 1);
-	}
+	add(&m, PC_ECAM_BASE, PC_ECAM_BASE + PC_ECAM_SIZE, BOOT_E820_RESERVED);
+	for (; b; b = next_bank(space, b->base.v + 1))
+		add_bank(&m, b);
 	return m.n;
 }

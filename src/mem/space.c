@@ -159,8 +159,7 @@ static bool all_memory(const struct alc_space *s, alc_gpa a, u64 len, bool writa
 	return true;
 }
 
-/* After a store of len bytes from offset `off` of the page at p on, page by page. */
-static void note_span(struct alc_page *p, u64 off, u64 len)
+void space_note_span(struct alc_page *p, u64 off, u64 len)
 {
 	for (; len; p++, off = 0) {
 		u64 n = min_u64(len, ALC_PAGE_SIZE - off);
@@ -168,6 +167,20 @@ static void note_span(struct alc_page *p, u64 off, u64 len)
 		if (atomic_load_explicit(&p->flags, memory_order_acquire) != PAGE_DIRTY)
 			space_note_write(p, off, n);
 		len -= n;
+	}
+}
+
+void space_note_host(struct alc_space *s, const u8 *hva, u64 len)
+{
+	for (unsigned i = 0; i < s->nbanks; i++) {
+		const struct alc_bank *b = &s->banks[i];
+		u64 off = (u64)(hva - b->hva);
+
+		if (off < b->size) {
+			space_note_span(&b->pages[off >> ALC_PAGE_SHIFT], page_offset(off),
+					min_u64(len, b->size - off));
+			return;
+		}
 	}
 }
 
@@ -192,7 +205,7 @@ static void copy_out(struct alc_space *s, alc_gpa a, const u8 *from, u64 len)
 	for (; len; len -= span.len, a = gpa_add(a, span.len), from += span.len) {
 		space_span(s, a, len, &span);
 		__builtin_memcpy(span.hva, from, span.len);
-		note_span(span.page, page_offset(a.v), span.len);
+		space_note_span(span.page, page_offset(a.v), span.len);
 	}
 }
 
@@ -254,7 +267,7 @@ void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size)
 		if (span.rom)
 			return;
 		st_size(span.hva, val, size);
-		note_span(span.page, page_offset(a.v), size);
+		space_note_span(span.page, page_offset(a.v), size);
 		return;
 	}
 	if (size == 1 || !touches_memory(s, a, size)) {

@@ -94,6 +94,10 @@ void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size);
 
 /* After a store of len bytes at offset `off` of the page (off + len <= page size). */
 void space_note_write(struct alc_page *p, u64 off, u64 len);
+/* The same for a store of any length, which goes on in the pages that follow p. */
+void space_note_span(struct alc_page *p, u64 off, u64 len);
+/* The same for a store by a pointer into one bank, as space_span gave it. */
+void space_note_host(struct alc_space *s, const u8 *hva, u64 len);
 /*
  * Before bytes [off, off+len) of a page are decoded: marks their lines and the page. Returns the
  * generation to remember; the bytes may be read only after this returns, and what was made of

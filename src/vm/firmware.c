@@ -133,6 +133,8 @@ struct acpi_params machine_acpi(const struct machine *m)
 		.cpus = m->desc->cpus,
 		.com2 = m->parts.has_com2,
 		.vga = machine_has_vga(m->desc),
+		.pci_mem64_base = m->pci_mem64_base,
+		.pci_mem64_end = MACHINE_PCI_MEM64_END,
 	};
 }
 

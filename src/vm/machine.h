@@ -37,7 +37,8 @@ struct machine_parts {
 enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
 enum { MACHINE_FIRMWARE_MIN = 64 << 10, MACHINE_FIRMWARE_MAX = 8 << 20 };
 /* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
-#define MACHINE_TSC_HZ 1000000000ull
+#define MACHINE_TSC_HZ        1000000000ull
+#define MACHINE_PCI_MEM64_END BIT(X86_PHYS_BITS)
 
 enum machine_verdict {
 	VERDICT_NONE,
@@ -76,6 +77,7 @@ struct machine {
 	unsigned ndevices;
 	struct alc_dev *pic, *ioapic, *lpc, *fw_cfg;
 	struct pci_root *pci;
+	u64 pci_mem64_base;
 
 	struct alc_mutex *lock; /* verdict, result, err */
 	struct alc_event *wake; /* of the thread in machine_run */

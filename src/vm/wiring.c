@@ -34,7 +34,7 @@ static const struct slot {
 	{"lpc-bridge", {"addr", "1f"}},
 };
 
-enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48 };
+enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48, PCI_MEM64_ALIGN = 1 << 30 };
 
 static void set_isa_line(void *ctx, unsigned line, bool level)
 {
@@ -213,7 +213,7 @@ static int add_pci(struct machine *m, struct alc_err *err)
 		.host = m->host,
 		.mem32_base = low,
 		.mem32_end = PC_PCI_MEM_END,
-		.mem64_end = BIT(X86_PHYS_BITS),
+		.mem64_end = MACHINE_PCI_MEM64_END,
 		.io_base = PC_PCI_IO_BASE,
 		.ecam_base = PC_ECAM_BASE,
 		.msi = {.deliver = deliver_msi, .ctx = m},
@@ -222,7 +222,7 @@ static int add_pci(struct machine *m, struct alc_err *err)
 
 	if (m->desc->memory_bytes > low)
 		high += m->desc->memory_bytes - low;
-	p.mem64_base = align_up(high, 1ull << 30);
+	p.mem64_base = m->pci_mem64_base = align_up(high, PCI_MEM64_ALIGN);
 	for (unsigned i = 0; i < PC_PIRQS; i++)
 		p.pirq[i] = (struct alc_irq){set_pirq, m, i};
 	r = pci_root_create(&p, &m->space.devices, &m->ports, &m->pci, err);

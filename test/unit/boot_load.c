@@ -14,7 +14,7 @@
 
 #define MIB (1ull << 20)
 
-enum { IMAGE_MAX = 16384 };
+enum { IMAGE_MAX = 16384, MAP_ENTRIES = 5 };
 
 struct fixture {
 	struct test_host th;
@@ -289,11 +289,12 @@ static void e820_leaves_out_the_bios_area(void **state)
 	struct boot_e820 map[BOOT_E820_MAX];
 	unsigned n = boot_e820(&f->space, map);
 
-	assert_int_equal(n, 4);
+	assert_int_equal(n, MAP_ENTRIES);
 	assert_true(map[0].base == 0 && map[0].size == PC_EBDA && map[0].type == BOOT_E820_RAM);
 	assert_true(map[1].base == PC_EBDA && map[1].type == BOOT_E820_RESERVED);
 	assert_true(map[2].base == PC_BIOS_AREA && map[2].type == BOOT_E820_RESERVED);
 	assert_true(map[3].base == MIB && map[3].size == 63 * MIB);
+	assert_true(map[4].base == PC_ECAM_BASE && map[4].type == BOOT_E820_RESERVED);
 }
 
 static void pvh_boots_at_its_note(void **state)
@@ -317,7 +318,7 @@ static void pvh_boots_at_its_note(void **state)
 	assert_int_equal(guest(f, module + 8, 8), sizeof(f->initrd));
 	guest_text(f, guest(f, info + 24, 8), "console=ttyS0");
 	assert_int_equal(guest(f, info + 32, 8), PC_BIOS_AREA);
-	assert_int_equal(guest(f, info + 48, 4), 4);
+	assert_int_equal(guest(f, info + 48, 4), MAP_ENTRIES);
 	assert_int_equal(guest(f, guest(f, info + 40, 8) + 8, 8), PC_EBDA);
 	assert_int_equal(guest(f, 2 * MIB + 0x2fc, 4), 0xcccccccc);
 	assert_int_equal(guest(f, 2 * MIB + 0x300, 4), 0);
@@ -345,7 +346,7 @@ static void multiboot_elf_boots(void **state)
 	assert_int_equal(guest(f, module, 4), MIB + 0x3000);
 	assert_int_equal(guest(f, module + 4, 4), MIB + 0x3000 + sizeof(f->initrd));
 	guest_text(f, guest(f, module + 8, 4), "disk.img");
-	assert_int_equal(guest(f, mbi + 44, 4), 4 * 24);
+	assert_int_equal(guest(f, mbi + 44, 4), MAP_ENTRIES * 24);
 	mmap = guest(f, mbi + 48, 4);
 	assert_int_equal(guest(f, mmap, 4), 20);
 	assert_int_equal(guest(f, mmap + 12, 8), PC_EBDA);
