@@ -20,6 +20,7 @@
  * thread, also from within submit; it must not block. From submit to done the provider owns the
  * request, and the memory in iov must stay.
  */
+enum { BLOCK_MIN = 512, BLOCK_MAX = 4096 }; /* logical blocks */
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_ZERO };
 
 struct block_req {
@@ -33,7 +34,7 @@ struct block_req {
 	int status; /* when done: 0 or -errno */
 	void (*done)(struct block_req *r);
 	void *ctx;           /* of who submitted */
-	u64 provider_use[8]; /* the provider's own while it has the request */
+	u64 provider_use[8]; /* the provider's own while it has the request, as `next` is */
 };
 
 struct block_info {
@@ -51,7 +52,10 @@ struct block_ops {
 	const char *name;
 	/* list: one request or several linked by next; the last one's next is NULL. */
 	void (*submit)(struct block *b, struct block_req *list);
-	/* Everything submitted is done when it returns. Nobody submits meanwhile. */
+	/*
+	 * When it returns, everything submitted is done, and `done` has returned. Nobody submits
+	 * meanwhile, but for what a `done` submits.
+	 */
 	void (*drain)(struct block *b);
 	/* Nothing is in flight; gives back what lies below too. */
 	void (*close)(struct block *b);
@@ -72,6 +76,12 @@ static inline void block_drain(struct block *b)
 {
 	b->ops->drain(b);
 }
+
+/*
+ * May b be asked for this? 0; -EROFS, -EOPNOTSUPP; -EINVAL: not within it, or not in whole blocks.
+ * A flush may always be asked for.
+ */
+int block_check(const struct block_info *info, enum block_op op, u64 offset, u64 len);
 
 /* NULL is fine. */
 static inline void block_close(struct block *b)

@@ -108,6 +108,11 @@ struct alc_dev_class {
 	 * with nothing else done), then rebuilds timers and lines. Called with the lock held.
 	 */
 	int (*loaded)(struct alc_dev *d, struct alc_err *err);
+	/*
+	 * Optional: when it returns, nothing that the device began is under way: no request of it
+	 * is with a back end, and what was done is in guest memory. Called with the lock held.
+	 */
+	void (*quiesce)(struct alc_dev *d);
 	/* Optional, for PCI functions: see struct pci_ops. Called with the lock held. */
 	void (*config_written)(struct alc_dev *d, unsigned off, unsigned len);
 	void (*config_reading)(struct alc_dev *d, unsigned off, unsigned len);
@@ -177,7 +182,15 @@ void dev_reset(struct alc_dev *d, enum alc_reset kind);
 u64 dev_read(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 void dev_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 
-/* Snapshot of a device's state: a small header (class, version, length), then its fields. */
+/*
+ * Finishes what the device has under way. The machine is paused, so that nothing new comes: before
+ * guest memory is saved.
+ */
+void dev_quiesce(struct alc_dev *d);
+/*
+ * Snapshot of a device's state: a small header (class, version, length), then its fields. Quiesces
+ * the device.
+ */
 size_t dev_save_size(const struct alc_dev *d);
 void dev_save(struct alc_dev *d, u8 *out);
 /* All or nothing: on failure the device is as before. */

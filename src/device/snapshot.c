@@ -32,6 +32,15 @@ size_t dev_save_size(const struct alc_dev *d)
 	return HEADER_SIZE + body_size(d->cls, d->cls->version) + pci_size(d);
 }
 
+void dev_quiesce(struct alc_dev *d)
+{
+	if (!d->cls->quiesce)
+		return;
+	dev_lock(d);
+	d->cls->quiesce(d);
+	dev_unlock(d);
+}
+
 void dev_save(struct alc_dev *d, u8 *out)
 {
 	const struct alc_dev_class *cls = d->cls;
@@ -41,6 +50,7 @@ void dev_save(struct alc_dev *d, u8 *out)
 	st16(out + AT_ZERO, 0);
 	st32(out + AT_LENGTH, (u32)(body_size(cls, cls->version) + pci_size(d)));
 	out += HEADER_SIZE;
+	dev_quiesce(d);
 	dev_lock(d);
 	if (cls->state)
 		fields_save(cls->state, cls->version, d->state, out);

@@ -353,7 +353,15 @@ void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, 
 	virtio_signal(v, queue);
 }
 
-/* ---- reset and load ---- */
+/* ---- reset, save and load ---- */
+
+void virtio_pci_quiesce(struct alc_dev *d)
+{
+	struct virtio *v = virtio_of(d);
+
+	if (v->type->quiesce)
+		v->type->quiesce(v);
+}
 
 void transport_reset(struct transport *t)
 {

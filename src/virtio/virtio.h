@@ -117,6 +117,8 @@ struct virtio_type {
 	 */
 	void (*stop)(struct virtio *v);
 	void (*stop_queue)(struct virtio *v, unsigned queue);
+	/* Before a save: what is in flight is finished, and given back if v->running. Optional. */
+	void (*quiesce)(struct virtio *v);
 	/*
 	 * After stop: the type's own part of the state table, which is zeroed, as at power-on.
 	 * Optional.
@@ -170,6 +172,7 @@ void virtio_pci_reset(struct alc_dev *d, enum alc_reset kind);
 u64 virtio_pci_read(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 void virtio_pci_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 int virtio_pci_loaded(struct alc_dev *d, struct alc_err *err);
+void virtio_pci_quiesce(struct alc_dev *d);
 void virtio_pci_config_written(struct alc_dev *d, unsigned off, unsigned len);
 void virtio_pci_config_reading(struct alc_dev *d, unsigned off, unsigned len);
 
@@ -177,6 +180,7 @@ void virtio_pci_config_reading(struct alc_dev *d, unsigned off, unsigned len);
 	.detail = &(type_), .pci = &virtio_pci_desc, .regions = virtio_pci_regions,        \
 	.probe = virtio_pci_probe, .remove = virtio_pci_remove, .reset = virtio_pci_reset, \
 	.read = virtio_pci_read, .write = virtio_pci_write, .loaded = virtio_pci_loaded,   \
-	.config_written = virtio_pci_config_written, .config_reading = virtio_pci_config_reading
+	.quiesce = virtio_pci_quiesce, .config_written = virtio_pci_config_written,        \
+	.config_reading = virtio_pci_config_reading
 
 #endif
