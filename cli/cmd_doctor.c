@@ -136,6 +136,13 @@ enum { FACTS = sizeof(facts) / sizeof(facts[0]) };
 
 /* ---- Report ------------------------------------------------------------------------------- */
 
+static const char *standing(const struct alc_engine_info *e)
+{
+	if (!e->usable)
+		return "unusable";
+	return e->good ? "usable" : "by name";
+}
+
 static void print_text(struct alc_host *host)
 {
 	struct alc_engine_info e;
@@ -149,7 +156,7 @@ static void print_text(struct alc_host *host)
 	}
 	puts("\nEngines:");
 	for (size_t i = 0; alc_engine_info(host, i, &e); i++) {
-		printf("  %-10s %-9s %s\n", e.name, e.usable ? "usable" : "unusable", e.why);
+		printf("  %-10s %-9s %s\n", e.name, standing(&e), e.why);
 		if (e.chosen)
 			chosen = e.name;
 	}
@@ -171,10 +178,10 @@ static int print_json(struct alc_host *host)
 		json_object_set_new(about, facts[i].key, json_string(text));
 	}
 	for (size_t i = 0; alc_engine_info(host, i, &e); i++)
-		json_array_append_new(engines,
-				      json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", e.name,
-						"summary", e.summary, "usable", (int)e.usable,
-						"chosen", (int)e.chosen, "why", e.why));
+		json_array_append_new(engines, json_pack("{s:s, s:s, s:b, s:b, s:i, s:s}", "name",
+							 e.name, "summary", e.summary, "usable",
+							 (int)e.usable, "chosen", (int)e.chosen,
+							 "good", (int)e.good, "why", e.why));
 	all = json_pack("{s:s, s:o, s:o}", "version", ALC_VERSION_STRING, "host", about, "engines",
 			engines);
 	failed = json_dumpf(all, stdout, JSON_INDENT(2));

@@ -26,8 +26,8 @@ static void merge_lists(struct strings *to, const struct strings *first,
 }
 
 /*
- * Strings stay with their owners, lists are new. Devices of the flags are added to those of the
- * file; a command replaces the file's.
+ * Strings stay with their owners, lists are new. Devices, disks and networks of the flags are added
+ * to those of the file; a command replaces the file's.
  */
 static void merge(struct run_values *to, struct run_values *flags, struct run_values *file)
 {
@@ -62,6 +62,7 @@ static void set_defaults(struct run_values *v)
 static void free_merged(struct run_values *v)
 {
 	free(v->disks.items);
+	free(v->nets.items);
 	free(v->devices.items);
 	free(v->displays.items);
 	free(v->command.items);

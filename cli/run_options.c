@@ -32,10 +32,17 @@ const struct option_row run_rows[] = {
 	 VALUES_ANY, NULL},
 	{"firmware", "FILE", "firmware to start instead of a kernel: a ROM image", OPTION_VALUE,
 	 AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
-	{"disk", "FILE[,readonly]", "a disk (not available yet)", OPTION_LIST, AT(disks), NULL,
-	 "disks", VALUES_FILE, NULL},
-	{"net", "none", "network (only none is available yet)", OPTION_VALUE, AT(net), "none",
-	 "net", VALUES_ANY, "none"},
+	{"disk", "FILE[,OPTION…]",
+	 "a disk: a file, nbd:URI, null:SIZE or ram:SIZE; options are readonly, snapshot, "
+	 "overlay=FILE, serial=TEXT, device=CLASS and the device's; may be given several times",
+	 OPTION_LIST, AT(disks), NULL, "disks", VALUES_FILE, NULL},
+	{"cloud-init", "DIR",
+	 "a further disk, with the files user-data and meta-data of that folder for cloud-init",
+	 OPTION_VALUE, AT(cloud_init), NULL, "cloud-init", VALUES_FILE, NULL},
+	{"net", "KIND[,OPTION…]",
+	 "a network card on user, tap, stream, hub, null or none; options as forward=tcp:2222:22, "
+	 "mac=ADDRESS, capture=FILE, device=CLASS; may be given several times",
+	 OPTION_LIST, AT(nets), NULL, "nets", VALUES_ANY, "user tap stream hub null none"},
 	{"console", "WHERE", "where the first serial port goes: stdio, none or file:PATH",
 	 OPTION_VALUE, AT(console), "stdio", "console", VALUES_ANY, "stdio none file:"},
 	{"display", "png:FILE",
@@ -55,67 +62,49 @@ const struct option_row run_rows[] = {
 	{NULL, NULL, NULL, OPTION_FLAG, 0, NULL, NULL, VALUES_ANY, NULL},
 };
 
-/* ---- Devices ------------------------------------------------------------------------------ */
+/* ---- Devices, disks, networks --------------------------------------------------------------- */
 
-/* Splits NAME,KEY=VALUE,… in place. */
-static int parse_device(char *text, struct alc_device_desc *d, struct alc_device_opt **next)
+static int plan_devices(const struct run_values *v, struct run_plan *plan)
 {
-	char *rest = strchr(text, ','), *key, *value;
+	struct entries *e = &plan->device_entries;
+	int rc = entries_parse(&v->devices, "device", false, e);
 
-	d->class_name = text;
-	d->opts = *next;
-	while (rest) {
-		*rest = '\0';
-		key = rest + 1;
-		rest = strchr(key, ',');
-		if (rest)
-			*rest = '\0';
-		value = strchr(key, '=');
-		if (!value || value == key)
-			return fail(EXIT_USAGE,
-				    "--device %s: '%s' is not KEY=VALUE: see `alcazar "
-				    "devices %s`",
-				    text, key, text);
-		*value = '\0';
-		*(*next)++ = (struct alc_device_opt){key, value + 1};
-		d->nopts++;
-		if (rest)
-			*rest = ','; /* cut again as the next one's start */
-	}
-	return 0;
-}
-
-static size_t count_commas(const char *s)
-{
-	size_t n = 0;
-
-	for (; *s; s++)
-		n += *s == ',';
-	return n;
-}
-
-static int plan_devices(const struct strings *devices, struct run_plan *plan)
-{
-	size_t n = devices->count, bytes = 0, commas = 0;
-	struct alc_device_opt *next;
-	char *at;
-	int rc = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		bytes += strlen(devices->items[i]) + 1;
-		commas += count_commas(devices->items[i]);
-	}
-	plan->devices = xcalloc(n, sizeof(*plan->devices));
-	plan->opts = next = xcalloc(commas, sizeof(*plan->opts));
-	plan->device_text = at = xcalloc(1, bytes);
-	for (size_t i = 0; !rc && i < n; i++) {
-		char *end = stpcpy(at, devices->items[i]) + 1;
-
-		rc = parse_device(at, &plan->devices[i], &next);
-		at = end;
-	}
+	plan->devices = xcalloc(e->count, sizeof(*plan->devices));
+	for (size_t i = 0; i < e->count; i++)
+		plan->devices[i] = (struct alc_device_desc){e->items[i].head, e->items[i].opts,
+							    e->items[i].nopts};
 	plan->desc.devices = plan->devices;
-	plan->desc.ndevices = n;
+	plan->desc.ndevices = e->count;
+	return rc;
+}
+
+static int plan_disks(const struct run_values *v, struct run_plan *plan)
+{
+	struct entries *e = &plan->disk_entries;
+	int rc = entries_parse(&v->disks, "disk", true, e);
+
+	plan->disks = xcalloc(e->count, sizeof(*plan->disks));
+	for (size_t i = 0; i < e->count; i++)
+		plan->disks[i] = (struct alc_disk_desc){e->items[i].head, e->items[i].opts,
+							e->items[i].nopts};
+	plan->desc.disks = plan->disks;
+	plan->desc.ndisks = e->count;
+	plan->desc.cloud_init = v->cloud_init;
+	return rc;
+}
+
+/* `none` is no network, for descriptions that want to say so. */
+static int plan_nets(const struct run_values *v, struct run_plan *plan)
+{
+	struct entries *e = &plan->net_entries;
+	int rc = entries_parse(&v->nets, "net", true, e);
+
+	plan->nets = xcalloc(e->count, sizeof(*plan->nets));
+	for (size_t i = 0; i < e->count; i++)
+		if (strcmp(e->items[i].head, "none"))
+			plan->nets[plan->desc.nnets++] = (struct alc_net_desc){
+				e->items[i].head, e->items[i].opts, e->items[i].nopts};
+	plan->desc.nets = plan->nets;
 	return rc;
 }
 
@@ -269,10 +258,6 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 
 static int check_available(const struct run_values *v)
 {
-	if (v->disks.count)
-		return fail(EXIT_USAGE, "--disk is not available yet: put files into an --initrd");
-	if (strcmp(v->net, "none"))
-		return fail(EXIT_USAGE, "--net %s is not available yet: use --net none", v->net);
 	if (!strcmp(v->clock, "virtual"))
 		return fail(EXIT_USAGE, "--clock virtual is not available yet: use --clock host");
 	return 0;
@@ -312,14 +297,21 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 		rc = plan_console(v, plan);
 	if (!rc)
 		rc = plan_displays(&v->displays, plan);
-	return rc ? rc : plan_devices(&v->devices, plan);
+	if (!rc)
+		rc = plan_devices(v, plan);
+	if (!rc)
+		rc = plan_disks(v, plan);
+	return rc ? rc : plan_nets(v, plan);
 }
 
 void run_plan_free(struct run_plan *plan)
 {
 	free(plan->displays);
+	entries_free(&plan->device_entries);
+	entries_free(&plan->disk_entries);
+	entries_free(&plan->net_entries);
 	free(plan->devices);
-	free(plan->opts);
-	free(plan->device_text);
+	free(plan->disks);
+	free(plan->nets);
 	free(plan->command_archive);
 }

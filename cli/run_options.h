@@ -3,14 +3,15 @@
 #define CLI_RUN_OPTIONS_H
 
 #include "alcazar/vm.h"
+#include "entries.h"
 #include "options.h"
 
 /* The flags of `run` and the keys of a description, as text. */
 struct run_values {
 	char *engine, *cpus, *cpu, *memory, *clock;
 	char *kernel, *initrd, *append, *firmware;
-	struct strings disks, devices, displays, command;
-	char *net, *console, *timeout, *stats;
+	struct strings disks, nets, devices, displays, command;
+	char *cloud_init, *console, *timeout, *stats;
 	bool print;
 };
 
@@ -19,9 +20,10 @@ extern const struct option_row run_rows[];
 /* A machine's description, resolved: what the strings mean. */
 struct run_plan {
 	struct alc_desc desc;
+	struct entries device_entries, disk_entries, net_entries;
 	struct alc_device_desc *devices;
-	struct alc_device_opt *opts;     /* of all devices */
-	char *device_text;               /* that names and options point into */
+	struct alc_disk_desc *disks;
+	struct alc_net_desc *nets;
 	char kernel[4096], initrd[4096]; /* of the default guest */
 	struct alc_display *displays;
 	void *command_archive;

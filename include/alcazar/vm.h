@@ -83,7 +83,7 @@ struct alc_display {
 
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
-	const char *engine; /* auto, interp … */
+	const char *engine; /* auto, interp, kvm …; with options as in "kvm,irqchip=split" */
 	const char *cpu;    /* CPUID profile */
 	const char *clock;  /* host */
 	unsigned cpus;
@@ -100,6 +100,8 @@ struct alc_desc {
 	size_t ndevices;
 	const struct alc_disk_desc *disks;
 	size_t ndisks;
+	const char
+		*cloud_init; /* folder with user-data and meta-data: a NoCloud seed disk; or NULL */
 	const struct alc_net_desc *nets;
 	size_t nnets;
 	uint64_t timeout_ns; /* 0: none */

@@ -32,6 +32,7 @@
 #define EOVERFLOW  75
 #define ENOTSUP    95
 #define EOPNOTSUPP 95
+#define ENOTCONN   107
 #define ETIMEDOUT  110
 #define ECANCELED  125
 #endif

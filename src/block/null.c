@@ -13,9 +13,9 @@ static void null_submit(struct block *b, struct block_req *list)
 		struct block_req *r = list;
 
 		list = r->next;
-		if (r->op == BLOCK_READ)
+		r->status = block_check(&b->info, r->op, r->offset, r->len);
+		if (!r->status && r->op == BLOCK_READ)
 			iov_fill(r->iov, r->niov, 0, 0, r->len);
-		r->status = 0;
 		r->done(r);
 	}
 }

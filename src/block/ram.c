@@ -37,8 +37,9 @@ static void ram_submit(struct block *b, struct block_req *list)
 		struct block_req *r = list;
 
 		list = r->next;
-		transfer(m, r);
-		r->status = 0;
+		r->status = block_check(&b->info, r->op, r->offset, r->len);
+		if (!r->status)
+			transfer(m, r);
 		r->done(r);
 	}
 }

@@ -33,6 +33,11 @@ struct alc_msi {
  */
 struct alc_msi_sink {
 	void (*deliver)(void *ctx, struct alc_msi msg);
+	/*
+	 * Optional: an I/O APIC's pin now sends this message, level-triggered. For sinks that tell
+	 * the end of an interrupt only if they know beforehand who wants to hear it.
+	 */
+	void (*route_pin)(void *ctx, unsigned pin, struct alc_msi msg);
 	void *ctx;
 };
 

@@ -101,11 +101,31 @@ static int choose_devfn(struct pci_root *r, const struct pci_function *parent, i
 	return slot;
 }
 
+/* Function 0 must tell that its device has others (PCI 3.0, 6.2.1), and all may. */
+static void mark_multifunction(struct pci_root *r, const struct pci_function *parent, u8 devfn)
+{
+	unsigned n = 0;
+
+	for (unsigned fn = 0; fn < 8; fn++)
+		n += find_below(r, parent, (devfn & ~7u) | fn) != NULL;
+	for (unsigned fn = 0; fn < 8; fn++) {
+		struct pci_function *f = find_below(r, parent, (devfn & ~7u) | fn);
+		u8 *header = f ? &f->state.config[REG_HEADER] : NULL;
+
+		if (!f)
+			continue;
+		f->multifunction = n > 1;
+		*header = (u8)((*header & ~HEADER_MULTIFUNCTION) |
+			       (n > 1 ? HEADER_MULTIFUNCTION : 0));
+	}
+}
+
 static void join_root(struct pci_root *r, struct pci_function *f)
 {
 	pci_lock(r);
 	pci_build(f);
 	r->functions[r->nfunctions++] = f;
+	mark_multifunction(r, f->parent, f->devfn);
 	pci_unlock(r);
 }
 
@@ -154,6 +174,7 @@ void pci_function_destroy(struct pci_function *f)
 		if (r->functions[i] != f)
 			r->functions[to++] = r->functions[i];
 	r->nfunctions--;
+	mark_multifunction(r, f->parent, f->devfn);
 	pci_remap(r);
 	pci_unlock(r);
 	host_free(r->p.host, f, sizeof(*f));
@@ -204,7 +225,7 @@ unsigned pci_cap_offset(const struct pci_function *f, unsigned index)
  * 25-31 take A-D; behind a bridge the pin is rotated by the device number first (PCI-to-PCI
  * Bridge 1.2, 9.1).
  */
-static unsigned pirq_of(const struct pci_function *f)
+unsigned pci_pirq(const struct pci_function *f)
 {
 	unsigned pin = 0;
 
@@ -240,7 +261,7 @@ void pci_update_intx(struct pci_function *f)
 	if (up == (f->pirq >= 0))
 		return;
 	if (up) {
-		f->pirq = (int)pirq_of(f);
+		f->pirq = (int)pci_pirq(f);
 		count_pirq(f->root, (unsigned)f->pirq, true);
 	} else {
 		unsigned pirq = (unsigned)f->pirq;
@@ -273,31 +294,34 @@ static unsigned clip(unsigned off, unsigned size)
 	return size < PCI_CONFIG_SIZE - off ? size : PCI_CONFIG_SIZE - off;
 }
 
-u32 pci_config_read(struct pci_function *f, unsigned off, unsigned size)
+u64 pci_config_read(struct pci_function *f, unsigned off, unsigned size)
 {
 	unsigned len = clip(off, size);
-	u32 val = ~0u;
+	u64 val = ~0ull;
 
 	if (len && f->ops->config_reading && is_own(f, off, len))
 		f->ops->config_reading(f->ctx, off, len);
 	pci_lock(f->root);
 	__builtin_memcpy(&val, f->state.config + off, len);
 	pci_unlock(f->root);
-	return (u32)zext(val, size);
+	return zext(val, size);
 }
 
-static void write_bytes(struct pci_function *f, unsigned off, u32 val, unsigned len)
+static void write_bytes(struct pci_function *f, unsigned off, u64 val, unsigned len)
 {
+	u8 power = pci_power(f);
+
 	for (unsigned i = 0; i < len; i++, val >>= 8) {
 		u8 *c = &f->state.config[off + i];
 		u8 w = f->writable[off + i], clear = f->clearable[off + i] & (u8)val;
 
 		*c = (u8)(((*c & ~w) | (val & w)) & ~clear);
 	}
+	pci_power_written(f, power);
 }
 
 /* Is the FLR bit among the bytes written? It is not stored. */
-static bool asks_reset(const struct pci_function *f, unsigned off, u32 val, unsigned len)
+static bool asks_reset(const struct pci_function *f, unsigned off, u64 val, unsigned len)
 {
 	unsigned at = f->cap_exp + EXP_DEVCTL + 1u;
 
@@ -313,21 +337,45 @@ static void apply(struct pci_function *f)
 	pci_flush_pending(f);
 }
 
-void pci_config_write(struct pci_function *f, unsigned off, u32 val, unsigned size)
+static void reset_whole(struct pci_function *f)
+{
+	pci_function_reset(f);
+	f->ops->reset(f->ctx);
+}
+
+static bool bus_in_reset(const struct pci_function *f)
+{
+	return f->desc->kind == PCI_ROOT_PORT &&
+	       (f->state.config[REG_BRIDGE_CONTROL] & BRIDGE_BUS_RESET);
+}
+
+/* Secondary bus reset (PCI-to-PCI Bridge 1.2, 3.2.5.18): what is behind the port is reset. */
+static void reset_bus(struct pci_function *port)
+{
+	for (unsigned i = 0; i < port->root->nfunctions; i++)
+		if (port->root->functions[i]->parent == port)
+			reset_whole(port->root->functions[i]);
+}
+
+void pci_config_write(struct pci_function *f, unsigned off, u64 val, unsigned size)
 {
 	unsigned len = clip(off, size);
+	bool resets_bus;
 
 	if (!len)
 		return;
 	if (asks_reset(f, off, val, len)) {
-		pci_function_reset(f);
-		f->ops->reset(f->ctx);
+		reset_whole(f);
 		return;
 	}
 	pci_lock(f->root);
+	resets_bus = !bus_in_reset(f);
 	write_bytes(f, off, val, len);
+	resets_bus = resets_bus && bus_in_reset(f);
 	apply(f);
 	pci_unlock(f->root);
+	if (resets_bus)
+		reset_bus(f);
 	if (f->ops->config_written && is_own(f, off, len))
 		f->ops->config_written(f->ctx, off, len);
 }

@@ -154,8 +154,8 @@ u8 *pci_config(struct pci_function *f);
 /* Where the capability `index` of pci_desc.caps lies (its ID byte). */
 unsigned pci_cap_offset(const struct pci_function *f, unsigned index);
 /* A guest's access to configuration space; 1, 2, 4 or 8 bytes at any offset. */
-u32 pci_config_read(struct pci_function *f, unsigned off, unsigned size);
-void pci_config_write(struct pci_function *f, unsigned off, u32 val, unsigned size);
+u64 pci_config_read(struct pci_function *f, unsigned off, unsigned size);
+void pci_config_write(struct pci_function *f, unsigned off, u64 val, unsigned size);
 
 /* What a guest can observe of a function besides its device's own state. */
 extern const struct alc_field pci_function_fields[];

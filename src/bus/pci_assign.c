@@ -6,6 +6,7 @@
 #include "bus/pci_internal.h"
 
 enum { ECAM_SIZE = 256 << 20, BRIDGE_MEM = 1 << 20, BRIDGE_IO = 4096, IRQ_LINE = 10 };
+#define CLOSED_BASE 0xfffff000ull
 
 struct cursor {
 	u64 io, mem32, mem64;
@@ -56,7 +57,7 @@ static void assign_function(struct pci_function *f, struct cursor *c)
 	if (f->desc->kind != PCI_CHIPSET)
 		st16(f->state.config + REG_COMMAND, command);
 	if (f->desc->intx)
-		f->state.config[REG_IRQ_LINE] = (u8)(IRQ_LINE + (f->devfn >> 4 & 1));
+		f->state.config[REG_IRQ_LINE] = (u8)(IRQ_LINE + (pci_pirq(f) >> 1 & 1));
 }
 
 static void assign_bus(struct pci_root *r, const struct pci_function *parent, struct cursor *c)
@@ -66,36 +67,56 @@ static void assign_bus(struct pci_root *r, const struct pci_function *parent, st
 			assign_function(r->functions[i], c);
 }
 
-/* Last unit's first address, or one below base where nothing is behind the bridge. */
-static u64 limit_of(u64 base, u64 end, u64 unit)
+/* A window's base and limit registers, in units of which they have the upper bits. */
+struct limits {
+	u64 base, limit;
+};
+
+/*
+ * Where nothing is behind the bridge the window is shut: its base above its limit, both below
+ * 4 GiB, since software may not look at the upper halves of a window that is shut.
+ */
+static struct limits window(u64 base, u64 end, u64 unit)
 {
-	return end > base ? align_down(end - 1, unit) : base - unit;
+	return end > base ? (struct limits){base, align_down(end - 1, unit)}
+			  : (struct limits){CLOSED_BASE, 0};
+}
+
+static void set_windows(struct pci_function *b, const struct cursor *begin,
+			const struct cursor *end)
+{
+	struct limits io = window(begin->io, end->io, BRIDGE_IO);
+	struct limits mem = window(begin->mem32, end->mem32, BRIDGE_MEM);
+	struct limits pref = window(begin->mem64, end->mem64, BRIDGE_MEM);
+	u8 *config = b->state.config;
+
+	config[REG_IO_BASE] = (u8)(io.base >> 8 & 0xf0);
+	config[REG_IO_LIMIT] = (u8)(io.limit >> 8 & 0xf0);
+	st16(config + REG_MEM_BASE, (u16)(mem.base >> 16 & 0xfff0));
+	st16(config + REG_MEM_LIMIT, (u16)(mem.limit >> 16 & 0xfff0));
+	st16(config + REG_PREF_BASE, (u16)((pref.base >> 16 & 0xfff0) | 1));
+	st16(config + REG_PREF_LIMIT, (u16)((pref.limit >> 16 & 0xfff0) | 1));
+	write32(b, REG_PREF_BASE_HIGH, (u32)(pref.base >> 32));
+	write32(b, REG_PREF_LIMIT_HIGH, (u32)(pref.limit >> 32));
+}
+
+static void align_to_bridge(struct cursor *c)
+{
+	c->io = align_up(c->io, BRIDGE_IO);
+	c->mem32 = align_up(c->mem32, BRIDGE_MEM);
+	c->mem64 = align_up(c->mem64, BRIDGE_MEM);
 }
 
 static void assign_bridge(struct pci_function *b, unsigned bus, struct cursor *c)
 {
-	struct cursor begin, end;
-	u8 *config = b->state.config;
+	struct cursor begin;
 
-	begin.io = c->io = align_up(c->io, BRIDGE_IO);
-	begin.mem32 = c->mem32 = align_up(c->mem32, BRIDGE_MEM);
-	begin.mem64 = c->mem64 = align_up(c->mem64, BRIDGE_MEM);
-	config[REG_BUS_SECONDARY] = config[REG_BUS_SUBORDINATE] = (u8)bus;
+	align_to_bridge(c);
+	begin = *c;
+	b->state.config[REG_BUS_SECONDARY] = b->state.config[REG_BUS_SUBORDINATE] = (u8)bus;
 	assign_bus(b->root, b, c);
-	end.io = limit_of(begin.io, c->io, BRIDGE_IO);
-	end.mem32 = limit_of(begin.mem32, c->mem32, BRIDGE_MEM);
-	end.mem64 = limit_of(begin.mem64, c->mem64, BRIDGE_MEM);
-	config[REG_IO_BASE] = (u8)(begin.io >> 8 & 0xf0);
-	config[REG_IO_LIMIT] = (u8)(end.io >> 8 & 0xf0);
-	st16(config + REG_MEM_BASE, (u16)(begin.mem32 >> 16 & 0xfff0));
-	st16(config + REG_MEM_LIMIT, (u16)(end.mem32 >> 16 & 0xfff0));
-	st16(config + REG_PREF_BASE, (u16)((begin.mem64 >> 16 & 0xfff0) | 1));
-	st16(config + REG_PREF_LIMIT, (u16)((end.mem64 >> 16 & 0xfff0) | 1));
-	write32(b, REG_PREF_BASE_HIGH, (u32)(begin.mem64 >> 32));
-	write32(b, REG_PREF_LIMIT_HIGH, (u32)(end.mem64 >> 32));
-	c->io = align_up(c->io, BRIDGE_IO);
-	c->mem32 = align_up(c->mem32, BRIDGE_MEM);
-	c->mem64 = align_up(c->mem64, BRIDGE_MEM);
+	set_windows(b, &begin, c);
+	align_to_bridge(c);
 }
 
 void pci_assign(struct pci_root *r)

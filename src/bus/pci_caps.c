@@ -30,6 +30,8 @@ enum {
 	PM_VERSION = 3,
 	PM_NO_SOFT_RESET = 8,
 	PM_STATE = 3,
+	PM_D0 = 0,
+	PM_D3HOT = 3,
 };
 enum { MSI_LEN = 24, MSI_CONTROL = 2, MSI_ADDRESS = 4, MSI_ADDRESS_HIGH = 8, MSI_DATA = 12 };
 enum { MSI_MASK = 16, MSI_64BIT = 0x80, MSI_MASKABLE = 0x100, MSI_WRITABLE = 0x71 };
@@ -216,10 +218,9 @@ static void build_identity(struct pci_function *f)
 	f->writable[REG_CACHE_LINE] = 0xff;
 	f->writable[REG_IRQ_LINE] = 0xff;
 	c[REG_IRQ_PIN] = d->intx;
-	if (f->devfn % 8 == 0 && d->kind == PCI_CHIPSET)
-		c[REG_HEADER] = 0x80; /* others may share its device number */
+	c[REG_HEADER] = f->multifunction ? HEADER_MULTIFUNCTION : 0;
 	if (d->kind == PCI_ROOT_PORT) {
-		c[REG_HEADER] = 1;
+		c[REG_HEADER] |= HEADER_BRIDGE;
 		return;
 	}
 	st16(c + REG_SUBVENDOR, d->subvendor);
@@ -249,5 +250,22 @@ void pci_build(struct pci_function *f)
 
 bool pci_awake(const struct pci_function *f)
 {
-	return !f->cap_pm || (f->state.config[f->cap_pm + PM_CONTROL] & PM_STATE) != PM_STATE;
+	return !f->cap_pm || (f->state.config[f->cap_pm + PM_CONTROL] & PM_STATE) == PM_D0;
+}
+
+/* There are D0 and D3hot (PCI Power Management 1.2, 3.2.4). */
+static bool power_state_exists(u8 control)
+{
+	return (control & PM_STATE) == PM_D0 || (control & PM_STATE) == PM_D3HOT;
+}
+
+u8 pci_power(const struct pci_function *f)
+{
+	return f->cap_pm ? f->state.config[f->cap_pm + PM_CONTROL] : PM_D0;
+}
+
+void pci_power_written(struct pci_function *f, u8 before)
+{
+	if (f->cap_pm && !power_state_exists(pci_power(f)))
+		f->state.config[f->cap_pm + PM_CONTROL] = before;
 }

@@ -52,6 +52,9 @@ enum {
 	STATUS_INTX = 0x08,
 	STATUS_CAPS = 0x10,
 	STATUS_CLEARABLE = 0xf900,
+	HEADER_BRIDGE = 1,
+	HEADER_MULTIFUNCTION = 0x80,
+	BRIDGE_BUS_RESET = 0x40,
 };
 
 enum { CAP_PM = 0x01, CAP_MSI = 0x05, CAP_EXP = 0x10, CAP_MSIX = 0x11 };
@@ -90,6 +93,7 @@ struct pci_function {
 	u16 cap_pm, cap_msi, cap_exp, cap_msix; /* NO_CAP: none */
 	u16 caps_at[16];                        /* of desc->caps */
 	int pirq;                               /* that INTA# drives now, or -1 */
+	bool multifunction;                     /* its device has other functions */
 };
 
 /* One BAR that decodes. Fields are atomic for readers without the lock, see pci_window.c. */
@@ -110,7 +114,7 @@ struct pci_root {
 	struct region_map *memory, *ports;
 	struct pci_function *functions[FUNCTIONS_MAX]; /* in order of creation */
 	unsigned nfunctions;
-	u32 address;           /* CF8 */
+	_Atomic(u32) address;  /* CF8 */
 	_Atomic(u64) ecam;     /* base, or ~0: off */
 	_Atomic(u32) sequence; /* odd while the tables are rebuilt */
 	struct pci_table io, mem;
@@ -139,6 +143,9 @@ static inline u32 config32(const struct pci_function *f, unsigned off)
 
 /* pci_caps.c: builds configuration space from the description. */
 void pci_build(struct pci_function *f);
+/* The power control register; after a write to it: a state that is not there is not entered. */
+u8 pci_power(const struct pci_function *f);
+void pci_power_written(struct pci_function *f, u8 before);
 /* In D3hot a function takes nothing but configuration accesses. */
 bool pci_awake(const struct pci_function *f);
 
@@ -159,5 +166,7 @@ void pci_msix_write(struct pci_function *f, u64 off, u64 val, unsigned size);
 /* pci.c: lock held; drives the PIRQ as state and configuration say. */
 void pci_update_intx(struct pci_function *f);
 struct pci_function *pci_find(struct pci_root *r, unsigned bus, unsigned devfn);
+/* Which of PIRQ A-H its INTA# is. */
+unsigned pci_pirq(const struct pci_function *f);
 
 #endif

@@ -3,13 +3,13 @@
  * Who answers in the windows: BARs that decode, and ECAM.
  *
  * The table of mappings is a sequence lock: readers take no lock, copy one entry, and look again
- * whether the table was being rebuilt. Rebuilding is rare (a BAR or a command register was
- * written), and functions outlive every reader, so what a late reader finds is at worst where a
- * BAR was a moment ago.
+ * whether the table was being rebuilt; who meets that several times takes the lock. Rebuilding is
+ * rare (a BAR or a command register was written), and functions outlive every reader, so what a
+ * late reader finds is at worst where a BAR was a moment ago.
  */
 #include "bus/pci_internal.h"
 
-enum { IO_SPACE_END = 0x10000, ECAM_SIZE_SHIFT = 28 };
+enum { IO_SPACE_END = 0x10000, ECAM_SIZE_SHIFT = 28, TRIES = 4 };
 #define ECAM_SIZE (1ull << ECAM_SIZE_SHIFT)
 
 struct hit {
@@ -128,15 +128,21 @@ static bool search(const struct pci_table *t, u64 addr, struct hit *hit)
 
 static bool find(struct pci_root *r, const struct pci_table *t, u64 addr, struct hit *hit)
 {
-	for (;;) {
-		u32 s = atomic_load_explicit(&r->sequence, memory_order_acquire);
-		bool found = search(t, addr, hit);
+	bool found;
 
+	for (unsigned i = 0; i < TRIES; i++) {
+		u32 s = atomic_load_explicit(&r->sequence, memory_order_acquire);
+
+		found = search(t, addr, hit);
 		atomic_thread_fence(memory_order_acquire);
 		if (!(s & 1) && s == atomic_load_explicit(&r->sequence, memory_order_relaxed))
 			return found;
 		r->p.host->yield(r->p.host->ctx);
 	}
+	pci_lock(r);
+	found = search(t, addr, hit);
+	pci_unlock(r);
+	return found;
 }
 
 /* ---- accesses ---- */
@@ -222,14 +228,8 @@ static u64 ecam_read(struct pci_root *r, u64 off, unsigned size)
 {
 	struct pci_function *f = ecam_function(r, off);
 	unsigned reg = off % PCI_CONFIG_SIZE;
-	u64 val;
 
-	if (!f)
-		return mask_low(size * 8);
-	val = pci_config_read(f, reg, size > 4 ? 4 : size);
-	if (size > 4)
-		val |= (u64)pci_config_read(f, reg + 4, 4) << 32;
-	return val;
+	return f ? pci_config_read(f, reg, size) : mask_low(size * 8);
 }
 
 static void ecam_write(struct pci_root *r, u64 off, u64 val, unsigned size)
@@ -237,11 +237,8 @@ static void ecam_write(struct pci_root *r, u64 off, u64 val, unsigned size)
 	struct pci_function *f = ecam_function(r, off);
 	unsigned reg = off % PCI_CONFIG_SIZE;
 
-	if (!f)
-		return;
-	pci_config_write(f, reg, (u32)val, size > 4 ? 4 : size);
-	if (size > 4)
-		pci_config_write(f, reg + 4, (u32)(val >> 32), 4);
+	if (f)
+		pci_config_write(f, reg, val, size);
 }
 
 /* CF8/CFC; accesses to CFC are within one doubleword, or the map splits them. */
@@ -272,15 +269,25 @@ static void data_write(void *ctx, u64 off, u64 val, unsigned size)
 	struct pci_function *f = addressed(r, address);
 
 	if (f)
-		pci_config_write(f, (address & 0xfc) + (unsigned)off, (u32)val, size);
+		pci_config_write(f, (address & 0xfc) + (unsigned)off, val, size);
 }
 
 /* ---- the windows ---- */
 
+/* What crosses a page may cross functions, or the edge of ECAM. */
+static bool in_one_page(u64 addr, unsigned size)
+{
+	return addr % PCI_CONFIG_SIZE + size <= PCI_CONFIG_SIZE;
+}
+
 static u64 mem_read(struct pci_root *r, u64 addr, unsigned size)
 {
-	u64 off;
+	u64 off, val = 0;
 
+	for (unsigned i = 0; !in_one_page(addr, size) && i < size; i++)
+		val |= mem_read(r, addr + i, 1) << (8 * i);
+	if (!in_one_page(addr, size))
+		return val;
 	return in_ecam(r, addr, size, &off) ? ecam_read(r, off, size)
 					    : read_at(r, &r->mem, addr, size);
 }
@@ -289,7 +296,10 @@ static void mem_write(struct pci_root *r, u64 addr, u64 val, unsigned size)
 {
 	u64 off;
 
-	if (in_ecam(r, addr, size, &off))
+	if (!in_one_page(addr, size))
+		for (unsigned i = 0; i < size; i++)
+			mem_write(r, addr + i, val >> (8 * i) & 0xff, 1);
+	else if (in_ecam(r, addr, size, &off))
 		ecam_write(r, off, val, size);
 	else
 		write_at(r, &r->mem, addr, val, size);

@@ -48,6 +48,11 @@ struct alc_host {
 	void (*free)(void *ctx, void *p, size_t size);
 	int (*ram_map)(void *ctx, u64 size, struct alc_host_ram *out);
 	void (*ram_unmap)(void *ctx, struct alc_host_ram *ram);
+	/*
+	 * Gives whole pages back to the host, [off, off+len) of the object: they read as zero, and
+	 * take no memory until they are written again.
+	 */
+	int (*ram_discard)(void *ctx, const struct alc_host_ram *ram, u64 off, u64 len);
 	/* May fail for good where the host forbids executable mappings: -EPERM. */
 	int (*code_map)(void *ctx, u64 size, struct alc_host_code *out);
 	void (*code_unmap)(void *ctx, struct alc_host_code *code);

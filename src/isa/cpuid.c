@@ -271,7 +271,10 @@ int cpuid_table_init(struct x86_cpuid_table *t, const char *profile, unsigned nc
 		     struct alc_err *err)
 {
 	const struct profile *p = find_profile(profile);
-	struct x86_cpuid_table made = {.ncpus = ncpus, .tsc_hz = tsc_hz};
+	struct x86_cpuid_table made = {.ncpus = ncpus,
+				       .tsc_hz = tsc_hz,
+				       .signature = SIGNATURE,
+				       .arch_capabilities = ~0ull};
 	unsigned missing;
 
 	if (!p)
@@ -340,7 +343,7 @@ static void leaf_vendor(const struct alc_vcpu *v, u32 leaf, u32 sub, struct x86_
 
 static void leaf_signature(const struct alc_vcpu *v, u32 leaf, u32 sub, struct x86_cpuid_regs *r)
 {
-	r->eax = SIGNATURE;
+	r->eax = v->cpuid->signature;
 	r->ebx = v->index << 24 | (CLFLUSH_LINE / 8) << 8;
 	r->ebx |= (u32)BIT(id_bits(v->cpuid->ncpus)) << 16;
 	if (v->lapic && !(lapic_base(v->lapic) & BIT(11)))

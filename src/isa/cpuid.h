@@ -28,6 +28,8 @@ struct x86_cpuid_table {
 	u64 tsc_hz;
 	u64 xcr0_mask; /* XCR0 bits that the guest may set */
 	char brand[48];
+	u32 signature;         /* family, model, stepping: leaf 1, EAX */
+	u64 arch_capabilities; /* what IA32_ARCH_CAPABILITIES may claim at most */
 };
 
 static inline bool cpuid_has(const struct x86_cpuid_table *t, enum x86_feature f)

@@ -50,9 +50,20 @@ int lapic_ack(struct x86_lapic *a);
 
 /* The PIC's output as seen on LINT0 of the boot processor. */
 void lapic_set_extint(struct x86_lapic *a, bool level);
+bool lapic_extint_level(struct x86_lapic *a);
 
 /* A message from the I/O APIC or an MSI device to whom it is addressed, among plat->vcpus. */
 void lapic_deliver_msi(const struct x86_platform *p, struct alc_msi msg);
+
+/*
+ * For engines with local APICs of their own: all registers as one page. The base register and the
+ * TSC deadline have no place in it.
+ */
+enum { LAPIC_PAGE = 1024 };
+void lapic_get_page(struct x86_lapic *a, u8 page[LAPIC_PAGE]);
+void lapic_set_page(struct x86_lapic *a, u64 base, const u8 page[LAPIC_PAGE], u64 tsc_deadline);
+/* From now on the other one counts: no timer of this one fires. */
+void lapic_suspend(struct x86_lapic *a);
 
 /* State table, for save, load and comparison. */
 extern const struct alc_field lapic_fields[];

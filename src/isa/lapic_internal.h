@@ -4,7 +4,7 @@
 
 #include "isa/lapic.h"
 
-/* Between the three files of the local APIC: registers, routing, timer. */
+/* Between the files of the local APIC: registers, routing, timer, register page. */
 
 enum {
 	LAPIC_LVT_TIMER,
@@ -103,6 +103,7 @@ void lapic_error(struct x86_lapic *a, u32 esr_bit);
 void lapic_local(struct x86_lapic *a, unsigned lvt);
 
 u32 lapic_timer_current(struct x86_lapic *a);
+void lapic_timer_set_current(struct x86_lapic *a, u32 count);
 void lapic_timer_set_initial(struct x86_lapic *a, u32 count);
 void lapic_timer_set_divide(struct x86_lapic *a, u32 divide);
 void lapic_timer_set_lvt(struct x86_lapic *a, u32 lvt);

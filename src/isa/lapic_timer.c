@@ -87,6 +87,14 @@ void lapic_timer_set_initial(struct x86_lapic *a, u32 count)
 		arm(a, clock_now_ns(a->plat->clock) + period_ns(a));
 }
 
+/* As if it had counted down to this by now; 0: it stands. */
+void lapic_timer_set_current(struct x86_lapic *a, u32 count)
+{
+	u64 left_ns = (u64)count << divide_shift(a);
+
+	a->s.timer_expiry_ns = count ? clock_now_ns(a->plat->clock) + left_ns : 0;
+}
+
 /* The count goes on from where it stands, at the new pace. */
 void lapic_timer_set_divide(struct x86_lapic *a, u32 divide)
 {

@@ -154,6 +154,7 @@ static int read_arch_capabilities(struct alc_vcpu *v, u32 msr, u64 *val)
 	*val = CAPS_NOT_AFFECTED;
 	if (cpuid_has(v->cpuid, X86_FEAT_SPEC_CTRL))
 		*val |= CAP_IBRS_ALL;
+	*val &= v->cpuid->arch_capabilities;
 	return 0;
 }
 

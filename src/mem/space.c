@@ -170,18 +170,41 @@ void space_note_span(struct alc_page *p, u64 off, u64 len)
 	}
 }
 
+/* The bank that a pointer leads into, or NULL. */
+static const struct alc_bank *bank_of_host(const struct alc_space *s, const u8 *hva)
+{
+	for (unsigned i = 0; i < s->nbanks; i++)
+		if ((u64)(hva - s->banks[i].hva) < s->banks[i].size)
+			return &s->banks[i];
+	return NULL;
+}
+
 void space_note_host(struct alc_space *s, const u8 *hva, u64 len)
 {
-	for (unsigned i = 0; i < s->nbanks; i++) {
-		const struct alc_bank *b = &s->banks[i];
-		u64 off = (u64)(hva - b->hva);
+	const struct alc_bank *b = bank_of_host(s, hva);
+	u64 off = b ? (u64)(hva - b->hva) : 0;
 
-		if (off < b->size) {
-			space_note_span(&b->pages[off >> ALC_PAGE_SHIFT], page_offset(off),
-					min_u64(len, b->size - off));
-			return;
-		}
-	}
+	if (b)
+		space_note_span(&b->pages[off >> ALC_PAGE_SHIFT], page_offset(off),
+				min_u64(len, b->size - off));
+}
+
+int space_discard(struct alc_space *s, u8 *hva, u64 len)
+{
+	const struct alc_bank *b = bank_of_host(s, hva);
+	u64 begin, end;
+	int r;
+
+	if (!b || b->rom || len > b->size - (u64)(hva - b->hva))
+		return -EFAULT;
+	begin = align_up((u64)(hva - s->ram.base), ALC_PAGE_SIZE);
+	end = align_down((u64)(hva - s->ram.base) + len, ALC_PAGE_SIZE);
+	if (begin >= end)
+		return 0;
+	r = s->host->ram_discard(s->host->ctx, &s->ram, begin, end - begin);
+	if (!r)
+		space_note_host(s, s->ram.base + begin, end - begin);
+	return r;
 }
 
 int space_copy_in(const struct alc_space *s, alc_gpa a, void *to, u64 len)

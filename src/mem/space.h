@@ -88,6 +88,12 @@ int space_copy_out(struct alc_space *s, alc_gpa a, const void *from, u64 len) AL
 /* As space_copy_out, into ROM too: what the machine itself puts there before the first run. */
 int space_load(struct alc_space *s, alc_gpa a, const void *from, u64 len) ALC_MUST_CHECK;
 
+/*
+ * Gives the whole pages within [hva, hva+len), a piece of one RAM bank as space_span gave it, back
+ * to the host; they then read as zero. Those who watch writes hear of it.
+ */
+int space_discard(struct alc_space *s, u8 *hva, u64 len) ALC_MUST_CHECK;
+
 /* One CPU access (1, 2, 4, 8 bytes, any alignment), to memory or device. ROM swallows writes. */
 u64 space_read(const struct alc_space *s, alc_gpa a, unsigned size);
 void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size);

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which engine runs a machine. A description names it, or `auto`, with its options after a comma
+ * each, as in `kvm,irqchip=split`.
+ */
 #include "alcazar/device.h"
 #include "base/errno.h"
 #include "base/fmt.h"
 #include "base/str.h"
 #include "vm/machine.h"
 
-enum { NAMES_MAX = 100 };
+enum { NAMES_MAX = 100, OPTION_MAX = 32 };
 
 /* "auto, kvm, interp" */
-static void list_engines(char out[NAMES_MAX])
+static void list_engines(const struct alc_engine *const *engines, char out[NAMES_MAX])
 {
 	size_t at = fmt_text(out, NAMES_MAX, "auto");
 
-	for (size_t i = 0; alc_engines[i] && at < NAMES_MAX; i++)
-		at += fmt_text(out + at, NAMES_MAX - at, ", %s", alc_engines[i]->name);
+	for (size_t i = 0; engines[i] && at < NAMES_MAX; i++)
+		at += fmt_text(out + at, NAMES_MAX - at, ", %s", engines[i]->name);
 }
 
-static struct alc_engine_score probe(const struct alc_host *host, const struct alc_engine *e)
+struct alc_engine_score engine_probe(const struct alc_host *host, const struct alc_engine *e)
 {
 	struct alc_engine_score score = {.usable = -ENODEV};
 
@@ -25,74 +29,109 @@ static struct alc_engine_score probe(const struct alc_host *host, const struct a
 	return score;
 }
 
-static const struct alc_engine *best_engine(const struct alc_host *host)
+const struct alc_engine *engine_best(const struct alc_host *host,
+				     const struct alc_engine *const *engines)
 {
 	const struct alc_engine *best = NULL;
 	unsigned best_good = 0;
 
-	for (size_t i = 0; alc_engines[i]; i++) {
-		struct alc_engine_score score = probe(host, alc_engines[i]);
+	for (size_t i = 0; engines[i]; i++) {
+		struct alc_engine_score score = engine_probe(host, engines[i]);
 
-		if (score.usable == 0 && (!best || score.good > best_good)) {
-			best = alc_engines[i];
+		if (score.usable == 0 && score.good > best_good) {
+			best = engines[i];
 			best_good = score.good;
 		}
 	}
 	return best;
 }
 
-static int named_engine(const struct alc_host *host, const char *name,
-			const struct alc_engine **out, struct alc_err *err)
+/* Does the text begin with this name, and then end or go on with options? */
+static bool names(const char *text, const char *name)
 {
-	struct alc_engine_score score;
-	char names[NAMES_MAX];
-
-	for (size_t i = 0; alc_engines[i]; i++) {
-		if (!str_eq(alc_engines[i]->name, name))
-			continue;
-		score = probe(host, alc_engines[i]);
-		if (score.usable)
-			return alc_fail(err, score.usable, "the engine '%s' can't run here: %s",
-					name, score.why);
-		*out = alc_engines[i];
-		return 0;
+	while (*name && *text == *name) {
+		text++;
+		name++;
 	}
-	list_engines(names);
-	return alc_fail(err, -EINVAL, "there is no engine '%s': use one of %s", name, names);
+	return !*name && (!*text || *text == ',');
 }
 
-int engine_select(const struct alc_host *host, const char *name, const struct alc_engine **out,
-		  struct alc_err *err)
+static int named_engine(const struct alc_host *host, const struct alc_engine *const *engines,
+			const char *name, const struct alc_engine **out, struct alc_err *err)
+{
+	struct alc_engine_score score;
+	char list[NAMES_MAX];
+
+	for (size_t i = 0; engines[i]; i++) {
+		if (!names(name, engines[i]->name))
+			continue;
+		score = engine_probe(host, engines[i]);
+		if (score.usable)
+			return alc_fail(err, score.usable, "the engine '%s' can't run here: %s",
+					engines[i]->name, score.why);
+		*out = engines[i];
+		return 0;
+	}
+	list_engines(engines, list);
+	return alc_fail(err, -EINVAL, "there is no engine '%s': use one of %s", name, list);
+}
+
+int engine_select(const struct alc_host *host, const struct alc_engine *const *engines,
+		  const char *name, const struct alc_engine **out, struct alc_err *err)
 {
 	const struct alc_engine *best;
 
+	if (!names(name, "auto"))
+		return named_engine(host, engines, name, out, err);
 	if (!str_eq(name, "auto"))
-		return named_engine(host, name, out, err);
-	best = best_engine(host);
+		return alc_fail(err, -EINVAL,
+				"options are an engine's own: name it instead of 'auto'");
+	best = engine_best(host, engines);
 	if (!best)
 		return alc_fail(err, -ENODEV, "no engine can run here: see `alcazar doctor`");
 	*out = best;
 	return 0;
 }
 
-bool alc_engine_info(struct alc_host *host, size_t i, struct alc_engine_info *out)
+/* Copies up to the end or the given character, and returns what follows it; NULL: too long. */
+static const char *cut(const char *text, char at, char out[OPTION_MAX])
 {
-	struct alc_engine_score score;
+	size_t n = 0;
 
-	for (size_t k = 0; k <= i; k++)
-		if (!alc_engines[k])
-			return false;
-	score = probe(host, alc_engines[i]);
-	*out = (struct alc_engine_info){
-		.name = alc_engines[i]->name,
-		.summary = alc_engines[i]->summary,
-		.usable = score.usable == 0,
-		.chosen = best_engine(host) == alc_engines[i],
-		.good = score.good,
-	};
-	_Static_assert(sizeof(out->why) == sizeof(score.why), "one is copied to the other");
-	__builtin_memcpy(out->why, score.why, sizeof(out->why));
-	return true;
+	while (text[n] && text[n] != at && n < OPTION_MAX - 1) {
+		out[n] = text[n];
+		n++;
+	}
+	out[n] = '\0';
+	if (text[n] && text[n] != at)
+		return NULL;
+	return text[n] ? text + n + 1 : text + n;
+}
+
+static int set_option(const struct alc_engine *e, void *vm, const char *option, struct alc_err *err)
+{
+	char key[OPTION_MAX];
+	const char *value = cut(option, '=', key);
+
+	if (!value || !*value || !key[0])
+		return alc_fail(err, -EINVAL, "the engine option '%s' is not KEY=VALUE", option);
+	if (!e->configure)
+		return alc_fail(err, -EINVAL, "the engine '%s' has no option '%s': it takes none",
+				e->name, key);
+	return e->configure(vm, key, value, err);
+}
+
+int engine_configure(const struct alc_engine *e, void *vm, const char *name, struct alc_err *err)
+{
+	char option[OPTION_MAX];
+	const char *rest = cut(name, ',', option);
+	int r = 0;
+
+	while (!r && rest && *rest) {
+		rest = cut(rest, ',', option);
+		r = set_option(e, vm, option, err);
+	}
+	return !r && !rest ? alc_fail(err, -EINVAL, "an option in '%s' is too long", name) : r;
 }
 
 const char *alc_cpu_profile(size_t i)

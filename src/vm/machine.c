@@ -78,12 +78,29 @@ static int add_cpu(struct machine *m, unsigned i, struct alc_err *err)
 	return m->engine->vcpu_create(m->engine_vm, c->v, err);
 }
 
-static int add_cpus(struct machine *m, struct alc_err *err)
+/* The engine's machine, with its options, and what it has to say about CPUs and controllers. */
+static int add_engine(struct machine *m, struct alc_err *err)
 {
 	int r = m->engine->vm_create(&m->plat, &m->engine_vm, err);
 
 	if (!r)
+		r = engine_configure(m->engine, m->engine_vm, m->desc->engine, err);
+	if (!r)
 		r = cpuid_table_init(&m->cpuid, m->desc->cpu, m->desc->cpus, MACHINE_TSC_HZ, err);
+	if (!r && m->engine->adapt)
+		r = m->engine->adapt(m->engine_vm, &m->cpuid, err);
+	if (r)
+		return r;
+	m->plat.tsc_hz = m->cpuid.tsc_hz;
+	if (m->engine->irqchip)
+		m->irqchip = m->engine->irqchip(m->engine_vm);
+	return 0;
+}
+
+static int add_cpus(struct machine *m, struct alc_err *err)
+{
+	int r = add_engine(m, err);
+
 	for (unsigned i = 0; !r && i < m->desc->cpus; i++)
 		r = add_cpu(m, i, err);
 	return r;
@@ -127,6 +144,8 @@ static int load_kernel(struct machine *m, struct alc_err *err)
 	struct acpi_params acpi = machine_acpi(m);
 	int r;
 
+	if (m->irqchip)
+		m->irqchip->reset(m->engine_vm);
 	for (unsigned i = 0; i < m->ncpus; i++) {
 		lapic_firmware(m->vcpus[i]->lapic);
 		x86_msr_firmware(m->vcpus[i]);
@@ -153,7 +172,8 @@ int machine_load(struct machine *m, struct alc_err *err)
 
 static int add_basics(struct machine *m, struct alc_err *err)
 {
-	int r = engine_select(m->host, m->desc->engine, &m->engine, err);
+	const struct alc_engine *const *engines = m->parts.engines ? m->parts.engines : alc_engines;
+	int r = engine_select(m->host, engines, m->desc->engine, &m->engine, err);
 
 	if (r)
 		return r;

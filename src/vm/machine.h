@@ -17,6 +17,15 @@
  * A machine without files, terminals or an operating system: the freestanding part of struct
  * alc_vm. Whoever is around it reads the images and opens the streams.
  */
+/* A device of the description that works on a back end: a disk or a network card. */
+struct machine_card {
+	const char *class_name, *id;
+	const struct alc_device_opt *opts;
+	size_t nopts;
+	struct block *block;
+	struct net_link *net;
+};
+
 struct machine_parts {
 	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
 					     reset loads them again */
@@ -26,6 +35,10 @@ struct machine_parts {
 	const struct alc_char *streams;
 	struct alc_char com1, com2;
 	bool has_com2;
+	const struct machine_card *cards; /* needed by machine_create only; back ends live longer */
+	size_t ncards;
+	/* To choose from, best first, NULL-terminated; NULL: those of the core. */
+	const struct alc_engine *const *engines;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
 	void (*ready)(void *ctx);
 	/* Optional: the machine is ended from outside, so streams must not make it wait any more.
@@ -43,6 +56,7 @@ enum { MACHINE_FIRMWARE_MIN = 64 << 10, MACHINE_FIRMWARE_MAX = 8 << 20 };
 enum machine_verdict {
 	VERDICT_NONE,
 	VERDICT_RESET, /* stop all CPUs, reset, run on */
+	VERDICT_MOVE,  /* stop all CPUs, take them to machine.move_to, run on */
 	VERDICT_END,   /* machine.result */
 };
 
@@ -64,6 +78,7 @@ struct machine {
 	struct machine_parts parts;
 	const struct alc_engine *engine;
 	void *engine_vm;
+	const struct alc_irqchip *irqchip; /* the engine's, or NULL: ours */
 	struct alc_clock *clock;
 	struct alc_space space;
 	struct region_map ports;
@@ -75,7 +90,8 @@ struct machine {
 
 	struct alc_dev *devices[MACHINE_DEVICES_MAX];
 	unsigned ndevices;
-	struct alc_dev *pic, *ioapic, *lpc, *fw_cfg;
+	struct alc_dev *pic, *ioapic; /* NULL where the engine has them inside */
+	struct alc_dev *lpc, *fw_cfg;
 	struct pci_root *pci;
 	u64 pci_mem64_base;
 
@@ -88,7 +104,8 @@ struct machine {
 	_Atomic(bool) stopping;       /* vCPU threads must return */
 	_Atomic(bool) stop_asked;     /* machine_stop */
 	bool has_run;
-	unsigned resets;
+	const char *_Atomic move_to; /* the engine that machine_move asked for */
+	unsigned resets, moves;
 	u64 create_ns, run_ns; /* host time spent */
 };
 
@@ -102,6 +119,12 @@ void machine_destroy(struct machine *m); /* NULL and half-made are fine */
 int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
 /* From any thread or signal handler, as far as the host's event_signal may be called there. */
 void machine_stop(struct machine *m);
+/*
+ * Lets the guest run on in another engine (named as in a description), as soon as all its CPUs
+ * have stopped between two instructions. If that can't be, the machine ends with the reason.
+ * From any thread; engine must stay valid while the machine runs.
+ */
+void machine_move(struct machine *m, const char *engine);
 
 /* The machine's screen; none if it has no VGA. */
 struct display_source machine_display(const struct machine *m);
@@ -132,8 +155,16 @@ void machine_request(void *ctx, enum alc_request what, unsigned value);
 void machine_kick(void *ctx, struct alc_vcpu *v);
 /* machine.c: power-on state, as firmware leaves it, with the images in memory. */
 int machine_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
-/* engine.c */
-int engine_select(const struct alc_host *host, const char *name, const struct alc_engine **out,
+/* move.c: between two periods of running. */
+int move_engine(struct machine *m, const char *name, struct alc_err *err) ALC_MUST_CHECK;
+/* engine.c. Options are given by name, after the engine's own. */
+int engine_select(const struct alc_host *host, const struct alc_engine *const *engines,
+		  const char *name, const struct alc_engine **out,
 		  struct alc_err *err) ALC_MUST_CHECK;
+int engine_configure(const struct alc_engine *e, void *vm, const char *name,
+		     struct alc_err *err) ALC_MUST_CHECK;
+struct alc_engine_score engine_probe(const struct alc_host *host, const struct alc_engine *e);
+const struct alc_engine *engine_best(const struct alc_host *host,
+				     const struct alc_engine *const *engines);
 
 #endif

@@ -30,12 +30,12 @@ static void attend_all(struct machine *m, unsigned bits)
 		x86_attend(m->vcpus[i], bits);
 }
 
-/* err may be NULL. The first verdict stands. */
+/* err may be NULL. The first verdict stands, but a wish to move yields to any other. */
 static void conclude(struct machine *m, enum machine_verdict verdict, struct alc_result res,
 		     const struct alc_err *err)
 {
 	host_lock(m->host, m->lock);
-	if (m->verdict == VERDICT_NONE) {
+	if (m->verdict == VERDICT_NONE || m->verdict == VERDICT_MOVE) {
 		m->verdict = verdict;
 		m->result = res;
 		if (err)
@@ -85,6 +85,12 @@ void machine_stop(struct machine *m)
 	m->host->event_signal(m->host->ctx, m->wake);
 }
 
+void machine_move(struct machine *m, const char *engine)
+{
+	atomic_store(&m->move_to, engine);
+	conclude(m, VERDICT_MOVE, (struct alc_result){0}, NULL);
+}
+
 /* ---- One CPU ------------------------------------------------------------------------------ */
 
 /*
@@ -98,6 +104,8 @@ void machine_kick(void *ctx, struct alc_vcpu *v)
 
 	if (atomic_load(&c->asleep))
 		m->host->event_signal(m->host->ctx, c->wake);
+	else if (m->engine->kick && c->in_engine)
+		m->engine->kick(v);
 }
 
 static void sleep_halted(struct machine_cpu *c)
@@ -122,7 +130,7 @@ static enum alc_exit run_once(struct machine_cpu *c, struct alc_err *err)
 	c->run_ns += wall_ns;
 	c->stolen_ns += stolen_ns;
 	c->exits[exit]++;
-	if (stolen_ns)
+	if (stolen_ns && !c->m->engine->has_pvclock)
 		pvclock_add_steal(c->v, stolen_ns);
 	return exit;
 }
@@ -220,13 +228,18 @@ static void wait_for_verdict(struct machine *m, u64 limit_ns)
 	}
 }
 
+static void forget_verdict(struct machine *m)
+{
+	host_lock(m->host, m->lock);
+	m->verdict = VERDICT_NONE;
+	host_unlock(m->host, m->lock);
+}
+
 static int reset(struct machine *m, struct alc_err *err)
 {
 	for (unsigned i = 0; i < m->ndevices; i++)
 		dev_reset(m->devices[i], ALC_RESET_WARM);
-	host_lock(m->host, m->lock);
-	m->verdict = VERDICT_NONE;
-	host_unlock(m->host, m->lock);
+	forget_verdict(m);
 	atomic_store(&m->poweroff_status, 0);
 	m->resets++;
 	return machine_load(m, err);
@@ -254,8 +267,13 @@ static int run_to_end(struct machine *m, u64 limit_ns, struct alc_err *err)
 {
 	int r = run_period(m, limit_ns, err);
 
-	while (!r && m->verdict == VERDICT_RESET) {
-		r = reset(m, err);
+	while (!r && m->verdict != VERDICT_END) {
+		if (m->verdict == VERDICT_RESET) {
+			r = reset(m, err);
+		} else {
+			forget_verdict(m);
+			r = move_engine(m, atomic_load(&m->move_to), err);
+		}
 		if (!r)
 			r = run_period(m, limit_ns, err);
 	}

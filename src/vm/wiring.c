@@ -36,12 +36,22 @@ static const struct slot {
 
 enum { IOAPIC_TIMER_PIN = 2, ID_MAX = 48, PCI_MEM64_ALIGN = 1 << 30 };
 
+static bool controllers_inside(const struct machine *m)
+{
+	return m->irqchip && m->irqchip->has_ioapic;
+}
+
 static void set_isa_line(void *ctx, unsigned line, bool level)
 {
 	struct machine *m = ctx;
-	struct alc_irq pic = i8259_input(m->pic, line);
-	struct alc_irq pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
+	struct alc_irq pic, pin;
 
+	if (controllers_inside(m)) {
+		m->irqchip->set_gsi(m->engine_vm, line, level);
+		return;
+	}
+	pic = i8259_input(m->pic, line);
+	pin = ioapic_input(m->ioapic, line == PC_IRQ_PIT ? IOAPIC_TIMER_PIN : line);
 	irq_set(&pic, level);
 	irq_set(&pin, level);
 }
@@ -52,7 +62,7 @@ static void set_gsi(void *ctx, unsigned gsi, bool level)
 	struct machine *m = ctx;
 	struct alc_irq pin;
 
-	if (gsi < PC_ISA_IRQS) {
+	if (gsi < PC_ISA_IRQS || controllers_inside(m)) {
 		set_isa_line(ctx, gsi, level);
 		return;
 	}
@@ -72,14 +82,28 @@ static void set_intr(void *ctx, unsigned line, bool level)
 {
 	struct machine *m = ctx;
 
-	lapic_set_extint(m->vcpus[0]->lapic, level);
+	if (m->irqchip)
+		m->irqchip->set_intr(m->engine_vm, level);
+	else
+		lapic_set_extint(m->vcpus[0]->lapic, level);
 }
 
 static void deliver_msi(void *ctx, struct alc_msi msg)
 {
 	struct machine *m = ctx;
 
-	lapic_deliver_msi(&m->plat, msg);
+	if (m->irqchip)
+		m->irqchip->deliver_msi(m->engine_vm, msg);
+	else
+		lapic_deliver_msi(&m->plat, msg);
+}
+
+static void route_pin(void *ctx, unsigned pin, struct alc_msi msg)
+{
+	struct machine *m = ctx;
+
+	if (m->irqchip)
+		m->irqchip->route_pin(m->engine_vm, pin, msg);
 }
 
 static int ack_pic(void *ctx)
@@ -103,7 +127,7 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 		.clock = m->clock,
 		.space = &m->space,
 		.ports = &m->ports,
-		.msi = {.deliver = deliver_msi, .ctx = m},
+		.msi = {.deliver = deliver_msi, .route_pin = route_pin, .ctx = m},
 		.gsi = {.set = set_gsi, .ctx = m},
 		.pci = m->pci,
 		.request = machine_request,
@@ -137,6 +161,8 @@ static int add_controllers(struct machine *m, struct alc_err *err)
 	struct alc_dev_env env = environment(m, "i8259");
 	int r;
 
+	if (controllers_inside(m))
+		return 0;
 	env.irqs[0] = (struct alc_irq){set_intr, m, 0};
 	r = add(m, dev_class_find("i8259"), "i8259", &env, NULL, 0, err);
 	if (r)
@@ -270,10 +296,6 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 	struct alc_dev_env env;
 	char id[ID_MAX];
 
-	_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
-			       offsetof(struct alc_dev_opt, value) ==
-				       offsetof(struct alc_device_opt, value),
-		       "the public options are passed on as they are");
 	if (!cls)
 		return unknown_device(d->class_name, err);
 	if (cls->platform)
@@ -309,6 +331,29 @@ struct display_source machine_display(const struct machine *m)
 	return (struct display_source){0};
 }
 
+static int add_card(struct machine *m, const struct machine_card *c, struct alc_err *err)
+{
+	const struct alc_dev_class *cls = dev_class_find(c->class_name);
+	enum alc_backend has = c->block ? ALC_BACKEND_BLOCK : ALC_BACKEND_NET;
+	struct alc_dev_env env;
+
+	if (!cls)
+		return unknown_device(c->class_name, err);
+	if (cls->backend != has)
+		return alc_fail(err, -EINVAL, "the device '%s' is no %s", cls->name,
+				c->block ? "disk" : "network card");
+	env = environment(m, cls->name);
+	env.block = c->block;
+	env.net = c->net;
+	return add(m, cls, c->id, &env, (const struct alc_dev_opt *)c->opts, c->nopts, err);
+}
+
+_Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
+		       offsetof(struct alc_dev_opt, value) ==
+			       offsetof(struct alc_device_opt, value),
+	       "the public options are passed on as they are");
+
+/* Cards come after the other devices, which may be root ports that they are behind. */
 int machine_add_devices(struct machine *m, struct alc_err *err)
 {
 	int r = add_platform(m, err);
@@ -318,5 +363,7 @@ int machine_add_devices(struct machine *m, struct alc_err *err)
 
 	for (size_t i = 0; !r && i < m->desc->ndevices; i++)
 		r = add_described(m, &m->desc->devices[i], (unsigned)i, err);
+	for (size_t i = 0; !r && i < m->parts.ncards; i++)
+		r = add_card(m, &m->parts.cards[i], err);
 	return r;
 }

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "block/simple.h"
 #include "bus/pc.h"
 #include "catalog/catalog.h"
 #include "host/test/test_host.h"
@@ -202,15 +203,40 @@ static void make_pci(struct rig *r, const struct alc_host *host)
 		.msi = {.deliver = on_msi, .ctx = r},
 	};
 
-	/* The bench itself is not what is made to fail. */
-	struct test_host *th = (struct test_host *)(uintptr_t)host;
-	unsigned fail_nth = th->fail_nth, calls = th->calls;
-
-	th->fail_nth = 0;
 	for (unsigned i = 0; i < PC_PIRQS; i++)
 		p.pirq[i] = (struct alc_irq){on_pirq, r, i};
 	if (pci_root_create(&p, &r->space.devices, &r->ports, &r->pci, NULL))
 		fail_msg("no memory for the rig's root complex");
+}
+
+/* ---- back ends: a small disk, and a cable that leads nowhere ---- */
+
+static void net_nothing(struct net_link *l, const struct net_frame *f)
+{
+}
+
+static void net_attach(struct net_link *l, const struct net_front *front)
+{
+}
+
+static void net_closed(struct net_link *l)
+{
+}
+
+static const struct net_ops net_ops = {
+	.name = "nowhere", .send = net_nothing, .attach = net_attach, .close = net_closed};
+
+/* The bench itself is not what is made to fail. */
+static void make_surroundings(struct rig *r, const struct alc_host *host)
+{
+	struct test_host *th = (struct test_host *)(uintptr_t)host;
+	unsigned fail_nth = th->fail_nth, calls = th->calls;
+
+	th->fail_nth = 0;
+	make_pci(r, host);
+	if (block_ram_create(host, RIG_DISK_SIZE, NULL, &r->block, NULL))
+		fail_msg("no memory for the rig's disk");
+	r->net = (struct net_link){.ops = &net_ops, .mtu = 1500};
 	th->fail_nth = fail_nth;
 	th->calls = calls;
 }
@@ -223,10 +249,12 @@ void rig_init(struct rig *r, const struct alc_host *host, u64 now_ns)
 	region_map_init(&r->ports, host);
 	r->space.host = host;
 	region_map_init(&r->space.devices, host);
-	make_pci(r, host);
+	make_surroundings(r, host);
 	r->env = (struct alc_dev_env){
 		.host = host,
 		.pci = r->pci,
+		.block = r->block,
+		.net = &r->net,
 		.clock = &r->clock,
 		.space = &r->space,
 		.ports = &r->ports,
@@ -255,6 +283,7 @@ void rig_fini(struct rig *r)
 {
 	dev_destroy(r->dev);
 	pci_root_destroy(r->pci);
+	block_close(r->block);
 	assert_int_equal(r->clock.count, 0);
 	region_map_fini(&r->ports);
 	region_map_fini(&r->space.devices);

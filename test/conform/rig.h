@@ -25,7 +25,7 @@ struct event {
 };
 
 /* Of the root complex, in either map. */
-enum { RIG_PCI_WINDOWS = 2 };
+enum { RIG_PCI_WINDOWS = 2, RIG_DISK_SIZE = 1 << 20 };
 enum { RIG_EVENTS_MAX = 64, RIG_TIMERS_MAX = 8, RIG_FIRES_MAX = 500 };
 
 /* Guest time of the rig. The type is the clock's own name: rig.c stands in for host/clock.c. */
@@ -40,6 +40,8 @@ struct rig {
 	struct alc_space space; /* devices only */
 	struct region_map ports;
 	struct pci_root *pci;
+	struct block *block;
+	struct net_link net;
 	struct alc_dev_env env;
 	struct alc_dev *dev;
 	const struct alc_char_front *front;

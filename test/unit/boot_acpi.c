@@ -45,7 +45,10 @@ static int teardown(void **state)
 
 static void build(struct fixture *f, unsigned cpus, bool has_com2)
 {
-	struct acpi_params p = {.cpus = cpus, .com2 = has_com2};
+	struct acpi_params p = {.cpus = cpus,
+				.com2 = has_com2,
+				.pci_mem64_base = 1ull << 33,
+				.pci_mem64_end = 1ull << 46};
 
 	assert_int_equal(acpi_build(&f->space, &p, &f->rsdp, NULL), 0);
 }
@@ -147,6 +150,18 @@ static void madt_lists_processors(void **state)
 	assert_int_equal(entries(f, table(f, "APIC"), 0), 255);
 	assert_int_equal(entries(f, table(f, "APIC"), 9), 45);
 	assert_int_equal(entries(f, table(f, "APIC"), 10), 1);
+}
+
+static void mcfg_tells_where_ecam_is(void **state)
+{
+	struct fixture *f = *state;
+	u64 mcfg;
+
+	build(f, 1, false);
+	mcfg = table(f, "MCFG");
+	assert_int_equal(guest(f, mcfg + 4, 4), 60);
+	assert_int_equal(guest(f, mcfg + 44, 8), PC_ECAM_BASE);
+	assert_int_equal(guest(f, mcfg + 52, 4), 0xff000000);
 }
 
 static void too_many_processors_are_refused(void **state)
@@ -310,10 +325,22 @@ static void iasl_reads(struct fixture *f, u64 at, const char *name, bool aml)
 	}
 }
 
+/* Of the disassembly, with each run of blanks and line ends as one blank. */
+static const char *const in_dsdt[] = {
+	"Device (COM2)",
+	"Device (PCI0)",
+	/* Device 1, pin B: PIRQ G. Device 31, pin A: PIRQ A. */
+	"Package (0x04) { 0x0001FFFF, One, Zero, 0x16 }",
+	"Package (0x04) { 0x001FFFFF, Zero, Zero, 0x10 }",
+	"0xC0000000, // Range Minimum 0xFEBFFFFF, // Range Maximum",
+	"0x0000000200000000, // Range Minimum 0x00003FFFFFFFFFFF, // Range Maximum",
+	"0xB0000000, // Address Base 0x10000000, // Address Length",
+};
+
 static void iasl_finds_no_fault(void **state)
 {
 	struct fixture *f = *state;
-	char dir[] = "/tmp/acpi.XXXXXX", command[64];
+	char dir[] = "/tmp/acpi.XXXXXX", command[256];
 
 	if (system("command -v iasl >/dev/null 2>&1")) {
 		print_message("iasl (acpica-tools) is missing\n");
@@ -324,10 +351,16 @@ static void iasl_finds_no_fault(void **state)
 	assert_int_equal(chdir(dir), 0);
 	iasl_reads(f, table(f, "FACP"), "FADT", false);
 	iasl_reads(f, table(f, "APIC"), "MADT", false);
+	iasl_reads(f, table(f, "MCFG"), "MCFG", false);
 	iasl_reads(f, guest(f, f->rsdp.v + 24, 8), "XSDT", false);
 	iasl_reads(f, guest(f, table(f, "FACP") + 36, 4), "FACS", false);
 	iasl_reads(f, guest(f, table(f, "FACP") + 140, 8), "DSDT", true);
-	assert_int_equal(system("grep -q 'Device (COM2)' table.dsl"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(in_dsdt); i++) {
+		snprintf(command, sizeof(command), "tr -s ' \\n' ' ' <table.dsl | grep -qF '%s'",
+			 in_dsdt[i]);
+		if (system(command))
+			fail_msg("the DSDT has no '%s'", in_dsdt[i]);
+	}
 	assert_int_equal(chdir("/"), 0);
 	snprintf(command, sizeof(command), "rm -r %s", dir);
 	assert_int_equal(system(command), 0);
@@ -341,6 +374,7 @@ int main(void)
 		CASE(fadt_names_the_pm_block),
 		CASE(madt_lists_processors),
 		CASE(too_many_processors_are_refused),
+		CASE(mcfg_tells_where_ecam_is),
 		CASE(iasl_finds_no_fault),
 		cmocka_unit_test(survives_failing_host),
 		CASE(firmware_can_place_tables),

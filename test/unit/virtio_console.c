@@ -158,7 +158,7 @@ static void single_port(void **state)
 	add_in(&b->d, RX0, VD_DATA, 64);
 	type_in(&b->console, "x", 1);
 	assert_int_equal(vd_done(&b->d, RX0), 1);
-	assert_int_equal(b->d.bus.msi[1], 3);
+	assert_int_equal(b->d.msi[1], 3);
 	send(&b->d, TX0, "hello", 5);
 	assert_int_equal(b->console.len, 5);
 	assert_memory_equal(b->console.out, "hello", 5);

@@ -1,10 +1,45 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "virtio_driver.h"
 
+#include "bus/pc.h"
+
+enum { MSI_ADDRESS = 0xfee00000 };
+
 /* Each queue's areas, one page apart. */
 static u64 area(unsigned queue, unsigned which)
 {
 	return VD_RAM + 0x10000u + queue * 0x4000u + which * 0x1000u;
+}
+
+static void on_msi(void *ctx, struct alc_msi msg)
+{
+	struct vd *d = ctx;
+
+	assert_true(msg.address == MSI_ADDRESS && msg.data < ARRAY_LEN(d->msi));
+	d->msi[msg.data]++;
+}
+
+static void on_pirq(void *ctx, unsigned pirq, bool level)
+{
+	((struct vd *)ctx)->intx = level;
+}
+
+static void make_root(struct vd *d)
+{
+	struct pci_root_params p = {
+		.host = &d->th.host,
+		.mem32_base = PC_ECAM_BASE,
+		.mem32_end = PC_PCI_MEM_END,
+		.mem64_base = PC_ABOVE_4G,
+		.mem64_end = PC_ABOVE_4G << 4,
+		.io_base = PC_PCI_IO_BASE,
+		.ecam_base = PC_ECAM_BASE,
+		.msi = {.deliver = on_msi, .ctx = d},
+	};
+
+	for (unsigned i = 0; i < PC_PIRQS; i++)
+		p.pirq[i] = (struct alc_irq){on_pirq, d, i};
+	assert_int_equal(pci_root_create(&p, &d->space.devices, &d->ports, &d->pci, NULL), 0);
 }
 
 void vd_init(struct vd *d)
@@ -14,8 +49,9 @@ void vd_init(struct vd *d)
 	assert_int_equal(space_init(&d->space, &d->th.host, VD_RAM_SIZE, NULL), 0);
 	assert_int_equal(space_add_bank(&d->space, gpa(VD_RAM), VD_RAM_SIZE, false, NULL), 0);
 	region_map_init(&d->ports, &d->th.host);
-	d->env = (struct alc_dev_env){.host = &d->th.host, .space = &d->space, .ports = &d->ports};
-	d->bus.bus_master = d->bus.msix = true;
+	make_root(d);
+	d->env = (struct alc_dev_env){
+		.host = &d->th.host, .space = &d->space, .ports = &d->ports, .pci = d->pci};
 }
 
 void vd_create(struct vd *d, const struct alc_dev_class *cls, const struct alc_dev_opt *opts,
@@ -25,54 +61,59 @@ void vd_create(struct vd *d, const struct alc_dev_class *cls, const struct alc_d
 
 	if (dev_create(cls, "dut", &d->env, opts, nopts, &d->dev, &err))
 		fail_msg("%s: %s", cls->name, err.text);
-	d->dev->pci = (struct pci_function *)(void *)&d->bus;
+	vd_plug(d);
 }
 
 void vd_fini(struct vd *d)
 {
 	dev_destroy(d->dev);
+	pci_root_destroy(d->pci);
 	region_map_fini(&d->ports);
 	space_fini(&d->space);
 	assert_int_equal(test_host_leaks(&d->th), 0);
 	test_host_fini(&d->th);
 }
 
-/* ---- the function's bus ---- */
+/* ---- the function ---- */
 
-static struct vd_bus *bus_of(const struct pci_function *f)
+enum { REG_COMMAND = 4, REG_BAR = 0x10, REG_CAPS = 0x34, CAP_MSIX = 0x11 };
+enum { COMMAND_MEMORY = 2, COMMAND_MASTER = 4, MSIX_ENABLE = 1 << 15, MSIX_BAR = 1 };
+
+static unsigned find_cap(const struct vd *d, u8 id)
 {
-	return (struct vd_bus *)(uintptr_t)f;
+	unsigned at = pci_config_read(d->dev->pci, REG_CAPS, 1);
+
+	while (at && pci_config_read(d->dev->pci, at, 1) != id)
+		at = pci_config_read(d->dev->pci, at + 1, 1);
+	assert_int_not_equal(at, 0);
+	return at;
 }
 
-bool pci_bus_master(const struct pci_function *f)
+u64 vd_bar(struct vd *d, unsigned bar)
 {
-	return bus_of(f)->bus_master;
+	return pci_config_read(d->dev->pci, REG_BAR + 4 * bar, 4) & ~15u;
 }
 
-void pci_intx(struct pci_function *f, bool level)
+void vd_bus_master(struct vd *d, bool on)
 {
-	bus_of(f)->intx = level;
+	pci_config_write(d->dev->pci, REG_COMMAND, COMMAND_MEMORY | (on ? COMMAND_MASTER : 0), 2);
 }
 
-bool pci_msix_enabled(const struct pci_function *f)
+void vd_plug(struct vd *d)
 {
-	return bus_of(f)->msix;
-}
+	unsigned cap = find_cap(d, CAP_MSIX);
+	unsigned n = (pci_config_read(d->dev->pci, cap + 2, 2) & 0x7ff) + 1;
 
-void pci_msi(struct pci_function *f, unsigned vector)
-{
-	assert_true(vector < 64);
-	bus_of(f)->msi[vector]++;
-}
+	pci_assign(d->pci);
+	vd_bus_master(d, true);
+	for (unsigned i = 0; i < n; i++) {
+		u64 entry = vd_bar(d, MSIX_BAR) + 16 * i;
 
-u8 *pci_config(struct pci_function *f)
-{
-	return bus_of(f)->config;
-}
-
-unsigned pci_cap_offset(const struct pci_function *f, unsigned index)
-{
-	return 0x40 + index * 0x18;
+		space_write(&d->space, gpa(entry), MSI_ADDRESS, 8);
+		space_write(&d->space, gpa(entry + 8), i, 4);
+		space_write(&d->space, gpa(entry + 12), 0, 4);
+	}
+	pci_config_write(d->dev->pci, cap + 2, d->no_msix ? 0 : MSIX_ENABLE, 2);
 }
 
 /* ---- the driver ---- */
@@ -102,6 +143,7 @@ void vd_negotiate(struct vd *d, u64 want)
 {
 	u64 features;
 
+	vd_plug(d);
 	vd_set(d, R_STATUS, 0, 1);
 	assert_int_equal(vd_get(d, R_STATUS, 1), 0);
 	memset(d->q, 0, sizeof(d->q));

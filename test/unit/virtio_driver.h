@@ -60,12 +60,11 @@ struct vd {
 	struct alc_dev_env env;
 	struct alc_dev *dev;
 	struct vd_queue q[VD_QUEUES];
-	/* What the function's bus saw. */
-	struct vd_bus {
-		bool msix, bus_master, intx;
-		unsigned msi[64];
-		u8 config[256];
-	} bus;
+	struct pci_root *pci;
+	/* What came out of it: messages by their data, and INTx. */
+	unsigned msi[64];
+	bool intx;
+	bool no_msix; /* the driver doesn't enable MSI-X */
 };
 
 /* env may be changed between the two. */
@@ -73,6 +72,12 @@ void vd_init(struct vd *d);
 void vd_create(struct vd *d, const struct alc_dev_class *cls, const struct alc_dev_opt *opts,
 	       size_t nopts);
 void vd_fini(struct vd *d);
+
+/* MSI-X vector i sends data i; memory decoding and bus mastering on. */
+void vd_plug(struct vd *d);
+void vd_bus_master(struct vd *d, bool on);
+/* Where a BAR is. */
+u64 vd_bar(struct vd *d, unsigned bar);
 
 u64 vd_get(struct vd *d, unsigned reg, unsigned size);
 void vd_set(struct vd *d, unsigned reg, u64 val, unsigned size);

@@ -158,12 +158,15 @@ static void file_drain(struct block *b)
 	inflight_wait_none(&f->inflight);
 }
 
+/* The lock goes by hand: the kernel holds on to a ring, and a ring to its files, for a while. */
 static void file_close(struct block *b)
 {
 	struct file *f = container_of(b, struct file, block);
+	struct flock unlock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
 	uring_destroy(f->uring);
 	pool_destroy(f->pool);
+	fcntl(f->t.fd, F_OFD_SETLK, &unlock);
 	close(f->t.fd);
 	inflight_fini(&f->inflight);
 	host_free(f->host, f, sizeof(*f));

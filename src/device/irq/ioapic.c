@@ -52,17 +52,35 @@ static bool is_level(u64 rte)
 }
 
 /* MSI format (SDM vol. 3A 11.11): an entry's fields, in other places. */
-static void send(struct alc_dev *d, u64 rte)
+static struct alc_msi message(u64 rte)
 {
-	struct alc_msi msg = {
+	return (struct alc_msi){
 		.address = PC_LAPIC_BASE | field_get(rte, RTE_DEST_LO, 8) << 12 |
 			   (rte & RTE_LOGICAL ? BIT(2) : 0),
 		.data = (u32)((rte & RTE_VECTOR) | mode(rte) << 8 | BIT(14) |
 			      (is_level(rte) ? BIT(15) : 0)),
 	};
+}
 
+static void send(struct alc_dev *d, u64 rte)
+{
 	if (d->env.msi.deliver)
-		d->env.msi.deliver(d->env.msi.ctx, msg);
+		d->env.msi.deliver(d->env.msi.ctx, message(rte));
+}
+
+/* Masked ones too: what an entry sent before may still be in service. */
+static void route(struct alc_dev *d, unsigned pin)
+{
+	const struct state *s = d->state;
+
+	if (d->env.msi.route_pin && is_level(s->rte[pin]))
+		d->env.msi.route_pin(d->env.msi.ctx, pin, message(s->rte[pin]));
+}
+
+void ioapic_announce(struct alc_dev *d)
+{
+	for (unsigned pin = 0; pin < PINS; pin++)
+		route(d, pin);
 }
 
 /* A level-triggered pin that is asserted, unmasked and not yet accepted by anyone is sent. */
@@ -125,6 +143,7 @@ static void write_entry(struct alc_dev *d, unsigned pin, unsigned shift, u32 val
 	if (!is_level(rte))
 		rte &= ~RTE_REMOTE;
 	s->rte[pin] = rte;
+	route(d, pin);
 	service_level(d, pin);
 }
 
@@ -195,6 +214,7 @@ static int ioapic_loaded(struct alc_dev *d, struct alc_err *err)
 	if (s->id > ID_MASK || (u64)s->lines >> PINS)
 		return alc_fail(err, -EINVAL, "device '%s': snapshot has an impossible ID or pin",
 				d->id);
+	ioapic_announce(d);
 	return 0;
 }
 

@@ -96,6 +96,7 @@ static const struct alc_host linux_table = {
 	.free = linux_free,
 	.ram_map = linux_ram_map,
 	.ram_unmap = linux_ram_unmap,
+	.ram_discard = linux_ram_discard,
 	.code_map = linux_code_map,
 	.code_unmap = linux_code_unmap,
 	.now_ns = now_ns,

@@ -17,6 +17,7 @@ void *linux_alloc(void *ctx, size_t size);
 void linux_free(void *ctx, void *p, size_t size);
 int linux_ram_map(void *ctx, u64 size, struct alc_host_ram *out);
 void linux_ram_unmap(void *ctx, struct alc_host_ram *ram);
+int linux_ram_discard(void *ctx, const struct alc_host_ram *ram, u64 off, u64 len);
 int linux_code_map(void *ctx, u64 size, struct alc_host_code *out);
 void linux_code_unmap(void *ctx, struct alc_host_code *code);
 

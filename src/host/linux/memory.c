@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -102,6 +103,18 @@ void linux_ram_unmap(void *ctx, struct alc_host_ram *ram)
 	munmap(ram->base, ram->size);
 	close(ram->fd);
 	*ram = (struct alc_host_ram){.fd = -1};
+}
+
+int linux_ram_discard(void *ctx, const struct alc_host_ram *ram, u64 off, u64 len)
+{
+	if (!len)
+		return 0;
+	if (off > ram->size || len > ram->size - off)
+		return -EINVAL;
+	return fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+			 (off_t)len)
+		       ? -errno
+		       : 0;
 }
 
 /* Hardened kernels say no in two ways. */

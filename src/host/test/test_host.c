@@ -99,6 +99,13 @@ static void test_ram_unmap(void *ctx, struct alc_host_ram *ram)
 	th->real->ram_unmap(th->real->ctx, ram);
 }
 
+static int test_ram_discard(void *ctx, const struct alc_host_ram *ram, u64 off, u64 len)
+{
+	struct test_host *th = ctx;
+
+	return permit(th) ? th->real->ram_discard(th->real->ctx, ram, off, len) : -ENOMEM;
+}
+
 static int test_code_map(void *ctx, u64 size, struct alc_host_code *out)
 {
 	struct test_host *th = ctx;
@@ -373,6 +380,7 @@ static const struct alc_host test_table = {
 	.free = test_free,
 	.ram_map = test_ram_map,
 	.ram_unmap = test_ram_unmap,
+	.ram_discard = test_ram_discard,
 	.code_map = test_code_map,
 	.code_unmap = test_code_unmap,
 	.now_ns = test_now_ns,

@@ -93,6 +93,8 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 
 	if (!rc)
 		rc = open_streams(host, vm, err);
+	if (!rc)
+		rc = cards_open(&vm->cards, host, &vm->desc, err);
 	if (rc)
 		return rc;
 	parts = (struct machine_parts){
@@ -104,7 +106,10 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.streams = streams_list(vm->streams),
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
+		.engines = linux_engines,
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
+		.cards = vm->cards.cards,
+		.ncards = vm->cards.count,
 		.ready = guest_ready,
 		.unblock = unblock,
 		.ctx = vm,
@@ -173,6 +178,7 @@ void alc_vm_destroy(struct alc_vm *vm)
 	console_close(&vm->com1);
 	image_free(&vm->vga_rom);
 	image_free(&vm->firmware);
+	cards_close(&vm->cards);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
 	pthread_mutex_destroy(&vm->stop_lock);

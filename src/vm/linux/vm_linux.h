@@ -19,6 +19,18 @@ struct console {
 	int file_fd;          /* opened here, else -1 */
 };
 
+/* Disks and network cards, with their back ends. */
+struct card_text {
+	char id[16];
+	struct alc_device_opt *opts;
+};
+
+struct cards {
+	struct machine_card *cards;
+	struct card_text *texts;
+	size_t count;
+};
+
 struct alc_vm {
 	struct alc_desc desc;
 	/* The machine as the console's thread sees it, which may want to stop it at any time. */
@@ -27,9 +39,13 @@ struct alc_vm {
 	struct machine *machine;
 	struct image kernel, initrd, firmware, vga_rom;
 	struct console com1, com2;
+	struct cards cards;
 	struct streams *streams; /* of the devices that the description names; NULL: no devices */
 	struct screen *screen;   /* NULL: nobody looks */
 };
+
+/* engines.c: best first, NULL-terminated. */
+extern const struct alc_engine *const linux_engines[];
 
 /*
  * image.c: reads a whole file; what names its part in the machine ("kernel", "initrd"), room what
@@ -72,5 +88,9 @@ int screen_start(struct screen *s, struct display_source source,
 void screen_ask(struct screen *s);
 void screen_write(struct screen *s);
 void screen_close(struct screen *s); /* NULL is fine */
+/* cards.c. A half-done open is for close. */
+int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,
+	       struct alc_err *err) ALC_MUST_CHECK;
+void cards_close(struct cards *c); /* after the machine */
 
 #endif
