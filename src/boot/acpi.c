@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
+ * The machine's ACPI tables (ACPI 6.4): RSDP -> RSDT and XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
  *
  * The machine is always in ACPI mode (SMI_CMD is 0) and has no fixed-feature buttons, no sleep
  * state but S5, no processor power states.
@@ -391,14 +391,25 @@ static u64 build_xsdt(struct tables *t, const u64 tables[TABLES_IN_XSDT])
 	return end(t, at);
 }
 
+/* The XSDT's forerunner with pointers of 32 bits, the only one that boot loaders know. */
+static u64 build_rsdt(struct tables *t, const u64 tables[TABLES_IN_XSDT])
+{
+	size_t at = begin(t, "RSDT", 1);
+
+	for (unsigned i = 0; i < TABLES_IN_XSDT; i++)
+		put(t, tables[i], 4);
+	return end(t, at);
+}
+
 /* The RSDP comes first in the area; its place was kept free. */
-static void fill_rsdp(struct tables *t, u64 xsdt)
+static void fill_rsdp(struct tables *t, u64 rsdt, u64 xsdt)
 {
 	u8 *r = t->out.buf;
 
 	__builtin_memcpy(r, "RSD PTR ", 8);
 	__builtin_memcpy(r + 9, "ALCZAR", 6);
 	r[15] = 2; /* revision */
+	st32(r + 16, (u32)rsdt);
 	st32(r + 20, ACPI_RSDP_SIZE);
 	st64(r + 24, xsdt);
 	r[8] = checksum(r, RSDP_SIZE_V1);
@@ -407,7 +418,7 @@ static void fill_rsdp(struct tables *t, u64 xsdt)
 
 static int build(struct tables *t, const struct acpi_params *p, struct alc_err *err)
 {
-	u64 tables[TABLES_IN_XSDT], facs, dsdt, xsdt;
+	u64 tables[TABLES_IN_XSDT], facs, dsdt, rsdt, xsdt;
 
 	put_text(t, (const char[ACPI_RSDP_SIZE]){0}, ACPI_RSDP_SIZE);
 	facs = build_facs(t);
@@ -415,10 +426,11 @@ static int build(struct tables *t, const struct acpi_params *p, struct alc_err *
 	tables[0] = build_fadt(t, p, facs, dsdt);
 	tables[1] = build_madt(t, p);
 	tables[2] = build_mcfg(t);
+	rsdt = build_rsdt(t, tables);
 	xsdt = build_xsdt(t, tables);
 	if (t->out.overflow)
 		return alc_fail(err, -ENOSPC, "ACPI tables for %u CPUs do not fit.", p->cpus);
-	fill_rsdp(t, xsdt);
+	fill_rsdp(t, rsdt, xsdt);
 	return 0;
 }
 

@@ -13,7 +13,7 @@ enum { ZONE_HIGH = 1, ZONE_F_SEGMENT = 2 };
 enum { NAME_SIZE = 56 };
 
 /* Offsets in ACPI structures: RSDP, any table's header, FADT. */
-enum { RSDP_SUM = 8, RSDP_V1_SIZE = 20, RSDP_XSDT = 24, RSDP_SUM_ALL = 32 };
+enum { RSDP_SUM = 8, RSDP_V1_SIZE = 20, RSDP_RSDT = 16, RSDP_XSDT = 24, RSDP_SUM_ALL = 32 };
 enum { TABLE_LENGTH = 4, TABLE_SUM = 9, HEADER_SIZE = 36 };
 static const struct {
 	u16 at;
@@ -119,11 +119,24 @@ static bool add_tables(struct acpi_loader *l, size_t xsdt)
 	return sum_table(l, xsdt);
 }
 
+/* The RSDT points to the same. */
+static bool add_rsdt(struct acpi_loader *l, size_t rsdt)
+{
+	u32 len = ld32(l->tables + rsdt + TABLE_LENGTH);
+
+	for (size_t at = rsdt + HEADER_SIZE; at < rsdt + len; at += 4)
+		if (!add_pointer(l, ACPI_LOADER_TABLES, at, 4))
+			return false;
+	return sum_table(l, rsdt);
+}
+
 static bool write_script(struct acpi_loader *l)
 {
 	return allocate(l, ACPI_LOADER_RSDP, 16, ZONE_F_SEGMENT) &&
 	       allocate(l, ACPI_LOADER_TABLES, 64, ZONE_HIGH) &&
 	       add_tables(l, (size_t)ld64(l->rsdp + RSDP_XSDT)) &&
+	       add_rsdt(l, ld32(l->rsdp + RSDP_RSDT)) &&
+	       add_pointer(l, ACPI_LOADER_RSDP, RSDP_RSDT, 4) &&
 	       add_pointer(l, ACPI_LOADER_RSDP, RSDP_XSDT, 8) &&
 	       add_checksum(l, ACPI_LOADER_RSDP, l->rsdp, RSDP_SUM, 0, RSDP_V1_SIZE) &&
 	       add_checksum(l, ACPI_LOADER_RSDP, l->rsdp, RSDP_SUM_ALL, 0, ACPI_RSDP_SIZE);

@@ -104,6 +104,24 @@ static void rsdp_is_sound(void **state)
 	assert_int_equal(sum(f, f->rsdp.v, 36), 0);
 }
 
+static void check_rsdt(struct fixture *f)
+{
+	u64 rsdt = guest(f, f->rsdp.v + 16, 4), xsdt = guest(f, f->rsdp.v + 24, 8);
+	u64 n = (guest(f, xsdt + 4, 4) - 36) / 8;
+
+	assert_true(signed_as(f, rsdt, "RSDT"));
+	assert_int_equal(guest(f, rsdt + 4, 4), 36 + 4 * n);
+	assert_int_equal(sum(f, rsdt, 36 + 4 * n), 0);
+	for (u64 i = 0; i < n; i++)
+		assert_int_equal(guest(f, rsdt + 36 + 4 * i, 4), guest(f, xsdt + 36 + 8 * i, 8));
+}
+
+static void rsdt_and_xsdt_agree(void **state)
+{
+	build(*state, 2, false);
+	check_rsdt(*state);
+}
+
 static void fadt_names_the_pm_block(void **state)
 {
 	struct fixture *f = *state;
@@ -247,6 +265,7 @@ static void firmware_can_place_tables(void **state)
 	f->rsdp = gpa(files[0].at);
 	assert_int_equal(sum(f, f->rsdp.v, 20), 0);
 	assert_int_equal(sum(f, f->rsdp.v, 36), 0);
+	check_rsdt(f);
 	fadt = table(f, "FACP");
 	assert_true(signed_as(f, guest(f, fadt + 36, 4), "FACS"));
 	assert_int_equal(guest(f, fadt + 36, 4) % 64, 0);
@@ -371,6 +390,7 @@ int main(void)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(rsdp_is_sound),
+		CASE(rsdt_and_xsdt_agree),
 		CASE(fadt_names_the_pm_block),
 		CASE(madt_lists_processors),
 		CASE(too_many_processors_are_refused),
