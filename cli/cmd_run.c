@@ -64,6 +64,7 @@ static void free_merged(struct run_values *v)
 	free(v->disks.items);
 	free(v->nets.items);
 	free(v->devices.items);
+	free(v->displays.items);
 	free(v->command.items);
 }
 

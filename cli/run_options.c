@@ -30,8 +30,8 @@ const struct option_row run_rows[] = {
 	 NULL},
 	{"append", "TEXT", "kernel command line", OPTION_VALUE, AT(append), NULL, "append",
 	 VALUES_ANY, NULL},
-	{"firmware", "FILE", "firmware to start instead of a kernel (not available yet)",
-	 OPTION_VALUE, AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
+	{"firmware", "FILE", "firmware to start instead of a kernel: a ROM image", OPTION_VALUE,
+	 AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
 	{"disk", "FILE[,OPTION…]",
 	 "a disk: a file, nbd:URI, null:SIZE or ram:SIZE; options are readonly, snapshot, "
 	 "overlay=FILE, serial=TEXT, device=CLASS and the device's; may be given several times",
@@ -45,6 +45,10 @@ const struct option_row run_rows[] = {
 	 OPTION_LIST, AT(nets), NULL, "nets", VALUES_ANY, "user tap stream hub null none"},
 	{"console", "WHERE", "where the first serial port goes: stdio, none or file:PATH",
 	 OPTION_VALUE, AT(console), "stdio", "console", VALUES_ANY, "stdio none file:"},
+	{"display", "png:FILE",
+	 "give the machine a VGA, and write its screen at the end and on SIGUSR1, as a picture or, "
+	 "with text:FILE, a text mode's characters",
+	 OPTION_LIST, AT(displays), NULL, "displays", VALUES_ANY, "png: text:"},
 	{"device", "NAME[,KEY=VALUE…]", "a further device; may be given several times", OPTION_LIST,
 	 AT(devices), NULL, "devices", VALUES_DEVICE, NULL},
 	{"timeout", "DURATION", "stop the machine after this time, as 500ms, 30s or 5m",
@@ -163,6 +167,38 @@ static int plan_nets(const struct run_values *v, struct run_plan *plan)
 	return rc;
 }
 
+/* ---- Screen ------------------------------------------------------------------------------- */
+
+static bool parse_display(const char *text, struct alc_display *d)
+{
+	static const struct {
+		const char *prefix;
+		int kind;
+	} kinds[] = {{"png:", ALC_DISPLAY_PNG}, {"text:", ALC_DISPLAY_TEXT}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t len = strlen(kinds[i].prefix);
+
+		if (strncmp(text, kinds[i].prefix, len) || !text[len])
+			continue;
+		*d = (struct alc_display){.kind = kinds[i].kind, .path = text + len};
+		return true;
+	}
+	return false;
+}
+
+static int plan_displays(const struct strings *displays, struct run_plan *plan)
+{
+	plan->displays = xcalloc(displays->count, sizeof(*plan->displays));
+	for (unsigned i = 0; i < displays->count; i++)
+		if (!parse_display(displays->items[i], &plan->displays[i]))
+			return fail(EXIT_USAGE, "--display is png:FILE or text:FILE, not '%s'",
+				    displays->items[i]);
+	plan->desc.displays = plan->displays;
+	plan->desc.ndisplays = displays->count;
+	return 0;
+}
+
 /* ---- What to boot ------------------------------------------------------------------------- */
 
 /*
@@ -173,6 +209,17 @@ static int plan_nets(const struct run_values *v, struct run_plan *plan)
 static const char append_shell[] = "console=ttyS0";
 static const char append_command[] = "console=ttyS1 quiet loglevel=1 panic=-1";
 
+/* Firmware finds what it boots on disks. */
+static int plan_firmware(const struct run_values *v)
+{
+	if (v->kernel || v->initrd || v->append)
+		return fail(EXIT_USAGE, "--firmware boots from disks: leave out --kernel, --initrd "
+					"and --append");
+	if (v->command.count)
+		return fail(EXIT_USAGE, "a command needs the default guest: leave out --firmware");
+	return 0;
+}
+
 static int plan_guest(const struct run_values *v, struct run_plan *plan)
 {
 	bool command = v->command.count;
@@ -181,6 +228,9 @@ static int plan_guest(const struct run_values *v, struct run_plan *plan)
 	plan->desc.kernel = file_of(v->kernel, plan);
 	plan->desc.initrd = file_of(v->initrd, plan);
 	plan->desc.append = v->append ? v->append : "";
+	plan->desc.firmware = file_of(v->firmware, plan);
+	if (v->firmware)
+		return plan_firmware(v);
 	plan->default_guest = !v->kernel;
 	if (plan->default_guest) {
 		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "guest/vmlinuz");
@@ -248,8 +298,6 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 
 static int check_available(const struct run_values *v)
 {
-	if (v->firmware)
-		return fail(EXIT_USAGE, "--firmware is not available yet: boot a --kernel");
 	if (!strcmp(v->clock, "virtual"))
 		return fail(EXIT_USAGE, "--clock virtual is not available yet: use --clock host");
 	return 0;
@@ -297,6 +345,8 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 	if (!rc)
 		rc = plan_console(v, plan);
 	if (!rc)
+		rc = plan_displays(&v->displays, plan);
+	if (!rc)
 		rc = plan_devices(v, plan);
 	if (!rc)
 		rc = plan_disks(v, plan);
@@ -308,6 +358,7 @@ void run_plan_free(struct run_plan *plan)
 	for (unsigned i = 0; i < plan->paths.count; i++)
 		free(plan->paths.items[i]);
 	free(plan->paths.items);
+	free(plan->displays);
 	entries_free(&plan->device_entries);
 	entries_free(&plan->disk_entries);
 	entries_free(&plan->net_entries);

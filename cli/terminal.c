@@ -72,6 +72,14 @@ static void on_signal(int sig)
 	_exit(EXIT_SIGNAL + sig);
 }
 
+static void on_display(int sig)
+{
+	struct alc_vm *vm = atomic_load(&machine);
+
+	if (vm)
+		alc_vm_display(vm);
+}
+
 /* Faults of our own: the default action follows, once the handler returns. */
 static void on_fault(int sig)
 {
@@ -95,10 +103,12 @@ void signals_watch(void)
 {
 	static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0};
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, 0};
+	static const int display[] = {SIGUSR1, 0};
 	static const int ignored[] = {SIGPIPE, 0};
 
 	handle(ending, on_signal);
 	handle(faults, on_fault);
+	handle(display, on_display);
 	handle(ignored, SIG_IGN);
 }
 

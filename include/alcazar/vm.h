@@ -76,6 +76,12 @@ struct alc_console {
 	bool await_ready;
 };
 
+/* A file that gets the screen when the machine ends, and when alc_vm_display asks for it. */
+struct alc_display {
+	enum { ALC_DISPLAY_PNG, ALC_DISPLAY_TEXT } kind; /* text: that of a text mode, as UTF-8 */
+	const char *path;
+};
+
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
 	const char *engine; /* auto, interp, kvm …; with options as in "kvm,irqchip=split" */
@@ -84,10 +90,13 @@ struct alc_desc {
 	unsigned cpus;
 	uint64_t memory_bytes;
 	const char *kernel, *initrd, *append;
+	const char *firmware;     /* a ROM image to start instead of a kernel */
 	const void *initrd_extra; /* bytes appended to the initrd (a further cpio archive) */
 	size_t initrd_extra_len;
-	struct alc_console console;  /* COM1 */
-	struct alc_console console2; /* COM2, output only; ALC_CONSOLE_NONE: no such port */
+	struct alc_console console;         /* COM1 */
+	struct alc_console console2;        /* COM2, output only; ALC_CONSOLE_NONE: no such port */
+	const struct alc_display *displays; /* if there are any, the machine has a VGA */
+	size_t ndisplays;
 	const struct alc_device_desc *devices;
 	size_t ndevices;
 	const struct alc_disk_desc *disks;
@@ -150,6 +159,8 @@ void alc_vm_power_button(struct alc_vm *vm);
  */
 void alc_vm_pause(struct alc_vm *vm);
 void alc_vm_resume(struct alc_vm *vm);
+/* Has the screen written to the files of desc.displays, soon. As alc_vm_stop, for any caller. */
+void alc_vm_display(struct alc_vm *vm);
 void alc_vm_destroy(struct alc_vm *vm); /* NULL is fine */
 
 /* Counters as a JSON object, in a string that the caller frees with free(). */

@@ -5,9 +5,11 @@
 #include <stdatomic.h>
 
 #include "alcazar/vm.h"
+#include "boot/acpi.h"
 #include "boot/boot.h"
 #include "bus/pc.h"
 #include "device/device.h"
+#include "display/display.h"
 #include "engine/engine.h"
 #include "isa/cpuid.h"
 
@@ -27,6 +29,10 @@ struct machine_card {
 struct machine_parts {
 	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
 					     reset loads them again */
+	struct boot_image firmware;       /* bytes NULL: none; else there is no kernel */
+	struct boot_image vga_rom;        /* for firmware; bytes NULL: none */
+	/* Streams of desc->devices, by their index there; NULL: none has any. */
+	const struct alc_char *streams;
 	struct alc_char com1, com2;
 	bool has_com2;
 	const struct machine_card *cards; /* needed by machine_create only; back ends live longer */
@@ -43,6 +49,7 @@ struct machine_parts {
 };
 
 enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
+enum { MACHINE_FIRMWARE_MIN = 64 << 10, MACHINE_FIRMWARE_MAX = 8 << 20 };
 /* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
 #define MACHINE_TSC_HZ        1000000000ull
 #define MACHINE_PCI_MEM64_END BIT(X86_PHYS_BITS)
@@ -95,7 +102,7 @@ struct machine {
 	struct alc_dev *devices[MACHINE_DEVICES_MAX];
 	unsigned ndevices;
 	struct alc_dev *pic, *ioapic; /* NULL where the engine has them inside */
-	struct alc_dev *lpc, *pm;
+	struct alc_dev *lpc, *pm, *fw_cfg;
 	struct pci_root *pci;
 	u64 pci_mem64_base;
 
@@ -153,10 +160,30 @@ void machine_resume(struct machine *m);
  */
 void machine_move(struct machine *m, const char *engine);
 
+/* The machine's screen; none if it has no VGA. */
+struct display_source machine_display(const struct machine *m);
+
 /* The rest is private to this room. */
 
 /* wiring.c: platform devices and those of the description. */
 int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+/*
+ * firmware.c: what a machine with firmware, or a screen, has otherwise. Memory below 4 GiB, ROM
+ * included; the ROM's contents; what devices tell firmware about the machine: their options, and
+ * files of fw_cfg.
+ */
+struct told {
+	struct alc_dev_opt opts[4];
+	size_t n;
+	char cpus[24], all[24], low[24], high[24];
+};
+int firmware_check(const struct boot_image *image, struct alc_err *err) ALC_MUST_CHECK;
+int firmware_add_memory(struct machine *m, u64 low_bytes, struct alc_err *err) ALC_MUST_CHECK;
+int firmware_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+void firmware_options(const struct machine *m, const char *class_name, struct told *t);
+int firmware_describe(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+struct acpi_params machine_acpi(const struct machine *m);
+bool machine_has_vga(const struct alc_desc *desc);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
 /* halt.c: until the CPU has attention or shall stop. */

@@ -185,7 +185,10 @@ class BadInput(Base):
             ("interp", ["run", "--engine", "steam", "--kernel", kernel]),
             ("not available yet", ["run", "--clock", "virtual"]),
             ("sundial", ["run", "--clock", "sundial", "--kernel", kernel]),
-            ("not available yet", ["run", "--firmware", "x"]),
+            ("boots from disks", ["run", "--firmware", "x", "--kernel", kernel]),
+            ("leave out --firmware", ["run", "--firmware", "x", "--", "true"]),
+            ("png:FILE or text:FILE", ["run", "--display", "x", "--kernel", kernel]),
+            ("file:PATH", ["run", "--device", "debugcon,chardev=x", "--kernel", kernel]),
             ("not available yet", ["run", "--disk", "x"]),
             ("not available yet", ["run", "--net", "user"]),
             ("stdio, none or file:PATH", ["run", "--console", "tty"]),
@@ -340,6 +343,17 @@ class Listings(Base):
         self.assertIn("takes %s." % chosen[0], text)
         self.assertIn("interp", [e["name"] for e in facts["engines"] if e["usable"]])
 
+    def test_confinement(self):
+        text = self.run_it("confinement", check=0).stdout.decode()
+        reports = json.loads(self.run_it("confinement", "--json", check=0).stdout)
+        self.assertEqual([r["process"] for r in reports], ["alcazar-net-user", "alcazar-net-hub"])
+        for r in reports:
+            self.assertIn("\n" + r["process"] + ": ", text)
+            self.assertEqual((r["capabilities"], r["filesystem"]), ([], []))
+            self.assertEqual(r["other_system_calls"], "kill")
+            calls = {c["call"] for c in r["system_calls"] if c["verdict"] == "allow"}
+            self.assertFalse(calls & {"open", "openat", "execve", "ptrace", "clone"})
+
     def test_stats(self):
         path = self.path("stats.json")
         self.kernel("off", "--stats", path, "--cpus", "2", check=0)
@@ -457,8 +471,8 @@ class Signals(Base):
             p.stdin.flush()
             p.send_signal(signal.SIGCONT)
             self.assertEqual(p.stdout.read(1), b"x")
-        p.stdin.close()
-        p.stdin = None
+        p.stdin.write(CTRL_D)
+        p.stdin.flush()
         self.finish(p, 0)
         with open(stats) as f:
             self.assertEqual(json.load(f)["pauses"], 3)

@@ -319,6 +319,8 @@ void rig_patch(const struct rig *r, u8 *snapshot, const char *field, unsigned el
 	const struct alc_dev_class *cls = r->dev->cls;
 	size_t at = dev_save_size(r->dev) - fields_size(cls->state, cls->version);
 
+	if (r->dev->pci)
+		at -= fields_size(pci_function_fields, 1);
 	for (const struct alc_field *f = cls->state; f->name; f++) {
 		if (strcmp(f->name, field) == 0) {
 			assert_true(element < f->count);

@@ -35,7 +35,7 @@ static bool beside_program(const char *name, char path[PATH_MAX])
 	       !access(path, X_OK);
 }
 
-static int find(const char *name, char path[PATH_MAX], struct alc_err *err)
+int helper_find(const char *name, char *path, struct alc_err *err)
 {
 	const char *dir = secure_getenv("ALCAZAR_LIBEXEC");
 
@@ -112,7 +112,7 @@ static int spawn(const char *path, const char *name, const int *fds, unsigned n,
 int helper_spawn(const char *name, const int *fds, unsigned nfds, pid_t *out, struct alc_err *err)
 {
 	char path[PATH_MAX];
-	int rc = find(name, path, err);
+	int rc = helper_find(name, path, err);
 
 	if (rc)
 		return rc;

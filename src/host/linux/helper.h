@@ -13,6 +13,8 @@
  */
 enum { HELPER_FD = 3 }; /* the first of the descriptors that it is given */
 
+/* path has room for PATH_MAX bytes. */
+int helper_find(const char *name, char *path, struct alc_err *err) ALC_MUST_CHECK;
 /* fds stay the caller's. The helper has an empty environment and no terminal. */
 int helper_spawn(const char *name, const int *fds, unsigned nfds, pid_t *out,
 		 struct alc_err *err) ALC_MUST_CHECK;
