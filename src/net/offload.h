@@ -51,7 +51,8 @@ bool net_soft_next(struct net_soft *s, struct net_frame *out);
 
 /*
  * A stage that does in software what its neighbours don't take, both ways; towards the front it
- * takes everything. Takes lower over, also on failure.
+ * takes everything. What net_offload_valid refuses goes no further. Takes lower over, also on
+ * failure.
  */
 int net_soft_stage_create(const struct alc_host *host, struct net_link *lower,
 			  struct net_link **out) ALC_MUST_CHECK;

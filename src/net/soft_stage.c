@@ -3,6 +3,9 @@
 #include "net/offload.h"
 
 /*
+ * Frames whose offload fields don't fit their bytes are lost here, both ways: they come from a
+ * guest, ours or one behind a hub, and neither back ends nor drivers need to be ready for them.
+ *
  * A receiver may refuse one segment of many. Its sender then keeps the whole frame and brings it
  * again, so the way remembers how far it was; another frame in its place (the card was reset) is
  * told by its headers, which have sequence numbers.
@@ -50,7 +53,6 @@ static bool same_frame(const struct way *w, const struct net_frame *f)
 
 typedef bool (*sink)(struct stage *s, const struct net_frame *f);
 
-/* An invalid frame is lost: nothing could be made of it. */
 static bool convert(struct stage *s, struct way *w, const struct net_frame *f, sink to)
 {
 	if (w->pending && same_frame(w, f)) {
@@ -83,6 +85,8 @@ static bool stage_send(struct net_link *l, const struct net_frame *f)
 {
 	struct stage *s = container_of(l, struct stage, link);
 
+	if (!net_offload_valid(f))
+		return true;
 	if (!(needs(&f->offload) & ~s->lower->takes))
 		return net_send(s->lower, f);
 	return convert(s, &s->down, f, to_lower);
@@ -92,6 +96,8 @@ static bool stage_receive(void *ctx, const struct net_frame *f)
 {
 	struct stage *s = ctx;
 
+	if (!net_offload_valid(f))
+		return true;
 	if (!(needs(&f->offload) & ~s->front_takes))
 		return to_front(s, f);
 	return convert(s, &s->up, f, to_front);

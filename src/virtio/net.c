@@ -165,10 +165,16 @@ static void put_back(struct virtio *v, unsigned queue, struct buffers *b)
 		virtq_unpop(v->queues[queue], &b->chain[--b->count]);
 }
 
-/* Buffers for len bytes; false: there are not enough, and none is taken. */
-static bool take_buffers(struct virtio *v, unsigned queue, u64 len, struct buffers *b)
+enum taken { TAKEN, TOO_FEW, NEVER };
+
+/*
+ * Buffers for len bytes, or none. NEVER: as many as one frame may have are there, and it does not
+ * fit; to wait would keep all that comes behind it waiting too.
+ */
+static enum taken take_buffers(struct virtio *v, unsigned queue, u64 len, struct buffers *b)
 {
 	unsigned max = virtio_has(v, NET_F_MRG_RXBUF) ? BUFFERS_MAX : 1;
+	bool full;
 
 	while (b->room < len && b->count < max && b->pieces < PIECES_MAX) {
 		struct virtq_chain *c = &b->chain[b->count];
@@ -182,9 +188,10 @@ static bool take_buffers(struct virtio *v, unsigned queue, u64 len, struct buffe
 		b->room += c->in_len;
 	}
 	if (b->room >= len)
-		return true;
+		return TAKEN;
+	full = b->count == max || b->pieces >= PIECES_MAX;
 	put_back(v, queue, b);
-	return false;
+	return full ? NEVER : TOO_FEW;
 }
 
 static void put_header(struct virtio *v, const struct net_frame *f, u16 buffers, u8 *h)
@@ -244,16 +251,22 @@ static bool front_deliver(struct virtio *v, const struct net_frame *f)
 		return false;
 	if (!net_wants(v, head, iov_copy_from(f->iov, f->niov, 0, head, sizeof(head))))
 		return true;
-	if (take_buffers(v, queue, HEADER_SIZE + (u64)f->len, &b)) {
-		/* The first buffer must hold the header (5.1.6.3.1). */
-		if (b.chain[0].in_len >= HEADER_SIZE)
-			fill_buffers(v, queue, f, &b);
-		else
-			virtio_break(v, "a receive buffer too small for a header");
+	switch (take_buffers(v, queue, HEADER_SIZE + (u64)f->len, &b)) {
+	case TOO_FEW:
+		n->starved = true;
+		return false;
+	case NEVER:
+		n->dropped++;
 		return true;
+	case TAKEN:
+		break;
 	}
-	n->starved = true;
-	return false;
+	/* The first buffer must hold the header (5.1.6.3.1). */
+	if (b.chain[0].in_len >= HEADER_SIZE)
+		fill_buffers(v, queue, f, &b);
+	else
+		virtio_break(v, "a receive buffer too small for a header");
+	return true;
 }
 
 static bool front_receive(void *ctx, const struct net_frame *f)

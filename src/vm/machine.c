@@ -11,6 +11,8 @@
 
 typedef unsigned long long ull; /* for %llu */
 
+enum { PIRQ_LINES = 1 << 10 | 1 << 11 }; /* what ich9_lpc_firmware chooses */
+
 /* ---- The description ---------------------------------------------------------------------- */
 
 int machine_check(const struct alc_desc *d, struct alc_err *err)
@@ -157,6 +159,8 @@ int machine_load(struct machine *m, struct alc_err *err)
 	}
 	pci_assign(m->pci);
 	ich9_lpc_firmware(m->lpc);
+	/* The lines that PIRQs go to now are shared, and so level-triggered. */
+	region_write(&m->ports, PC_PORT_ELCR + 1, PIRQ_LINES >> 8, 1);
 	r = acpi_build(&m->space, &acpi, &boot.rsdp, err);
 	if (!r)
 		r = load_images(m, &boot, err);

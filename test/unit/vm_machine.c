@@ -208,6 +208,62 @@ static void bad_image(void **state)
 	test_host_fini(&th);
 }
 
+/* ---- PCI, as firmware would leave it --------------------------------------------------- */
+
+static u64 config(struct machine *m, u8 devfn, unsigned off, unsigned size)
+{
+	region_write(&m->ports, 0xcf8, 0x80000000 | devfn << 8 | (off & 0xfc), 4);
+	return region_read(&m->ports, 0xcfc + off % 4, size);
+}
+
+static void check_pci(struct machine *m, u8 devfn)
+{
+	u64 bar = config(m, devfn, 0x10, 4);
+
+	assert_int_equal(config(m, 0, 0, 4), 0x29c08086);
+	assert_int_equal(config(m, 0x1f << 3, 0, 4), 0x29188086);
+	assert_int_equal(config(m, devfn, 4, 2), 3);
+	assert_int_equal(space_read(&m->space, gpa(bar), 4), 0x0d1eca5a);
+	/* INTA# of device 5 is PIRQ F; that goes to an interrupt of the PIC, level-triggered. */
+	assert_int_equal(config(m, devfn, 0x3c, 1), 10);
+	assert_int_equal(config(m, 0x1f << 3, 0x69, 1), 10);
+	assert_int_equal(region_read(&m->ports, 0x4d1, 1) & 0x0c, 0x0c);
+	region_write(&m->ports, 0xa0, 0x0a, 1); /* read IRR */
+	assert_int_equal(region_read(&m->ports, 0xa0, 1) & 4, 0);
+	space_write(&m->space, gpa(bar + 8), 1, 4);
+	assert_int_equal(region_read(&m->ports, 0xa0, 1) & 4, 4);
+	space_write(&m->space, gpa(bar + 8), 0, 4);
+	assert_int_equal(region_read(&m->ports, 0xa0, 1) & 4, 0);
+}
+
+/* From the start, and again after a reset. */
+static void pci_is_set_up(void **state)
+{
+	static const struct alc_device_opt addr = {"addr", "5"};
+	static const struct alc_device_desc testdev = {
+		.class_name = "pci-testdev", .opts = &addr, .nopts = 1};
+	struct alc_desc d = description();
+	u8 image[IMAGE_MAX];
+	struct machine_parts p = parts(image, make_kernel(image, spin, sizeof(spin)));
+	struct alc_err err = {0};
+	struct test_host th;
+	struct machine *m;
+
+	d.devices = &testdev;
+	test_host_init(&th, TEST_TIME_MANUAL);
+	if (machine_create(&th.host, &d, &p, &m, &err))
+		fail_msg("%s", err.text);
+	check_pci(m, 5 << 3);
+	for (unsigned i = 0; i < m->ndevices; i++)
+		dev_reset(m->devices[i], ALC_RESET_WARM);
+	assert_int_equal(config(m, 5 << 3, 0x10, 4), 0);
+	assert_int_equal(machine_load(m, &err), 0);
+	check_pci(m, 5 << 3);
+	machine_destroy(m);
+	assert_int_equal(test_host_leaks(&th), 0);
+	test_host_fini(&th);
+}
+
 /* ---- Any call to the host may fail -------------------------------------------------------- */
 
 static int make_and_destroy(const struct alc_host *host, void *arg, struct alc_err *err)
@@ -265,6 +321,7 @@ int main(void)
 		cmocka_unit_test(stops),
 		cmocka_unit_test(times_out),
 		cmocka_unit_test(resets),
+		cmocka_unit_test(pci_is_set_up),
 		cmocka_unit_test(bad_descriptions),
 		cmocka_unit_test(bad_image),
 		cmocka_unit_test(create_sweep),

@@ -10,7 +10,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/linux/helper.h"
@@ -29,6 +28,12 @@
  */
 enum { ATTEMPTS = 16, BACKLOG = 64, LEAVE_PATIENCE_MS = 2000 };
 static const char helper_name[] = "alcazar-net-hub";
+
+struct membership {
+	char *path;
+	int fd;
+	pid_t started; /* the hub's process, if it is ours; it goes on when we leave */
+};
 
 static int lock_directory(const char *path, int *out, struct alc_err *err)
 {
@@ -103,22 +108,9 @@ static int listen_at(const char *path, int *out, struct alc_err *err)
 	return 0;
 }
 
-/* It leaves a child of ours at once, to be nobody's but its members'. */
-static int start_process(int member, int listener, struct alc_err *err)
+static int start_hub(const char *path, struct membership *m, struct alc_err *err)
 {
-	const int fds[] = {member, listener};
-	pid_t pid;
-	int rc = helper_spawn(helper_name, fds, 2, &pid, err);
-
-	if (rc)
-		return rc;
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return 0;
-}
-
-static int start_hub(const char *path, int *out, struct alc_err *err)
-{
+	int fds[2];
 	const int size = 2 * 1024 * 1024;
 	int pair[2], listener = -1, rc = listen_at(path, &listener, err);
 
@@ -131,30 +123,35 @@ static int start_hub(const char *path, int *out, struct alc_err *err)
 	}
 	for (unsigned i = 0; i < 2; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	rc = start_process(pair[1], listener, err);
+	fds[0] = pair[1];
+	fds[1] = listener;
+	rc = helper_spawn(helper_name, fds, 2, &m->started, err);
 	close(pair[1]);
 	close(listener);
-	if (!rc)
+	if (!rc) {
 		rc = helper_await_answer(pair[0], helper_name, err);
+		if (rc)
+			helper_end(m->started);
+	}
 	if (rc)
 		close(pair[0]);
 	else
-		*out = pair[0];
+		m->fd = pair[0];
 	return rc;
 }
 
-static int join_or_start(const char *path, int *out, struct alc_err *err)
+static int join_or_start(const char *path, struct membership *m, struct alc_err *err)
 {
-	int lock, rc = join(path, out, err);
+	int lock, rc = join(path, &m->fd, err);
 
 	if (rc != -ECONNREFUSED)
 		return rc;
 	rc = lock_directory(path, &lock, err);
 	if (rc)
 		return rc;
-	rc = join(path, out, err);
+	rc = join(path, &m->fd, err);
 	if (rc == -ECONNREFUSED)
-		rc = start_hub(path, out, err);
+		rc = start_hub(path, m, err);
 	close(lock);
 	return rc;
 }
@@ -166,42 +163,53 @@ static int join_or_start(const char *path, int *out, struct alc_err *err)
 static void leave(void *ctx, int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	char *path = ctx, rest[4096];
+	struct membership *m = ctx;
+	char rest[4096];
 	int lock, other;
 
 	shutdown(fd, SHUT_WR);
 	while (poll(&p, 1, LEAVE_PATIENCE_MS) > 0 && recv(fd, rest, sizeof(rest), 0) > 0)
 		;
-	if (!lock_directory(path, &lock, NULL)) {
-		int rc = unix_connect(path, &other, NULL);
+	if (!lock_directory(m->path, &lock, NULL)) {
+		int rc = unix_connect(m->path, &other, NULL);
 
 		if (!rc)
 			close(other);
-		if (rc == -ECONNREFUSED)
-			unlink(path);
+		if (rc == -ECONNREFUSED) {
+			unlink(m->path);
+			helper_end(m->started);
+		}
 		close(lock);
 	}
-	free(path);
+	free(m->path);
+	free(m);
 }
 
 int net_hub_open(const struct alc_host *host, struct loop *loop, const struct net_opts *o,
 		 struct net_link **out, struct alc_err *err)
 {
 	struct framed_params p = {.what = "the network's hub", .vnet = true, .leave = leave};
+	struct membership *m;
 	const char *path = NULL;
-	int fd, rc = opts_need(o, "path", &path, err);
+	int rc = opts_need(o, "path", &path, err);
 
 	if (rc)
 		return rc;
-	rc = -EPIPE;
-	for (unsigned i = 0; rc == -EPIPE && i < ATTEMPTS; i++)
-		rc = join_or_start(path, &fd, err);
-	if (rc)
-		return alc_fail(err, rc, "can't join the hub at '%s'", path);
-	p.ctx = strdup(path);
-	if (!p.ctx) {
-		close(fd);
+	m = calloc(1, sizeof(*m));
+	if (m)
+		m->path = strdup(path);
+	if (!m || !m->path) {
+		free(m);
 		return alc_fail(err, -ENOMEM, "no memory for network hub");
 	}
-	return framed_create(host, loop, fd, &p, out, err);
+	rc = -EPIPE;
+	for (unsigned i = 0; rc == -EPIPE && i < ATTEMPTS; i++)
+		rc = join_or_start(path, m, err);
+	if (rc) {
+		free(m->path);
+		free(m);
+		return alc_fail(err, rc, "can't join the hub at '%s'", path);
+	}
+	p.ctx = m;
+	return framed_create(host, loop, m->fd, &p, out, err);
 }

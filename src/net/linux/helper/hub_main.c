@@ -226,10 +226,8 @@ static int serve(void)
 	struct alc_err err = {0};
 	int rc = confine_close_others(&net_hub_profile, &err);
 
-	/* Its starter may end before it: nobody's child, and of no terminal's session. */
-	if (fork() > 0)
-		_exit(0);
-	setsid();
+	/* Its starter, and the starter's terminal, may end before it. */
+	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < MEMBERS_MAX; i++) {
 		h.members[i].fd = -1;

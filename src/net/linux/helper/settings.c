@@ -82,9 +82,12 @@ static bool parse_forward(const char *v, struct forward *f)
 
 	if (!set_text(v, text, sizeof(text)))
 		return false;
-	for (char *p = strtok_r(text, ":", &save); p && n < 4; p = strtok_r(NULL, ":", &save))
+	for (char *p = strtok_r(text, ":", &save); p; p = strtok_r(NULL, ":", &save)) {
+		if (n == ARRAY_LEN(part))
+			return false;
 		part[n++] = p;
-	if (n < 3 || (save && *save))
+	}
+	if (n < 3)
 		return false;
 	f->udp = !strcmp(part[0], "udp");
 	addr = n == 4 ? part[1] : "127.0.0.1";
