@@ -46,7 +46,7 @@ struct kvm_vm {
 	/* While time is stopped: see time.c. */
 	struct kvm_clock_data stopped_clock;
 	u64 stopped_tsc;
-	bool has_stopped_clock, has_stopped_tsc;
+	bool has_stopped_clock, has_stopped_tsc, told_of_tsc;
 };
 
 struct kvm_vcpu {

@@ -18,8 +18,7 @@
 void kvm_stop_time(void *opaque)
 {
 	struct kvm_vm *vm = opaque;
-	struct alc_vcpu *first = vm->vcpus[0];
-	struct kvm_vcpu *c = first->engine;
+	const struct kvm_vcpu *c = vm->vcpus[0]->engine;
 
 	vm->has_stopped_clock = !kvm_call(vm->fd, KVM_GET_CLOCK, &vm->stopped_clock);
 	vm->has_stopped_tsc = !kvm_get_msr(c->fd, MSR_TSC, &vm->stopped_tsc);
@@ -68,17 +67,35 @@ static void set_deadline(struct kvm_vcpu *c)
 		c->n_clock_refused++;
 }
 
+static u64 first_tsc(const struct kvm_vm *vm)
+{
+	const struct kvm_vcpu *c = vm->vcpus[0]->engine;
+	u64 tsc;
+
+	return kvm_get_msr(c->fd, MSR_TSC, &tsc) ? vm->stopped_tsc : tsc;
+}
+
+/* A KVM that is made of software may take what it is told and not do it. */
+static void check(struct kvm_vm *vm, u64 back)
+{
+	const struct alc_host *h = vm->plat->host;
+
+	if (first_tsc(vm) - vm->stopped_tsc < back || vm->told_of_tsc)
+		return;
+	vm->told_of_tsc = true;
+	h->log(h->ctx, ALC_LOG_WARN,
+	       "this host's KVM does not set a TSC back, so the guest sees pauses pass");
+}
+
 void kvm_start_time(void *opaque)
 {
 	struct kvm_vm *vm = opaque;
-	struct alc_vcpu *first = vm->vcpus[0];
-	u64 tsc, back = 0;
+	u64 back = vm->has_stopped_tsc ? first_tsc(vm) - vm->stopped_tsc : 0;
 
-	if (vm->has_stopped_tsc &&
-	    !kvm_get_msr(((struct kvm_vcpu *)first->engine)->fd, MSR_TSC, &tsc))
-		back = tsc - vm->stopped_tsc;
 	for (unsigned i = 0; back && i < vm->plat->nvcpus; i++)
 		take_back(vm->vcpus[i]->engine, back);
+	if (back)
+		check(vm, back);
 	if (vm->has_stopped_clock) {
 		vm->stopped_clock.flags = 0;
 		kvm_call(vm->fd, KVM_SET_CLOCK, &vm->stopped_clock);
