@@ -75,12 +75,18 @@ static u64 first_tsc(const struct kvm_vm *vm)
 	return kvm_get_msr(c->fd, MSR_TSC, &tsc) ? vm->stopped_tsc : tsc;
 }
 
+/* Where the host's TSCs disagree, KVM lets the guest's stand still at times; or even go back. */
+static i64 gone_on(const struct kvm_vm *vm)
+{
+	return vm->has_stopped_tsc ? (i64)(first_tsc(vm) - vm->stopped_tsc) : 0;
+}
+
 /* A KVM that is made of software may take what it is told and not do it. */
-static void check(struct kvm_vm *vm, u64 back)
+static void check(struct kvm_vm *vm, i64 back)
 {
 	const struct alc_host *h = vm->plat->host;
 
-	if (first_tsc(vm) - vm->stopped_tsc < back || vm->told_of_tsc)
+	if (gone_on(vm) < back || vm->told_of_tsc)
 		return;
 	vm->told_of_tsc = true;
 	h->log(h->ctx, ALC_LOG_WARN,
@@ -90,11 +96,11 @@ static void check(struct kvm_vm *vm, u64 back)
 void kvm_start_time(void *opaque)
 {
 	struct kvm_vm *vm = opaque;
-	u64 back = vm->has_stopped_tsc ? first_tsc(vm) - vm->stopped_tsc : 0;
+	i64 back = gone_on(vm);
 
-	for (unsigned i = 0; back && i < vm->plat->nvcpus; i++)
-		take_back(vm->vcpus[i]->engine, back);
-	if (back)
+	for (unsigned i = 0; back > 0 && i < vm->plat->nvcpus; i++)
+		take_back(vm->vcpus[i]->engine, (u64)back);
+	if (back > 0)
 		check(vm, back);
 	if (vm->has_stopped_clock) {
 		vm->stopped_clock.flags = 0;
