@@ -495,7 +495,7 @@ static void check_truncated(const struct alc_dev_class *cls)
 	bench_open(&t, cls);
 	saved = snapshot(&t.a, &len);
 	use(&t.a, 100);
-	for (size_t cut = 0; cut < len; cut += 1 + cut / 64) {
+	for (size_t cut = 0; cut < len; cut += 1 + cut / 8) {
 		u8 *exact = malloc(cut + 1); /* so that a sanitizer sees a read past the end */
 
 		assert_non_null(exact);
