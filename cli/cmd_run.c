@@ -64,6 +64,7 @@ static void free_merged(struct run_values *v)
 	free(v->disks.items);
 	free(v->nets.items);
 	free(v->devices.items);
+	free(v->displays.items);
 	free(v->command.items);
 }
 
@@ -117,10 +118,10 @@ static int run_vm(struct alc_vm *vm, const struct run_values *v)
 	struct alc_result res = {.outcome = ALC_OUTCOME_FAILED};
 	int status, rc, stats = 0;
 
-	signals_stop(vm);
+	signals_guard(vm);
 	/* How it went is in res, whatever is returned. */
 	rc = alc_vm_run(vm, &res, &err);
-	signals_stop(NULL);
+	signals_guard(NULL);
 	terminal_restore();
 	status = say_outcome(&res, &err, v);
 	if (v->stats && !rc)

@@ -6,7 +6,7 @@
 #include "options.h"
 
 const struct command *const commands[] = {
-	&cmd_run, &cmd_doctor, &cmd_devices, &cmd_completion, &cmd_help, NULL,
+	&cmd_run, &cmd_doctor, &cmd_devices, &cmd_confinement, &cmd_completion, &cmd_help, NULL,
 };
 
 static void print_commands(FILE *out)
@@ -48,7 +48,7 @@ const struct command cmd_help = {
 	.name = "help",
 	.summary = "tell what a command does and which options it has",
 	.operand = "COMMAND",
-	.operand_words = "run doctor devices completion",
+	.operand_words = "run doctor devices confinement completion",
 	.run = help,
 };
 

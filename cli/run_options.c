@@ -30,8 +30,8 @@ const struct option_row run_rows[] = {
 	 NULL},
 	{"append", "TEXT", "kernel command line", OPTION_VALUE, AT(append), NULL, "append",
 	 VALUES_ANY, NULL},
-	{"firmware", "FILE", "firmware to start instead of a kernel (not available yet)",
-	 OPTION_VALUE, AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
+	{"firmware", "FILE", "firmware to start instead of a kernel: a ROM image", OPTION_VALUE,
+	 AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
 	{"disk", "FILE[,OPTION…]",
 	 "a disk: a file, nbd:URI, null:SIZE or ram:SIZE; options are readonly, snapshot, "
 	 "overlay=FILE, serial=TEXT, device=CLASS and the device's; may be given several times",
@@ -45,10 +45,20 @@ const struct option_row run_rows[] = {
 	 OPTION_LIST, AT(nets), NULL, "nets", VALUES_ANY, "user tap stream hub null none"},
 	{"console", "WHERE", "where the first serial port goes: stdio, none or file:PATH",
 	 OPTION_VALUE, AT(console), "stdio", "console", VALUES_ANY, "stdio none file:"},
+	{"display", "png:FILE",
+	 "give the machine a VGA, and write its screen at the end and on SIGUSR1, as a picture or, "
+	 "with text:FILE, a text mode's characters",
+	 OPTION_LIST, AT(displays), NULL, "displays", VALUES_ANY, "png: text:"},
 	{"device", "NAME[,KEY=VALUE…]", "a further device; may be given several times", OPTION_LIST,
 	 AT(devices), NULL, "devices", VALUES_DEVICE, NULL},
 	{"timeout", "DURATION", "stop the machine after this time, as 500ms, 30s or 5m",
 	 OPTION_VALUE, AT(timeout), NULL, "timeout", VALUES_ANY, "10s 1m"},
+	{"shutdown-timeout", "DURATION",
+	 "after SIGTERM, wait this long for the guest to power off; 0s: for ever", OPTION_VALUE,
+	 AT(shutdown_timeout), "60s", "shutdown-timeout", VALUES_ANY, "10s 60s 5m"},
+	{"halt-poll", "DURATION",
+	 "let a CPU that halts look for work this long at most before it sleeps, as 50us",
+	 OPTION_VALUE, AT(halt_poll), "0s", "halt-poll", VALUES_ANY, "0s 50us 200us"},
 	{"stats", "FILE", "write counters of the run as JSON", OPTION_VALUE, AT(stats), NULL,
 	 "stats", VALUES_FILE, NULL},
 	{"print", NULL, "print the description that the flags amount to, and run nothing",
@@ -57,6 +67,59 @@ const struct option_row run_rows[] = {
 	{NULL, NULL, NULL, OPTION_LIST, AT(command), NULL, "command", VALUES_ANY, NULL},
 	{NULL, NULL, NULL, OPTION_FLAG, 0, NULL, NULL, VALUES_ANY, NULL},
 };
+
+/* ---- Files ------------------------------------------------------------------------------- */
+
+enum { FILE_NAME_MAX = 4096 };
+
+/* Where images that the tools make are kept: $ALCAZAR_CACHE, $XDG_CACHE_HOME, ~/.cache. */
+static int cache_file(char *out, size_t size, const char *name)
+{
+	const char *own = getenv("ALCAZAR_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+		   *home = getenv("HOME");
+	int n;
+
+	if (own && *own)
+		n = snprintf(out, size, "%s/%s", own, name);
+	else if (xdg && *xdg)
+		n = snprintf(out, size, "%s/alcazar/%s", xdg, name);
+	else
+		n = snprintf(out, size, "%s/.cache/alcazar/%s", home ? home : "", name);
+	return n < 0 || (size_t)n >= size ? -1 : 0;
+}
+
+static int default_guest_file(char *out, size_t size, const char *name)
+{
+	if (cache_file(out, size, name) || access(out, R_OK))
+		return fail(EXIT_VMM,
+			    "the default guest is not there (%s): run `make setup` or "
+			    "tools/guest-image, or give --kernel",
+			    out);
+	return 0;
+}
+
+/*
+ * Files in descriptions, where no shell expands them: ~/FILE, and cache:FILE for what the tools
+ * made. The text lives as long as the plan.
+ */
+static const char *file_of(const char *text, struct run_plan *plan)
+{
+	static const char cache[] = "cache:";
+	const char *home = getenv("HOME");
+	char path[FILE_NAME_MAX];
+	int n;
+
+	if (text && !strncmp(text, cache, sizeof(cache) - 1))
+		n = cache_file(path, sizeof(path), text + sizeof(cache) - 1);
+	else if (text && home && !strncmp(text, "~/", 2))
+		n = snprintf(path, sizeof(path), "%s%s", home, text + 1);
+	else
+		return text;
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return text;
+	strings_add(&plan->paths, strcpy(xcalloc(1, strlen(path) + 1), path));
+	return plan->paths.items[plan->paths.count - 1];
+}
 
 /* ---- Devices, disks, networks --------------------------------------------------------------- */
 
@@ -81,11 +144,11 @@ static int plan_disks(const struct run_values *v, struct run_plan *plan)
 
 	plan->disks = xcalloc(e->count, sizeof(*plan->disks));
 	for (size_t i = 0; i < e->count; i++)
-		plan->disks[i] = (struct alc_disk_desc){e->items[i].head, e->items[i].opts,
-							e->items[i].nopts};
+		plan->disks[i] = (struct alc_disk_desc){file_of(e->items[i].head, plan),
+							e->items[i].opts, e->items[i].nopts};
 	plan->desc.disks = plan->disks;
 	plan->desc.ndisks = e->count;
-	plan->desc.cloud_init = v->cloud_init;
+	plan->desc.cloud_init = file_of(v->cloud_init, plan);
 	return rc;
 }
 
@@ -104,27 +167,39 @@ static int plan_nets(const struct run_values *v, struct run_plan *plan)
 	return rc;
 }
 
-/* ---- What to boot ------------------------------------------------------------------------- */
+/* ---- Screen ------------------------------------------------------------------------------- */
 
-static int default_guest_file(char *out, size_t size, const char *name)
+static bool parse_display(const char *text, struct alc_display *d)
 {
-	const char *own = getenv("ALCAZAR_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
-		   *home = getenv("HOME");
-	int n;
+	static const struct {
+		const char *prefix;
+		int kind;
+	} kinds[] = {{"png:", ALC_DISPLAY_PNG}, {"text:", ALC_DISPLAY_TEXT}};
 
-	if (own && *own)
-		n = snprintf(out, size, "%s/guest/%s", own, name);
-	else if (xdg && *xdg)
-		n = snprintf(out, size, "%s/alcazar/guest/%s", xdg, name);
-	else
-		n = snprintf(out, size, "%s/.cache/alcazar/guest/%s", home ? home : "", name);
-	if (n < 0 || (size_t)n >= size || access(out, R_OK))
-		return fail(EXIT_VMM,
-			    "the default guest is not there (%s): run `make setup` or "
-			    "tools/guest-image, or give --kernel",
-			    out);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t len = strlen(kinds[i].prefix);
+
+		if (strncmp(text, kinds[i].prefix, len) || !text[len])
+			continue;
+		*d = (struct alc_display){.kind = kinds[i].kind, .path = text + len};
+		return true;
+	}
+	return false;
+}
+
+static int plan_displays(const struct strings *displays, struct run_plan *plan)
+{
+	plan->displays = xcalloc(displays->count, sizeof(*plan->displays));
+	for (unsigned i = 0; i < displays->count; i++)
+		if (!parse_display(displays->items[i], &plan->displays[i]))
+			return fail(EXIT_USAGE, "--display is png:FILE or text:FILE, not '%s'",
+				    displays->items[i]);
+	plan->desc.displays = plan->displays;
+	plan->desc.ndisplays = displays->count;
 	return 0;
 }
+
+/* ---- What to boot ------------------------------------------------------------------------- */
 
 /*
  * With a command the first serial port belongs to that command alone, so the kernel speaks on the
@@ -134,19 +209,34 @@ static int default_guest_file(char *out, size_t size, const char *name)
 static const char append_shell[] = "console=ttyS0";
 static const char append_command[] = "console=ttyS1 quiet loglevel=1 panic=-1";
 
+/* Firmware finds what it boots on disks. */
+static int plan_firmware(const struct run_values *v)
+{
+	if (v->kernel || v->initrd || v->append)
+		return fail(EXIT_USAGE, "--firmware boots from disks: leave out --kernel, --initrd "
+					"and --append");
+	if (v->command.count)
+		return fail(EXIT_USAGE, "a command needs the default guest: leave out --firmware");
+	return 0;
+}
+
 static int plan_guest(const struct run_values *v, struct run_plan *plan)
 {
 	bool command = v->command.count;
 	int rc;
 
-	plan->desc.kernel = v->kernel;
-	plan->desc.initrd = v->initrd;
+	plan->desc.kernel = file_of(v->kernel, plan);
+	plan->desc.initrd = file_of(v->initrd, plan);
 	plan->desc.append = v->append ? v->append : "";
+	plan->desc.firmware = file_of(v->firmware, plan);
+	if (v->firmware)
+		return plan_firmware(v);
 	plan->default_guest = !v->kernel;
 	if (plan->default_guest) {
-		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "vmlinuz");
+		rc = default_guest_file(plan->kernel, sizeof(plan->kernel), "guest/vmlinuz");
 		if (!rc && !v->initrd)
-			rc = default_guest_file(plan->initrd, sizeof(plan->initrd), "initrd.img");
+			rc = default_guest_file(plan->initrd, sizeof(plan->initrd),
+						"guest/initrd.img");
 		if (rc)
 			return rc;
 		plan->desc.kernel = plan->kernel;
@@ -200,7 +290,8 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 	if (isatty(STDIN_FILENO) && !command)
 		c->escape_char = ESCAPE;
 	else
-		c->eof_as_eot = true;
+		/* A system with a disk has a login, which would ask again each time. */
+		c->eof_as_eot = !v->disks.count;
 	return 0;
 }
 
@@ -208,8 +299,6 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 
 static int check_available(const struct run_values *v)
 {
-	if (v->firmware)
-		return fail(EXIT_USAGE, "--firmware is not available yet: boot a --kernel");
 	if (!strcmp(v->clock, "virtual"))
 		return fail(EXIT_USAGE, "--clock virtual is not available yet: use --clock host");
 	return 0;
@@ -217,6 +306,14 @@ static int check_available(const struct run_values *v)
 
 static int plan_numbers(const struct run_values *v, struct run_plan *plan)
 {
+	const struct {
+		const char *option, *text;
+		uint64_t *ns;
+	} durations[] = {
+		{"timeout", v->timeout, &plan->desc.timeout_ns},
+		{"shutdown-timeout", v->shutdown_timeout, &plan->desc.shutdown_timeout_ns},
+		{"halt-poll", v->halt_poll, &plan->desc.halt_poll_ns},
+	};
 	uint64_t cpus;
 
 	if (!parse_count(v->cpus, &cpus) || cpus > UINT16_MAX)
@@ -224,9 +321,10 @@ static int plan_numbers(const struct run_values *v, struct run_plan *plan)
 	plan->desc.cpus = (unsigned)cpus;
 	if (!parse_size(v->memory, &plan->desc.memory_bytes))
 		return fail(EXIT_USAGE, "--memory is a size as 512M or 2G, not '%s'", v->memory);
-	if (v->timeout && !parse_duration(v->timeout, &plan->desc.timeout_ns))
-		return fail(EXIT_USAGE, "--timeout is a duration as 500ms, 30s or 5m, not '%s'",
-			    v->timeout);
+	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++)
+		if (durations[i].text && !parse_duration(durations[i].text, durations[i].ns))
+			return fail(EXIT_USAGE, "--%s is a duration as 500ms, 30s or 5m, not '%s'",
+				    durations[i].option, durations[i].text);
 	if (v->timeout && !plan->desc.timeout_ns)
 		return fail(EXIT_USAGE, "--timeout needs more than no time: leave it out for none");
 	return 0;
@@ -248,6 +346,8 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 	if (!rc)
 		rc = plan_console(v, plan);
 	if (!rc)
+		rc = plan_displays(&v->displays, plan);
+	if (!rc)
 		rc = plan_devices(v, plan);
 	if (!rc)
 		rc = plan_disks(v, plan);
@@ -256,6 +356,10 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 
 void run_plan_free(struct run_plan *plan)
 {
+	for (unsigned i = 0; i < plan->paths.count; i++)
+		free(plan->paths.items[i]);
+	free(plan->paths.items);
+	free(plan->displays);
 	entries_free(&plan->device_entries);
 	entries_free(&plan->disk_entries);
 	entries_free(&plan->net_entries);

@@ -10,8 +10,8 @@
 struct run_values {
 	char *engine, *cpus, *cpu, *memory, *clock;
 	char *kernel, *initrd, *append, *firmware;
-	struct strings disks, nets, devices, command;
-	char *cloud_init, *console, *timeout, *stats;
+	struct strings disks, nets, devices, displays, command;
+	char *cloud_init, *console, *timeout, *shutdown_timeout, *halt_poll, *stats;
 	bool print;
 };
 
@@ -25,6 +25,8 @@ struct run_plan {
 	struct alc_disk_desc *disks;
 	struct alc_net_desc *nets;
 	char kernel[4096], initrd[4096]; /* of the default guest */
+	struct strings paths;            /* expanded */
+	struct alc_display *displays;
 	void *command_archive;
 	bool default_guest;
 };

@@ -15,8 +15,12 @@ void terminal_restore(void);
 
 /* From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end the program with 128 + signal. */
 void signals_watch(void);
-/* While vm is not NULL they stop it rather than end the program; a second one ends it anyway. */
-void signals_stop(struct alc_vm *vm);
+/*
+ * While vm is not NULL, SIGTERM presses its power button, and so does SIGINT unless standard input
+ * is a terminal; the others, and a second one, stop it; one more ends the program anyway. SIGTSTP
+ * pauses it for as long as the process is stopped.
+ */
+void signals_guard(struct alc_vm *vm);
 /* The signal that came, or 0. */
 int signals_caught(void);
 

@@ -14,7 +14,7 @@ static job *volatile current_job;
 static volatile u64 locked_counter, exchanged_counter, plain_counter;
 static volatile u32 lock_word;
 static volatile u32 seen[CPUS_MAX];
-static volatile bool stop_waiting;
+static volatile bool stop_waiting, woken[CPUS_MAX];
 static volatile u32 ring_arrivals;
 
 /* Every processor runs the job once; returns when all have. */
@@ -149,21 +149,28 @@ static void on_ring(struct trap_frame *f)
 
 static void on_broadcast(struct trap_frame *f)
 {
+	unsigned me = index_of(apic_id());
+
 	(void)f;
-	__atomic_add_fetch(&seen[index_of(apic_id())], 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&seen[me], 1, __ATOMIC_SEQ_CST);
+	if (stop_waiting)
+		woken[me] = true;
 	apic_eoi();
 }
 
-/* Where STI may not shield HLT (see test_halt in irq.c), the last interrupt could come before it.
+/*
+ * Until the last broadcast has been taken: left pending, it would count in the next test. Where
+ * STI may not shield HLT (see test_halt in irq.c) that one could come before HLT.
  */
-static void wait_for_interrupts(void)
+static void wait_for_interrupts(unsigned me)
 {
 	bool awake = command_has("tcg");
 
-	while (awake && !stop_waiting)
-		__asm__ volatile("sti; nop; pause; cli" : : : "memory");
-	while (!stop_waiting)
-		__asm__ volatile("sti; hlt; cli" : : : "memory");
+	while (!woken[me])
+		if (awake)
+			__asm__ volatile("sti; nop; pause; cli" : : : "memory");
+		else
+			__asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
 /* The one who sends, while the others sleep. An interrupt to each at the end wakes them for good.
@@ -171,7 +178,7 @@ static void wait_for_interrupts(void)
 static void ring_job(unsigned index)
 {
 	if (index) {
-		wait_for_interrupts();
+		wait_for_interrupts(index);
 		return;
 	}
 	sti();
@@ -188,7 +195,7 @@ static void ring_job(unsigned index)
 static void broadcast_job(unsigned index)
 {
 	if (index) {
-		wait_for_interrupts();
+		wait_for_interrupts(index);
 		return;
 	}
 	for (unsigned i = 1; i <= IPI_ROUNDS; i++) {
@@ -203,8 +210,10 @@ static void broadcast_job(unsigned index)
 
 static void clear_seen(void)
 {
-	for (unsigned i = 0; i < cpus; i++)
+	for (unsigned i = 0; i < cpus; i++) {
 		seen[i] = 0;
+		woken[i] = false;
+	}
 	ring_arrivals = 0;
 	stop_waiting = false;
 }

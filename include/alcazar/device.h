@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "alcazar/err.h"
+
 /*
  * What device classes and engines this build has, for listings and help.
  */
@@ -36,5 +38,12 @@ bool alc_engine_info(struct alc_host *host, size_t i, struct alc_engine_info *ou
 
 /* The i-th CPU profile's name, or NULL. */
 const char *alc_cpu_profile(size_t i);
+
+/*
+ * What the i-th of the helper processes that a machine may have is allowed to do, as text or as a
+ * JSON object, in a string that the caller frees with free(). -ENOENT: there is no i-th; -ENOEXEC
+ * and others, with a sentence: it can't be asked.
+ */
+int alc_confinement(size_t i, bool json, char **out, struct alc_err *err) ALC_MUST_CHECK;
 
 #endif

@@ -23,8 +23,9 @@
  *	alc_vm_destroy(vm);
  *	alc_host_close(host);
  *
- * Threading: one thread creates, runs and destroys; alc_vm_stop may be called from any other
- * thread, and from a signal handler, while alc_vm_run is under way.
+ * Threading: one thread creates, runs and destroys; alc_vm_stop, _power_button, _pause and _resume
+ * may be called from any other thread as long as the machine exists, the first two from a signal
+ * handler, too.
  */
 struct alc_vm;
 struct alc_host;
@@ -75,6 +76,12 @@ struct alc_console {
 	bool await_ready;
 };
 
+/* A file that gets the screen when the machine ends, and when alc_vm_display asks for it. */
+struct alc_display {
+	enum { ALC_DISPLAY_PNG, ALC_DISPLAY_TEXT } kind; /* text: that of a text mode, as UTF-8 */
+	const char *path;
+};
+
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
 	const char *engine; /* auto, interp, kvm …; with options as in "kvm,irqchip=split" */
@@ -83,10 +90,13 @@ struct alc_desc {
 	unsigned cpus;
 	uint64_t memory_bytes;
 	const char *kernel, *initrd, *append;
+	const char *firmware;     /* a ROM image to start instead of a kernel */
 	const void *initrd_extra; /* bytes appended to the initrd (a further cpio archive) */
 	size_t initrd_extra_len;
-	struct alc_console console;  /* COM1 */
-	struct alc_console console2; /* COM2, output only; ALC_CONSOLE_NONE: no such port */
+	struct alc_console console;         /* COM1 */
+	struct alc_console console2;        /* COM2, output only; ALC_CONSOLE_NONE: no such port */
+	const struct alc_display *displays; /* if there are any, the machine has a VGA */
+	size_t ndisplays;
 	const struct alc_device_desc *devices;
 	size_t ndevices;
 	const struct alc_disk_desc *disks;
@@ -95,8 +105,10 @@ struct alc_desc {
 		*cloud_init; /* folder with user-data and meta-data: a NoCloud seed disk; or NULL */
 	const struct alc_net_desc *nets;
 	size_t nnets;
-	uint64_t timeout_ns; /* 0: none */
-	bool no_reboot;      /* a reset that the guest asks for ends the machine */
+	uint64_t timeout_ns;          /* 0: none; pauses do not count */
+	uint64_t shutdown_timeout_ns; /* from alc_vm_power_button to a hard stop; 0: never */
+	uint64_t halt_poll_ns;        /* a halted CPU looks for work this long before it sleeps */
+	bool no_reboot;               /* a reset that the guest asks for ends the machine */
 };
 
 #define ALC_DESC_INIT                                                           \
@@ -133,6 +145,22 @@ int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc
 /* Runs to the machine's end. -errno only for ALC_OUTCOME_FAILED. */
 int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err) ALC_MUST_CHECK;
 void alc_vm_stop(struct alc_vm *vm);
+/*
+ * Presses the ACPI power button; as alc_vm_stop from any thread and from signal handlers. The
+ * machine ends by the guest's power-off, or is stopped: after desc.shutdown_timeout_ns, or at once
+ * if the guest does not listen to the button.
+ */
+void alc_vm_power_button(struct alc_vm *vm);
+/*
+ * Stops guest time, and the CPUs with it, until alc_vm_resume; returns when they have stopped.
+ * Back ends finish what they have begun. Before alc_vm_run: the machine starts paused. A second
+ * pause changes nothing, and one resume ends both. From any thread, but not from signal handlers;
+ * alc_vm_stop ends a paused machine, too.
+ */
+void alc_vm_pause(struct alc_vm *vm);
+void alc_vm_resume(struct alc_vm *vm);
+/* Has the screen written to the files of desc.displays, soon. As alc_vm_stop, for any caller. */
+void alc_vm_display(struct alc_vm *vm);
 void alc_vm_destroy(struct alc_vm *vm); /* NULL is fine */
 
 /* Counters as a JSON object, in a string that the caller frees with free(). */

@@ -12,7 +12,7 @@ static size_t field_bytes(const struct alc_field *f)
 	return (size_t)f->size * f->count;
 }
 
-/* Host and saved form may differ in byte order: go by value, not by memcpy. */
+/* Host and saved form may differ in byte order: go by value, not by memcpy, except for bytes. */
 static void put_le(u8 *out, u64 v, unsigned size)
 {
 	for (unsigned i = 0; i < size; i++)
@@ -44,6 +44,11 @@ void fields_save(const struct alc_field *fields, u16 version, const void *state,
 
 		if (!in_version(f, version))
 			continue;
+		if (f->size == 1) {
+			__builtin_memcpy(out, at, f->count);
+			out += f->count;
+			continue;
+		}
 		for (u32 i = 0; i < f->count; i++, at += f->size, out += f->size)
 			put_le(out, ld_size(at, f->size), f->size);
 	}
@@ -58,6 +63,11 @@ int fields_load(const struct alc_field *fields, u16 version, void *state, const 
 
 		if (!in_version(f, version))
 			continue;
+		if (f->size == 1) {
+			__builtin_memcpy(at, in, f->count);
+			in += f->count;
+			continue;
+		}
 		for (u32 i = 0; i < f->count; i++, at += f->size, in += f->size)
 			st_size(at, get_le(in, f->size), f->size);
 	}

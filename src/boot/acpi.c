@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The machine's ACPI tables (ACPI 6.4): RSDP -> XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
+ * The machine's ACPI tables (ACPI 6.4): RSDP -> RSDT and XSDT -> FADT (-> FACS, DSDT), MADT, MCFG.
  *
- * The machine is always in ACPI mode (SMI_CMD is 0) and has no fixed-feature buttons, no sleep
- * state but S5, no processor power states, no VGA.
+ * The machine is always in ACPI mode (SMI_CMD is 0), has a fixed-feature power button (which the
+ * flag FADT_PWR_BUTTON would deny), no sleep button, no sleep state but S5, no processor power
+ * states.
  */
 #include "boot/acpi.h"
 
@@ -12,9 +13,7 @@
 #include "bus/pc.h"
 
 enum {
-	ACPI_ROOM = 32 * 1024,
 	HEADER_SIZE = 36,
-	RSDP_SIZE = 36,
 	RSDP_SIZE_V1 = 20, /* what the first checksum covers */
 	FACS_SIZE = 64,
 	FADT_SIZE = 276,
@@ -50,8 +49,7 @@ enum {
 enum {
 	FADT_WBINVD = 1 << 0,
 	FADT_PROC_C1 = 1 << 2,
-	FADT_PWR_BUTTON = 1 << 4,  /* no fixed-feature button */
-	FADT_SLP_BUTTON = 1 << 5,  /* nor this */
+	FADT_SLP_BUTTON = 1 << 5,  /* no fixed-feature sleep button */
 	FADT_FIX_RTC = 1 << 6,     /* the alarm wakes nothing */
 	FADT_TMR_VAL_EXT = 1 << 8, /* the PM timer has 32 bits */
 	FADT_RESET_REG_SUP = 1 << 10,
@@ -278,7 +276,7 @@ static void fill_pm_blocks(u8 *f)
 	gas(f + FADT_X_PM_TMR_BLK, PC_PORT_PM + PC_PM_TMR, PM_TMR_SIZE);
 }
 
-static u64 build_fadt(struct tables *t, u64 facs, u64 dsdt)
+static u64 build_fadt(struct tables *t, const struct acpi_params *p, u64 facs, u64 dsdt)
 {
 	size_t at = begin(t, "FACP", 6);
 	u8 *f;
@@ -296,9 +294,9 @@ static u64 build_fadt(struct tables *t, u64 facs, u64 dsdt)
 	st16(f + FADT_P_LVL2_LAT, LAT_C2_UNSUPPORTED);
 	st16(f + FADT_P_LVL3_LAT, LAT_C3_UNSUPPORTED);
 	f[FADT_CENTURY] = RTC_CENTURY;
-	st16(f + FADT_IAPC_BOOT_ARCH, BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA);
-	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON |
-				     FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
+	st16(f + FADT_IAPC_BOOT_ARCH, BOOT_ARCH_LEGACY_DEVICES | (p->vga ? 0 : BOOT_ARCH_NO_VGA));
+	st32(f + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC |
+				     FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
 	gas(f + FADT_RESET_REG, PC_PORT_RESET, 1);
 	f[FADT_RESET_VALUE] = RESET_VALUE;
 	f[FADT_MINOR] = 4;
@@ -393,48 +391,70 @@ static u64 build_xsdt(struct tables *t, const u64 tables[TABLES_IN_XSDT])
 	return end(t, at);
 }
 
+/* The XSDT's forerunner with pointers of 32 bits, the only one that boot loaders know. */
+static u64 build_rsdt(struct tables *t, const u64 tables[TABLES_IN_XSDT])
+{
+	size_t at = begin(t, "RSDT", 1);
+
+	for (unsigned i = 0; i < TABLES_IN_XSDT; i++)
+		put(t, tables[i], 4);
+	return end(t, at);
+}
+
 /* The RSDP comes first in the area; its place was kept free. */
-static void fill_rsdp(struct tables *t, u64 xsdt)
+static void fill_rsdp(struct tables *t, u64 rsdt, u64 xsdt)
 {
 	u8 *r = t->out.buf;
 
 	__builtin_memcpy(r, "RSD PTR ", 8);
 	__builtin_memcpy(r + 9, "ALCZAR", 6);
 	r[15] = 2; /* revision */
-	st32(r + 20, RSDP_SIZE);
+	st32(r + 16, (u32)rsdt);
+	st32(r + 20, ACPI_RSDP_SIZE);
 	st64(r + 24, xsdt);
 	r[8] = checksum(r, RSDP_SIZE_V1);
-	r[32] = checksum(r, RSDP_SIZE);
+	r[32] = checksum(r, ACPI_RSDP_SIZE);
 }
 
 static int build(struct tables *t, const struct acpi_params *p, struct alc_err *err)
 {
-	u64 tables[TABLES_IN_XSDT], facs, dsdt, xsdt;
+	u64 tables[TABLES_IN_XSDT], facs, dsdt, rsdt, xsdt;
 
-	put_text(t, (const char[RSDP_SIZE]){0}, RSDP_SIZE);
+	put_text(t, (const char[ACPI_RSDP_SIZE]){0}, ACPI_RSDP_SIZE);
 	facs = build_facs(t);
 	dsdt = build_dsdt(t, p);
-	tables[0] = build_fadt(t, facs, dsdt);
+	tables[0] = build_fadt(t, p, facs, dsdt);
 	tables[1] = build_madt(t, p);
 	tables[2] = build_mcfg(t);
+	rsdt = build_rsdt(t, tables);
 	xsdt = build_xsdt(t, tables);
 	if (t->out.overflow)
 		return alc_fail(err, -ENOSPC, "ACPI tables for %u CPUs do not fit.", p->cpus);
-	fill_rsdp(t, xsdt);
+	fill_rsdp(t, rsdt, xsdt);
 	return 0;
+}
+
+int acpi_build_at(const struct acpi_params *p, u64 base, u8 *buf, size_t *len, struct alc_err *err)
+{
+	struct tables t = {.out = {.buf = buf, .cap = ACPI_ROOM}, .base = base};
+	int ret = build(&t, p, err);
+
+	if (!ret)
+		*len = t.out.len;
+	return ret;
 }
 
 int acpi_build(struct alc_space *space, const struct acpi_params *p, alc_gpa *rsdp,
 	       struct alc_err *err)
 {
 	u8 *buf = host_alloc(space->host, ACPI_ROOM);
-	struct tables t = {.out = {.buf = buf, .cap = ACPI_ROOM}, .base = PC_BIOS_AREA};
+	size_t len;
 	int ret;
 
 	if (!buf)
 		return alc_fail(err, -ENOMEM, "out of memory for ACPI tables.");
-	ret = build(&t, p, err);
-	if (!ret && space_load(space, gpa(PC_BIOS_AREA), buf, t.out.len))
+	ret = acpi_build_at(p, PC_BIOS_AREA, buf, &len, err);
+	if (!ret && space_load(space, gpa(PC_BIOS_AREA), buf, len))
 		ret = alc_fail(err, -EFAULT, "the guest has no memory at 0x%llx for ACPI tables.",
 			       PC_BIOS_AREA);
 	if (!ret)

@@ -35,10 +35,12 @@ enum {
 	PC_PORT_SYSTEM_B = 0x61,
 	PC_PORT_I8042_CMD = 0x64,
 	PC_PORT_RTC = 0x70,
+	PC_PORT_DISPI = 0x1ce, /* VGA: display interface */
 	PC_PORT_COM1 = 0x3f8,
 	PC_PORT_COM2 = 0x2f8,
 	PC_PORT_DEBUG_EXIT = 0xf4,
-	PC_PORT_STATUS = 0xf8, /* guest-status: the exit status of a command run in the guest */
+	PC_PORT_STATUS = 0xf8,    /* guest-status: the exit status of a command run in the guest */
+	PC_PORT_DEBUGCON = 0x402, /* firmware messages */
 	PC_PORT_FW_CFG = 0x510,
 	PC_PORT_SMI_EN = 0x630,
 	PC_PORT_PM = 0x600, /* ACPI: PM1a event (4), PM1a control (2) at +4, PM timer (4) at +8 */
@@ -47,7 +49,8 @@ enum {
 
 /* PM block, offsets from PC_PORT_PM */
 enum { PC_PM1_EVT = 0, PC_PM1_CNT = 4, PC_PM_TMR = 8, PC_PM_SIZE = 16 };
-enum { PC_SLP_TYP_S5 = 5 };
+/* SLP_TYP of the only sleep state; firmware for virtual machines writes 0 without asking. */
+enum { PC_SLP_TYP_S5 = 5, PC_SLP_TYP_S5_FIXED = 0 };
 
 /* Interrupts: ISA lines are also global system interrupts, except that 0 goes to pin 2. */
 enum {

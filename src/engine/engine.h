@@ -99,6 +99,12 @@ struct alc_engine {
 	int (*dirty_sync)(void *vm, struct alc_err *err);
 	/* Optional. The context is the engine's vm. */
 	const struct alc_fastpath_ops *fastpath;
+	/*
+	 * For engines whose guests have clocks besides the machine's: those stand still from the
+	 * one call to the other. No vCPU runs meanwhile. Optional.
+	 */
+	void (*stop_time)(void *vm);
+	void (*start_time)(void *vm);
 	/* Counters by name for --stats; calls fn for each. Optional. */
 	void (*stats)(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value),
 		      void *ctx);

@@ -13,23 +13,19 @@
  * 5.1.6) in host byte order; a zeroed one asks for nothing.
  *
  * A link is full duplex. The lower side (towards the back end) provides send; the upper side
- * registers a front, whose receive says whether it took the frame: a back end keeps what was
- * refused and tries again after `resume`, or drops it, as its kind documents.
+ * registers a front, whose receive says whether it took the frame. Both directions may refuse for
+ * lack of room: who was refused keeps the frame and tries again after `resume` (upwards) or `room`
+ * (downwards), or drops it, as its kind documents.
  *
  * Threading: send and resume are called with the upper side's device lock held, on any thread;
- * the frame's memory is the caller's again when send returns. receive is called on any
- * thread without locks of the back end held that send or resume take.
+ * the frame's memory is the caller's again when they return. The front's functions are called on
+ * any thread, receive on one at a time, without locks of the back end held that send or resume
+ * take. attach is called without the device's lock.
  */
-enum {
-	NET_GSO_NONE = 0,
-	NET_GSO_TCPV4 = 1,
-	NET_GSO_UDP = 3,
-	NET_GSO_TCPV6 = 4,
-	NET_GSO_ECN = 0x80
-};
+enum { NET_GSO_NONE = 0, NET_GSO_TCPV4 = 1, NET_GSO_TCPV6 = 4, NET_GSO_ECN = 0x80 };
 enum { NET_NEEDS_CSUM = 1, NET_DATA_VALID = 2 };
-/* Largest frame with segmentation offload, and the largest without. */
-enum { NET_FRAME_MAX = 65550, NET_FRAME_MIN = 14 };
+/* An IP packet of any length in an Ethernet header; pieces that a frame may have. */
+enum { NET_FRAME_MIN = 14, NET_FRAME_MAX = 65550, NET_PIECES_MAX = 1024 };
 
 struct net_offload {
 	u8 flags, gso_type;
@@ -39,7 +35,7 @@ struct net_offload {
 struct net_frame {
 	const struct alc_iov *iov;
 	unsigned niov;
-	u32 len; /* sum of iov, at most NET_FRAME_MAX */
+	u32 len; /* sum of iov, NET_FRAME_MIN to NET_FRAME_MAX */
 	struct net_offload offload;
 };
 
@@ -49,12 +45,15 @@ enum {
 	NET_TAKES_TSO4 = 2,
 	NET_TAKES_TSO6 = 4,
 	NET_TAKES_ECN = 8,
-	NET_TAKES_UFO = 16,
 };
 
 struct net_front {
 	/* False: no room (or the card is off); the back end may try again after resume. */
 	bool (*receive)(void *ctx, const struct net_frame *f);
+	/* The back end has room again, after a send that returned false. */
+	void (*room)(void *ctx);
+	/* The cable: up from attach on, unless told otherwise. */
+	void (*carrier)(void *ctx, bool up);
 	void *ctx;
 };
 
@@ -62,7 +61,8 @@ struct net_link;
 
 struct net_ops {
 	const char *name;
-	void (*send)(struct net_link *l, const struct net_frame *f);
+	/* False: no room; the front's room is called when it is worth another try. */
+	bool (*send)(struct net_link *l, const struct net_frame *f);
 	/* What the front takes now (NET_TAKES_*): what comes up must be limited to it. Optional. */
 	void (*set_front_takes)(struct net_link *l, unsigned takes);
 	/* The front has room again. Optional. */
@@ -77,12 +77,17 @@ struct net_ops {
 struct net_link {
 	const struct net_ops *ops;
 	unsigned takes; /* NET_TAKES_*: constant */
-	u32 mtu;        /* payload of the largest frame it carries without segmentation */
+	u32 mtu; /* payload of the largest frame it carries without segmentation; 0: unknown */
 };
 
-static inline void net_send(struct net_link *l, const struct net_frame *f)
+static inline bool net_send(struct net_link *l, const struct net_frame *f)
 {
-	l->ops->send(l, f);
+	return l->ops->send(l, f);
+}
+
+static inline void net_attach(struct net_link *l, const struct net_front *front)
+{
+	l->ops->attach(l, front);
 }
 
 static inline void net_resume(struct net_link *l)

@@ -11,6 +11,8 @@
 
 typedef unsigned long long ull; /* for %llu */
 
+enum { PIRQ_LINES = 1 << 10 | 1 << 11 }; /* what ich9_lpc_firmware chooses */
+
 /* ---- The description ---------------------------------------------------------------------- */
 
 int machine_check(const struct alc_desc *d, struct alc_err *err)
@@ -44,15 +46,15 @@ int machine_check(const struct alc_desc *d, struct alc_err *err)
 
 /*
  * RAM from 0 to PC_LOW_RAM_MAX at most, the rest above 4 GiB. What a PC has at 0xa0000-0xfffff is
- * RAM here too (tables lie in it); the E820 map reserves it.
+ * RAM here too, but for the window of a VGA (tables lie in it); the E820 map reserves it.
  */
 static int add_memory(struct machine *m, struct alc_err *err)
 {
 	u64 total = m->desc->memory_bytes, low = min_u64(total, PC_LOW_RAM_MAX);
-	int r = space_init(&m->space, m->host, total, err);
+	int r = space_init(&m->space, m->host, total + m->parts.firmware.len, err);
 
 	if (!r)
-		r = space_add_bank(&m->space, gpa(0), low, false, err);
+		r = firmware_add_memory(m, low, err);
 	if (!r && total > low)
 		r = space_add_bank(&m->space, gpa(PC_ABOVE_4G), total - low, false, err);
 	return r;
@@ -133,33 +135,38 @@ static int load_images(struct machine *m, const struct boot_params *boot, struct
 	return -ENOEXEC;
 }
 
-int machine_load(struct machine *m, struct alc_err *err)
+/* As firmware leaves processors and memory for a kernel, with the images in place. */
+static int load_kernel(struct machine *m, struct alc_err *err)
 {
 	struct boot_params boot = {
 		.kernel = m->parts.kernel,
 		.initrd = m->parts.initrd,
 		.append = m->desc->append ? m->desc->append : "",
 	};
-	struct acpi_params acpi = {
-		.cpus = m->ncpus,
-		.com2 = m->parts.has_com2,
-		.pci_mem64_base = m->pci_mem64_base,
-		.pci_mem64_end = MACHINE_PCI_MEM64_END,
-	};
+	struct acpi_params acpi = machine_acpi(m);
 	int r;
 
 	if (m->irqchip)
 		m->irqchip->reset(m->engine_vm);
 	for (unsigned i = 0; i < m->ncpus; i++) {
-		vcpu_reset(m->vcpus[i], false);
 		lapic_firmware(m->vcpus[i]->lapic);
 		x86_msr_firmware(m->vcpus[i]);
 	}
 	pci_assign(m->pci);
 	ich9_lpc_firmware(m->lpc);
+	/* The lines that PIRQs go to now are shared, and so level-triggered. */
+	region_write(&m->ports, PC_PORT_ELCR + 1, PIRQ_LINES >> 8, 1);
 	r = acpi_build(&m->space, &acpi, &boot.rsdp, err);
-	if (!r)
-		r = load_images(m, &boot, err);
+	return r ? r : load_images(m, &boot, err);
+}
+
+int machine_load(struct machine *m, struct alc_err *err)
+{
+	int r;
+
+	for (unsigned i = 0; i < m->ncpus; i++)
+		vcpu_reset(m->vcpus[i], false);
+	r = m->parts.firmware.bytes ? firmware_load(m, err) : load_kernel(m, err);
 	for (unsigned i = 0; !r && i < m->ncpus; i++)
 		m->engine->set_state(m->vcpus[i]);
 	return r;
@@ -176,7 +183,10 @@ static int add_basics(struct machine *m, struct alc_err *err)
 		return r;
 	m->lock = m->host->mutex_create(m->host->ctx);
 	m->wake = m->host->event_create(m->host->ctx);
-	if (!m->lock || !m->wake || clock_create(m->host, &m->clock))
+	m->pause_lock = m->host->mutex_create(m->host->ctx);
+	m->parked = m->host->event_create(m->host->ctx);
+	if (!m->lock || !m->wake || !m->pause_lock || !m->parked ||
+	    clock_create(m->host, &m->clock))
 		return alc_fail(err, -ENOMEM, "no memory for a machine");
 	m->plat = (struct x86_platform){
 		.host = m->host,
@@ -213,6 +223,8 @@ int machine_create(const struct alc_host *host, const struct alc_desc *desc,
 	struct machine *m;
 	int r = machine_check(desc, err);
 
+	if (!r && parts->firmware.bytes)
+		r = firmware_check(&parts->firmware, err);
 	if (r)
 		return r;
 	m = host_alloc(host, sizeof(*m));
@@ -249,6 +261,8 @@ void machine_destroy(struct machine *m)
 	space_fini(&m->space);
 	region_map_fini(&m->ports);
 	clock_destroy(m->clock);
+	m->host->event_destroy(m->host->ctx, m->parked);
+	m->host->mutex_destroy(m->host->ctx, m->pause_lock);
 	if (m->wake)
 		m->host->event_destroy(m->host->ctx, m->wake);
 	if (m->lock)

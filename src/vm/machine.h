@@ -5,9 +5,11 @@
 #include <stdatomic.h>
 
 #include "alcazar/vm.h"
+#include "boot/acpi.h"
 #include "boot/boot.h"
 #include "bus/pc.h"
 #include "device/device.h"
+#include "display/display.h"
 #include "engine/engine.h"
 #include "isa/cpuid.h"
 
@@ -27,10 +29,15 @@ struct machine_card {
 struct machine_parts {
 	struct boot_image kernel, initrd; /* initrd.bytes NULL: none; must outlive the machine: a
 					     reset loads them again */
+	struct boot_image firmware;       /* bytes NULL: none; else there is no kernel */
+	struct boot_image vga_rom;        /* for firmware; bytes NULL: none */
+	/* Streams of desc->devices, by their index there; NULL: none has any. */
+	const struct alc_char *streams;
 	struct alc_char com1, com2;
 	bool has_com2;
 	const struct machine_card *cards; /* needed by machine_create only; back ends live longer */
 	size_t ncards;
+	unsigned host_cpus; /* processors that the host has for this machine; 0: unknown */
 	/* To choose from, best first, NULL-terminated; NULL: those of the core. */
 	const struct alc_engine *const *engines;
 	/* Optional: the guest is ready for input (it read the guest-status port). */
@@ -42,6 +49,7 @@ struct machine_parts {
 };
 
 enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
+enum { MACHINE_FIRMWARE_MIN = 64 << 10, MACHINE_FIRMWARE_MAX = 8 << 20 };
 /* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
 #define MACHINE_TSC_HZ        1000000000ull
 #define MACHINE_PCI_MEM64_END BIT(X86_PHYS_BITS)
@@ -51,6 +59,14 @@ enum machine_verdict {
 	VERDICT_RESET, /* stop all CPUs, reset, run on */
 	VERDICT_MOVE,  /* stop all CPUs, take them to machine.move_to, run on */
 	VERDICT_END,   /* machine.result */
+};
+
+/* See pause.c. */
+enum machine_phase {
+	PHASE_IDLE, /* before machine_run */
+	PHASE_RUNNING,
+	PHASE_PARKED,
+	PHASE_ENDED,
 };
 
 struct machine_cpu {
@@ -63,6 +79,8 @@ struct machine_cpu {
 	/* Counters: written by the CPU's own thread. */
 	u64 exits[ALC_EXIT_ERROR + 1];
 	u64 run_ns, stolen_ns;
+	u64 polls_answered, polls_in_vain, polled_ns;
+	u64 poll_ns; /* how long the next halt looks for work; see halt.c */
 };
 
 struct machine {
@@ -84,11 +102,11 @@ struct machine {
 	struct alc_dev *devices[MACHINE_DEVICES_MAX];
 	unsigned ndevices;
 	struct alc_dev *pic, *ioapic; /* NULL where the engine has them inside */
-	struct alc_dev *lpc;
+	struct alc_dev *lpc, *pm, *fw_cfg;
 	struct pci_root *pci;
 	u64 pci_mem64_base;
 
-	struct alc_mutex *lock; /* verdict, result, err */
+	struct alc_mutex *lock; /* verdict, result, err, phase */
 	struct alc_event *wake; /* of the thread in machine_run */
 	enum machine_verdict verdict;
 	struct alc_result result;
@@ -96,7 +114,20 @@ struct machine {
 	_Atomic(int) poweroff_status; /* what the guest set for a later power-off */
 	_Atomic(bool) stopping;       /* vCPU threads must return */
 	_Atomic(bool) stop_asked;     /* machine_stop */
+	_Atomic(bool) button_asked;   /* machine_power_button */
+	_Atomic(unsigned) sleepers;   /* CPUs asleep in a halt */
 	bool has_run;
+	u64 limit_ns, shutdown_ns; /* host time at which the machine is ended; 0: never */
+
+	struct alc_mutex *pause_lock; /* held by the one who waits for `parked` */
+	struct alc_event *parked;     /* the phase may have changed */
+	enum machine_phase phase;
+	_Atomic(bool) pause_asked; /* changes under `lock`, as the next three do */
+	_Atomic(bool) holding;     /* CPUs' threads wait rather than run */
+	unsigned held, hold_round; /* how many do, since the round began */
+	unsigned pauses;
+	u64 paused_ns;
+
 	const char *_Atomic move_to; /* the engine that machine_move asked for */
 	unsigned resets, moves;
 	u64 create_ns, run_ns; /* host time spent */
@@ -113,19 +144,64 @@ int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err) 
 /* From any thread or signal handler, as far as the host's event_signal may be called there. */
 void machine_stop(struct machine *m);
 /*
+ * Presses the power button, from wherever machine_stop may be called. A guest that has not enabled
+ * the button's event is stopped at once, one that has is after desc.shutdown_timeout_ns.
+ */
+void machine_power_button(struct machine *m);
+/*
+ * Stops guest time; returns when no CPU is inside an engine and no timer's callback runs, or when
+ * the machine has ended. Before machine_run it makes that begin parked. Pausing twice is as good as
+ * once. From any thread but the machine's own and those in callbacks of its devices.
+ */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+/*
  * Lets the guest run on in another engine (named as in a description), as soon as all its CPUs
  * have stopped between two instructions. If that can't be, the machine ends with the reason.
  * From any thread; engine must stay valid while the machine runs.
  */
 void machine_move(struct machine *m, const char *engine);
 
+/* The machine's screen; none if it has no VGA. */
+struct display_source machine_display(const struct machine *m);
+
 /* The rest is private to this room. */
 
 /* wiring.c: platform devices and those of the description. */
 int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+/*
+ * firmware.c: what a machine with firmware, or a screen, has otherwise. Memory below 4 GiB, ROM
+ * included; the ROM's contents; what devices tell firmware about the machine: their options, and
+ * files of fw_cfg.
+ */
+struct told {
+	struct alc_dev_opt opts[4];
+	size_t n;
+	char cpus[24], all[24], low[24], high[24];
+};
+int firmware_check(const struct boot_image *image, struct alc_err *err) ALC_MUST_CHECK;
+int firmware_add_memory(struct machine *m, u64 low_bytes, struct alc_err *err) ALC_MUST_CHECK;
+int firmware_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+void firmware_options(const struct machine *m, const char *class_name, struct told *t);
+int firmware_describe(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
+struct acpi_params machine_acpi(const struct machine *m);
+bool machine_has_vga(const struct alc_desc *desc);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
+/* halt.c: until the CPU has attention or shall stop. */
 void machine_kick(void *ctx, struct alc_vcpu *v);
+void halt_wait(struct machine_cpu *c);
+/*
+ * pause.c. A CPU's thread calls pause_hold when it finds m->holding set. The rest is for the thread
+ * in machine_run: pause_cpus returns when all hold, or false if there is a verdict instead; either
+ * way pause_release lets them go on. pause_park returns when the machine may run.
+ */
+void pause_hold(struct machine_cpu *c);
+bool pause_cpus(struct machine *m);
+void pause_release(struct machine *m);
+void pause_begin(struct machine *m);
+void pause_park(struct machine *m);
+void pause_end(struct machine *m);
 /* machine.c: power-on state, as firmware leaves it, with the images in memory. */
 int machine_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 /* move.c: between two periods of running. */

@@ -11,6 +11,7 @@
  * X86_ATTN_STOP makes them look.
  */
 #include "base/errno.h"
+#include "device/platform/acpi_pm.h"
 #include "isa/pvclock.h"
 #include "vm/machine.h"
 
@@ -85,6 +86,12 @@ void machine_stop(struct machine *m)
 	m->host->event_signal(m->host->ctx, m->wake);
 }
 
+void machine_power_button(struct machine *m)
+{
+	atomic_store(&m->button_asked, true);
+	m->host->event_signal(m->host->ctx, m->wake);
+}
+
 void machine_move(struct machine *m, const char *engine)
 {
 	atomic_store(&m->move_to, engine);
@@ -92,31 +99,6 @@ void machine_move(struct machine *m, const char *engine)
 }
 
 /* ---- One CPU ------------------------------------------------------------------------------ */
-
-/*
- * The sleeper says that it sleeps and then looks for work; the waker makes work and then looks
- * whether somebody sleeps. All four are sequentially consistent, so one of them sees the other.
- */
-void machine_kick(void *ctx, struct alc_vcpu *v)
-{
-	struct machine *m = ctx;
-	struct machine_cpu *c = &m->cpus[v->index];
-
-	if (atomic_load(&c->asleep))
-		m->host->event_signal(m->host->ctx, c->wake);
-	else if (m->engine->kick && c->in_engine)
-		m->engine->kick(v);
-}
-
-static void sleep_halted(struct machine_cpu *c)
-{
-	const struct alc_host *h = c->m->host;
-
-	atomic_store(&c->asleep, true);
-	while (!atomic_load(&c->v->attention) && !stopping(c->m))
-		h->event_wait(h->ctx, c->wake, ALC_WAIT_FOREVER);
-	atomic_store(&c->asleep, false);
-}
 
 static enum alc_exit run_once(struct machine_cpu *c, struct alc_err *err)
 {
@@ -141,12 +123,16 @@ static void cpu_main(void *arg)
 	struct alc_err err = {0};
 
 	while (!stopping(c->m)) {
+		if (atomic_load(&c->m->holding)) {
+			pause_hold(c);
+			continue;
+		}
 		switch (run_once(c, &err)) {
 		case ALC_EXIT_ATTENTION:
 			atomic_fetch_and(&c->v->attention, ~(u32)(X86_ATTN_STOP | X86_ATTN_WORK));
 			break;
 		case ALC_EXIT_HALT:
-			sleep_halted(c);
+			halt_wait(c);
 			break;
 		case ALC_EXIT_SHUTDOWN:
 			end(c->m, ALC_OUTCOME_CRASHED, 0);
@@ -204,24 +190,84 @@ static void end_from_outside(struct machine *m, enum alc_outcome outcome)
 		m->parts.unblock(m->parts.ctx);
 }
 
-static void wait_for_verdict(struct machine *m, u64 limit_ns)
+static void press_button(struct machine *m)
+{
+	u64 grace_ns = m->desc->shutdown_timeout_ns, now_ns = host_now_ns(m->host);
+
+	if (!acpi_pm_button_enabled(m->pm)) {
+		end_from_outside(m, ALC_OUTCOME_STOPPED);
+		return;
+	}
+	acpi_pm_power_button(m->pm);
+	if (!m->shutdown_ns && grace_ns && grace_ns < UINT64_MAX - now_ns)
+		m->shutdown_ns = now_ns + grace_ns;
+}
+
+static bool past(u64 deadline_ns, u64 now_ns)
+{
+	return deadline_ns && now_ns >= deadline_ns;
+}
+
+static void pause_running(struct machine *m)
+{
+	struct alc_err err = {0};
+	int r;
+
+	if (pause_cpus(m)) {
+		clock_stop(m->clock);
+		pause_park(m);
+		r = clock_start(m->clock);
+		if (r) {
+			alc_fail(&err, r, "can't start the machine's clock");
+			conclude(m, VERDICT_END, (struct alc_result){ALC_OUTCOME_FAILED, 0}, &err);
+		}
+	}
+	/* Those that shall stop find that out without running before. */
+	if (verdict(m) == VERDICT_NONE && !atomic_load(&m->stop_asked))
+		pause_release(m);
+}
+
+/* Whether somebody or something outside wants the machine to end. */
+static bool ended_from_outside(struct machine *m, u64 now_ns)
+{
+	if (atomic_load(&m->stop_asked) || past(m->shutdown_ns, now_ns)) {
+		end_from_outside(m, ALC_OUTCOME_STOPPED);
+		return true;
+	}
+	if (past(m->limit_ns, now_ns)) {
+		end_from_outside(m, ALC_OUTCOME_TIMEOUT);
+		return true;
+	}
+	return false;
+}
+
+static u64 next_look_ns(const struct machine *m, u64 now_ns)
+{
+	u64 until_ns = now_ns + STEAL_PERIOD_NS;
+
+	if (m->limit_ns)
+		until_ns = min_u64(until_ns, m->limit_ns);
+	return m->shutdown_ns ? min_u64(until_ns, m->shutdown_ns) : until_ns;
+}
+
+static void wait_for_verdict(struct machine *m)
 {
 	const struct alc_host *h = m->host;
 
 	while (verdict(m) == VERDICT_NONE) {
-		u64 now_ns = host_now_ns(h), until_ns = now_ns + STEAL_PERIOD_NS;
+		u64 now_ns = host_now_ns(h);
 
-		if (atomic_load(&m->stop_asked)) {
-			end_from_outside(m, ALC_OUTCOME_STOPPED);
+		if (ended_from_outside(m, now_ns))
 			break;
+		if (atomic_load(&m->pause_asked)) {
+			pause_running(m);
+			continue;
 		}
-		if (limit_ns && now_ns >= limit_ns) {
-			end_from_outside(m, ALC_OUTCOME_TIMEOUT);
-			break;
+		if (atomic_exchange(&m->button_asked, false)) {
+			press_button(m);
+			continue;
 		}
-		if (limit_ns)
-			until_ns = min_u64(until_ns, limit_ns);
-		if (h->event_wait(h->ctx, m->wake, until_ns))
+		if (h->event_wait(h->ctx, m->wake, next_look_ns(m, now_ns)))
 			for (unsigned i = 0; i < m->ncpus; i++)
 				if (!atomic_load(&m->cpus[i].asleep))
 					x86_attend(m->vcpus[i], X86_ATTN_WORK);
@@ -246,7 +292,7 @@ static int reset(struct machine *m, struct alc_err *err)
 }
 
 /* From power-on or reset to the next verdict. */
-static int run_period(struct machine *m, u64 limit_ns, struct alc_err *err)
+static int run_period(struct machine *m, struct alc_err *err)
 {
 	int r;
 
@@ -256,26 +302,37 @@ static int run_period(struct machine *m, u64 limit_ns, struct alc_err *err)
 		return alc_fail(err, r, "can't start the machine's clock");
 	r = start_cpus(m, err);
 	if (!r) {
-		wait_for_verdict(m, limit_ns);
+		wait_for_verdict(m);
 		join_cpus(m);
+		pause_release(m);
 	}
 	clock_stop(m->clock);
 	return r;
 }
 
-static int run_to_end(struct machine *m, u64 limit_ns, struct alc_err *err)
+static int obey_verdict(struct machine *m, struct alc_err *err)
 {
-	int r = run_period(m, limit_ns, err);
+	if (m->verdict == VERDICT_RESET)
+		return reset(m, err);
+	if (m->verdict != VERDICT_MOVE)
+		return 0;
+	forget_verdict(m);
+	return move_engine(m, atomic_load(&m->move_to), err);
+}
+
+static int run_to_end(struct machine *m, struct alc_err *err)
+{
+	int r = 0;
 
 	while (!r && m->verdict != VERDICT_END) {
-		if (m->verdict == VERDICT_RESET) {
-			r = reset(m, err);
-		} else {
-			forget_verdict(m);
-			r = move_engine(m, atomic_load(&m->move_to), err);
+		pause_park(m);
+		if (atomic_load(&m->stop_asked)) {
+			end_from_outside(m, ALC_OUTCOME_STOPPED);
+			break;
 		}
+		r = run_period(m, err);
 		if (!r)
-			r = run_period(m, limit_ns, err);
+			r = obey_verdict(m, err);
 	}
 	return r;
 }
@@ -295,8 +352,11 @@ int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err)
 	if (m->has_run)
 		return alc_fail(err, -EBUSY, "a machine runs once: create another one");
 	m->has_run = true;
-	r = run_to_end(m, limit(m, began_ns), err);
-	m->run_ns = host_now_ns(m->host) - began_ns;
+	m->limit_ns = limit(m, began_ns);
+	pause_begin(m);
+	r = run_to_end(m, err);
+	pause_end(m);
+	m->run_ns = host_now_ns(m->host) - began_ns - m->paused_ns;
 	if (r) {
 		*res = (struct alc_result){.outcome = ALC_OUTCOME_FAILED};
 		return r;

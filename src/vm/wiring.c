@@ -12,6 +12,7 @@
 #include "device/irq/i8259.h"
 #include "device/irq/ioapic.h"
 #include "device/platform/ich9_lpc.h"
+#include "device/video/vga.h"
 #include "isa/lapic.h"
 #include "vm/machine.h"
 
@@ -182,13 +183,14 @@ static int add_controllers(struct machine *m, struct alc_err *err)
 static int add_serial(struct machine *m, struct alc_err *err)
 {
 	static const struct alc_dev_opt com2[] = {{"port", "0x2f8"}};
+	const struct alc_dev_opt com1[] = {{"handshake", m->parts.firmware.bytes ? "off" : "on"}};
 	const struct alc_dev_class *cls = dev_class_find("uart16550");
 	struct alc_dev_env env = environment(m, "uart16550");
 	int r;
 
 	_Static_assert(PC_PORT_COM2 == 0x2f8, "as com2 says");
 	env.chardev = m->parts.com1;
-	r = add(m, cls, "com1", &env, NULL, 0, err);
+	r = add(m, cls, "com1", &env, com1, ARRAY_LEN(com1), err);
 	if (r || !m->parts.has_com2)
 		return r;
 	env.chardev = m->parts.com2;
@@ -210,19 +212,29 @@ static const struct alc_dev_opt *slot_of(const char *class_name)
 	return NULL;
 }
 
+/* A platform device: where it is on PCI, and what it has to know about the machine. */
 static int add_platform_device(struct machine *m, const struct alc_dev_class *cls,
 			       struct alc_err *err)
 {
 	struct alc_dev_env env = environment(m, cls->name);
 	const struct alc_dev_opt *addr = slot_of(cls->name);
+	struct told t;
+	int r;
 
-	return add(m, cls, cls->name, &env, addr, addr != NULL, err);
+	firmware_options(m, cls->name, &t);
+	if (addr)
+		t.opts[t.n++] = *addr;
+	r = add(m, cls, cls->name, &env, t.opts, t.n, err);
+	if (r || !str_eq(cls->name, "fw-cfg"))
+		return r;
+	m->fw_cfg = m->devices[m->ndevices - 1];
+	return m->parts.firmware.bytes ? firmware_describe(m, err) : 0;
 }
 
 /* The windows: all that no RAM takes, up to the I/O APIC, and from the end of RAM above 4 GiB. */
 static int add_pci(struct machine *m, struct alc_err *err)
 {
-	u64 low = m->space.banks[0].size, high = PC_ABOVE_4G;
+	u64 low = min_u64(m->desc->memory_bytes, PC_LOW_RAM_MAX), high = PC_ABOVE_4G;
 	struct pci_root_params p = {
 		.host = m->host,
 		.mem32_base = low,
@@ -247,6 +259,14 @@ static int add_pci(struct machine *m, struct alc_err *err)
 	return r;
 }
 
+static struct alc_dev *find_device(struct machine *m, const char *id)
+{
+	for (unsigned i = 0; i < m->ndevices; i++)
+		if (str_eq(m->devices[i]->id, id))
+			return m->devices[i];
+	return NULL;
+}
+
 static int add_platform(struct machine *m, struct alc_err *err)
 {
 	int r = add_controllers(m, err);
@@ -259,6 +279,8 @@ static int add_platform(struct machine *m, struct alc_err *err)
 		if (cls->platform && !made_specially(cls->name))
 			r = add_platform_device(m, cls, err);
 	}
+	if (!r)
+		m->pm = find_device(m, "acpi-pm");
 	return r ? r : add_serial(m, err);
 }
 
@@ -290,8 +312,33 @@ static int add_described(struct machine *m, const struct alc_device_desc *d, uns
 		return alc_fail(err, -EINVAL, "every machine has the device '%s' already",
 				d->class_name);
 	env = environment(m, cls->name);
+	if (m->parts.streams)
+		env.chardev = m->parts.streams[number];
 	fmt_text(id, sizeof(id), "%s.%u", cls->name, number);
 	return add(m, cls, id, &env, (const struct alc_dev_opt *)d->opts, d->nopts, err);
+}
+
+/* Where somebody looks at the screen there is one, described or not. */
+static int add_screen(struct machine *m, struct alc_err *err)
+{
+	static const char name[] = "vga";
+	struct alc_dev_env env;
+
+	for (size_t i = 0; i < m->desc->ndevices; i++)
+		if (str_eq(m->desc->devices[i].class_name, name))
+			return 0;
+	if (!machine_has_vga(m->desc))
+		return 0;
+	env = environment(m, name);
+	return add(m, dev_class_find(name), name, &env, NULL, 0, err);
+}
+
+struct display_source machine_display(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->ndevices; i++)
+		if (str_eq(m->devices[i]->cls->name, "vga"))
+			return vga_display(m->devices[i]);
+	return (struct display_source){0};
 }
 
 static int add_card(struct machine *m, const struct machine_card *c, struct alc_err *err)
@@ -320,6 +367,9 @@ _Static_assert(sizeof(struct alc_dev_opt) == sizeof(struct alc_device_opt) &&
 int machine_add_devices(struct machine *m, struct alc_err *err)
 {
 	int r = add_platform(m, err);
+
+	if (!r)
+		r = add_screen(m, err);
 
 	for (size_t i = 0; !r && i < m->desc->ndevices; i++)
 		r = add_described(m, &m->desc->devices[i], (unsigned)i, err);

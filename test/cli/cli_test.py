@@ -54,6 +54,15 @@ CODE = {
         "ee ebeb"  # out dx,al; jmp wait
     )
     + POWEROFF,
+    # A "+", with the power button's event enabled; powers off when it is pressed.
+    "button": bytes.fromhex(
+        "66ba0206 66b80001 66ef"  # outw 0x100, port 0x602
+        "66bafb03 b003 ee 66baf803 b02b ee"  # eight bits; '+'
+        "66ba0006 66ed f6c401 74f9"  # wait: inw port 0x600; test ah,1; jz wait
+    )
+    + POWEROFF,
+    # A "+", with the event enabled, and no more.
+    "deaf": bytes.fromhex("66ba0206 66b80001 66ef 66bafb03 b003 ee 66baf803 b02b ee ebfe"),
     # Floods the first serial port.
     "flood": bytes.fromhex("66bafb03 b003 ee 66baf803 b078 ee ebfd"),
 }
@@ -176,9 +185,16 @@ class BadInput(Base):
             ("interp", ["run", "--engine", "steam", "--kernel", kernel]),
             ("not available yet", ["run", "--clock", "virtual"]),
             ("sundial", ["run", "--clock", "sundial", "--kernel", kernel]),
-            ("not available yet", ["run", "--firmware", "x"]),
-            ("not available yet", ["run", "--disk", "x"]),
-            ("not available yet", ["run", "--net", "user"]),
+            ("boots from disks", ["run", "--firmware", "x", "--kernel", kernel]),
+            ("leave out --firmware", ["run", "--firmware", "x", "--", "true"]),
+            ("png:FILE or text:FILE", ["run", "--display", "x", "--kernel", kernel]),
+            ("file:PATH", ["run", "--device", "debugcon,chardev=x", "--kernel", kernel]),
+            ("KEY=VALUE", ["run", "--disk", "null:1M,=1", "--kernel", kernel]),
+            ("size", ["run", "--disk", "null:many", "--kernel", kernel]),
+            ("is no disk", ["run", "--disk", "null:1M,device=rtc", "--kernel", kernel]),
+            ("02:00:00:00:00:01", ["run", "--net", "null,mac=x", "--kernel", kernel]),
+            ("needs a disk", ["run", "--device", "virtio-blk", "--kernel", kernel]),
+            ("there is no network", ["run", "--net", "pigeon", "--kernel", kernel]),
             ("stdio, none or file:PATH", ["run", "--console", "tty"]),
             ("stdio, none or file:PATH", ["run", "--console", "file:", "--kernel", kernel]),
             ("500ms", ["run", "--timeout", "5", "--kernel", kernel]),
@@ -331,6 +347,17 @@ class Listings(Base):
         self.assertIn("takes %s." % chosen[0], text)
         self.assertIn("interp", [e["name"] for e in facts["engines"] if e["usable"]])
 
+    def test_confinement(self):
+        text = self.run_it("confinement", check=0).stdout.decode()
+        reports = json.loads(self.run_it("confinement", "--json", check=0).stdout)
+        self.assertEqual([r["process"] for r in reports], ["alcazar-net-user", "alcazar-net-hub"])
+        for r in reports:
+            self.assertIn("\n" + r["process"] + ": ", text)
+            self.assertEqual((r["capabilities"], r["filesystem"]), ([], []))
+            self.assertEqual(r["other_system_calls"], "kill")
+            calls = {c["call"] for c in r["system_calls"] if c["verdict"] == "allow"}
+            self.assertFalse(calls & {"open", "openat", "execve", "ptrace", "clone"})
+
     def test_stats(self):
         path = self.path("stats.json")
         self.kernel("off", "--stats", path, "--cpus", "2", check=0)
@@ -392,6 +419,67 @@ class Input(Base):
             p.wait(timeout=LONG)  # its input stays open meanwhile: the guest gets no Ctrl-D
             _, err = p.communicate()
             self.assertEqual((p.returncode, err), (128 + sig, b""))
+
+
+class Signals(Base):
+    def start(self, name, *args, **more):
+        p = subprocess.Popen(
+            [ALCAZAR, "run", "--kernel", self.path(name), *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **more,
+        )
+        self.assertEqual(p.stdout.read(1), b"+")
+        return p
+
+    def finish(self, p, status):
+        p.wait(timeout=LONG)
+        out, err = p.communicate()
+        self.assertEqual((p.returncode, err), (status, b""))
+        return out
+
+    def test_power_button(self):
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            p = self.start("button")
+            p.send_signal(sig)
+            self.finish(p, 0)
+
+    def test_hard_stop_of_a_guest_that_listens(self):
+        p = self.start("button")
+        p.send_signal(signal.SIGHUP)
+        self.finish(p, 128 + signal.SIGHUP)
+
+    def test_shutdown_timeout(self):
+        p = self.start("deaf", "--shutdown-timeout", "10ms")
+        p.send_signal(signal.SIGTERM)
+        self.finish(p, 128 + signal.SIGTERM)
+
+    def test_second_signal(self):
+        p = self.start("deaf", "--shutdown-timeout=0s")
+        p.send_signal(signal.SIGTERM)
+        # Pending signals of one kind are one; of two kinds, both come.
+        p.send_signal(signal.SIGINT)
+        self.assertIn(p.wait(timeout=LONG), (128 + signal.SIGTERM, 128 + signal.SIGINT))
+        p.communicate()
+
+    def test_suspend(self):
+        stats = self.path("stats.json")
+        # In a process group with somebody to continue it: an orphaned one is not stopped.
+        p = self.start("echo", "--stats", stats, preexec_fn=lambda: os.setpgid(0, 0))
+        for _ in range(3):
+            p.send_signal(signal.SIGTSTP)
+            _, status = os.waitpid(p.pid, os.WUNTRACED)
+            self.assertTrue(os.WIFSTOPPED(status))
+            p.stdin.write(b"x")
+            p.stdin.flush()
+            p.send_signal(signal.SIGCONT)
+            self.assertEqual(p.stdout.read(1), b"x")
+        p.stdin.write(CTRL_D)
+        p.stdin.flush()
+        self.finish(p, 0)
+        with open(stats) as f:
+            self.assertEqual(json.load(f)["pauses"], 3)
 
 
 class Terminal(Base):

@@ -607,6 +607,11 @@ static const struct {
 	{"uart16550", "rx_len", 0, 17},
 	{"uart16550", "rx", 15, 1},
 	{"uart16550", "mcr", 0, 0x80},
+	{"vga", "seq_index", 0, 8},
+	{"vga", "gc_index", 0, 16},
+	{"vga", "crtc_index", 0, 64},
+	{"vga", "dac_part", 0, 3},
+	{"vga", "dispi", 4, 1}, /* enabled, with a picture of no size */
 };
 
 static void test_impossible_states_are_refused(void **state)

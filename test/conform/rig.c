@@ -211,20 +211,25 @@ static void make_pci(struct rig *r, const struct alc_host *host)
 
 /* ---- back ends: a small disk, and a cable that leads nowhere ---- */
 
-static void net_nothing(struct net_link *l, const struct net_frame *f)
+static bool nowhere_send(struct net_link *l, const struct net_frame *f)
+{
+	return true;
+}
+
+static void nowhere_attach(struct net_link *l, const struct net_front *front)
 {
 }
 
-static void net_attach(struct net_link *l, const struct net_front *front)
+static void nowhere_close(struct net_link *l)
 {
 }
 
-static void net_closed(struct net_link *l)
-{
-}
-
-static const struct net_ops net_ops = {
-	.name = "nowhere", .send = net_nothing, .attach = net_attach, .close = net_closed};
+static const struct net_ops nowhere = {
+	.name = "nowhere",
+	.send = nowhere_send,
+	.attach = nowhere_attach,
+	.close = nowhere_close,
+};
 
 /* The bench itself is not what is made to fail. */
 static void make_surroundings(struct rig *r, const struct alc_host *host)
@@ -236,7 +241,7 @@ static void make_surroundings(struct rig *r, const struct alc_host *host)
 	make_pci(r, host);
 	if (block_ram_create(host, RIG_DISK_SIZE, NULL, &r->block, NULL))
 		fail_msg("no memory for the rig's disk");
-	r->net = (struct net_link){.ops = &net_ops, .mtu = 1500};
+	r->net = (struct net_link){.ops = &nowhere, .mtu = 1500};
 	th->fail_nth = fail_nth;
 	th->calls = calls;
 }
@@ -314,6 +319,8 @@ void rig_patch(const struct rig *r, u8 *snapshot, const char *field, unsigned el
 	const struct alc_dev_class *cls = r->dev->cls;
 	size_t at = dev_save_size(r->dev) - fields_size(cls->state, cls->version);
 
+	if (r->dev->pci)
+		at -= fields_size(pci_function_fields, 1);
 	for (const struct alc_field *f = cls->state; f->name; f++) {
 		if (strcmp(f->name, field) == 0) {
 			assert_true(element < f->count);

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,13 +159,24 @@ static inline pid_t spawn(const char *const *argv)
 	return pid;
 }
 
-/* Until the server has made its socket, or has ended. */
+static inline bool listens(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool yes;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	yes = connect(s, (struct sockaddr *)&a, sizeof(a)) == 0;
+	close(s);
+	return yes;
+}
+
+/* Until the server listens. It must not end before. */
 static inline void await_socket(pid_t pid, const char *path)
 {
-	struct stat st;
 	int status;
 
-	while (stat(path, &st)) {
+	while (!listens(path)) {
 		assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
 		usleep(1000);
 	}

@@ -11,6 +11,7 @@
 
 #include "base/errno.h"
 #include "boot/acpi.h"
+#include "boot/acpi_loader.h"
 #include "bus/pc.h"
 #include "host/test/sweep.h"
 #include "host/test/test_host.h"
@@ -103,6 +104,24 @@ static void rsdp_is_sound(void **state)
 	assert_int_equal(sum(f, f->rsdp.v, 36), 0);
 }
 
+static void check_rsdt(struct fixture *f)
+{
+	u64 rsdt = guest(f, f->rsdp.v + 16, 4), xsdt = guest(f, f->rsdp.v + 24, 8);
+	u64 n = (guest(f, xsdt + 4, 4) - 36) / 8;
+
+	assert_true(signed_as(f, rsdt, "RSDT"));
+	assert_int_equal(guest(f, rsdt + 4, 4), 36 + 4 * n);
+	assert_int_equal(sum(f, rsdt, 36 + 4 * n), 0);
+	for (u64 i = 0; i < n; i++)
+		assert_int_equal(guest(f, rsdt + 36 + 4 * i, 4), guest(f, xsdt + 36 + 8 * i, 8));
+}
+
+static void rsdt_and_xsdt_agree(void **state)
+{
+	build(*state, 2, false);
+	check_rsdt(*state);
+}
+
 static void fadt_names_the_pm_block(void **state)
 {
 	struct fixture *f = *state;
@@ -171,6 +190,109 @@ static void too_many_processors_are_refused(void **state)
 
 	assert_int_equal(acpi_build(&f->space, &p, &f->rsdp, &err), -ENOSPC);
 	assert_non_null(strstr(err.text, "4000"));
+}
+
+/* ---- Tables that firmware places ---- */
+
+struct file {
+	const char *name;
+	u8 *bytes;
+	size_t len;
+	u64 at; /* where in guest memory, 0: not yet allocated */
+};
+
+static struct file *find(struct file files[2], const u8 *name)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (strcmp(files[i].name, (const char *)name) == 0)
+			return &files[i];
+	fail_msg("no file %s", (const char *)name);
+	return NULL;
+}
+
+static void carry_out(struct file files[2], const u8 *c)
+{
+	struct file *f = find(files, c + 4), *source;
+	u32 at, start, len;
+	u8 *p, sum = 0;
+
+	switch (ld32(c)) {
+	case 1:
+		f->at = c[64] == 2 ? 0xf0010 : 0xf4000;
+		assert_int_equal(f->at % ld32(c + 60), 0);
+		break;
+	case 2:
+		source = find(files, c + 60);
+		at = ld32(c + 116);
+		p = f->bytes + at;
+		assert_true(f->at && source->at && at + c[120] <= f->len);
+		assert_true(ld_size(p, c[120]) < source->len);
+		st_size(p, ld_size(p, c[120]) + source->at, c[120]);
+		break;
+	case 3:
+		at = ld32(c + 60);
+		start = ld32(c + 64);
+		len = ld32(c + 68);
+		assert_true(at >= start && at < start + len && start + len <= f->len);
+		assert_int_equal(f->bytes[at], 0);
+		for (u32 i = 0; i < len; i++)
+			sum = (u8)(sum + f->bytes[start + i]);
+		f->bytes[at] = (u8)-sum;
+		break;
+	default:
+		fail_msg("command %u", ld32(c));
+	}
+}
+
+/* What is in memory once firmware has done as the script says is what we would have put there. */
+static void firmware_can_place_tables(void **state)
+{
+	struct fixture *f = *state;
+	struct acpi_params p = {.cpus = 3, .com2 = true, .vga = true};
+	struct acpi_loader l;
+	struct file files[2];
+	u64 fadt;
+
+	assert_int_equal(acpi_loader_build(&f->th.host, &p, &l, NULL), 0);
+	files[0] = (struct file){"etc/acpi/rsdp", l.rsdp, sizeof(l.rsdp), 0};
+	files[1] = (struct file){"etc/acpi/tables", l.tables, l.len, 0};
+	assert_int_equal(l.script_len % 128, 0);
+	for (size_t at = 0; at < l.script_len; at += 128)
+		carry_out(files, l.script + at);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(
+			space_load(&f->space, gpa(files[i].at), files[i].bytes, files[i].len), 0);
+	f->rsdp = gpa(files[0].at);
+	assert_int_equal(sum(f, f->rsdp.v, 20), 0);
+	assert_int_equal(sum(f, f->rsdp.v, 36), 0);
+	check_rsdt(f);
+	fadt = table(f, "FACP");
+	assert_true(signed_as(f, guest(f, fadt + 36, 4), "FACS"));
+	assert_int_equal(guest(f, fadt + 36, 4) % 64, 0);
+	assert_true(signed_as(f, guest(f, fadt + 40, 4), "DSDT"));
+	assert_int_equal(guest(f, fadt + 140, 8), guest(f, fadt + 40, 4));
+	assert_int_equal(sum(f, guest(f, fadt + 40, 4), guest(f, guest(f, fadt + 40, 4) + 4, 4)),
+			 0);
+	assert_int_equal(guest(f, fadt + 109, 2) & 4, 0); /* there is a VGA */
+	assert_int_equal(entries(f, table(f, "APIC"), 0), 3);
+	acpi_loader_free(&f->th.host, &l);
+}
+
+static int load_once(const struct alc_host *host, void *arg, struct alc_err *err)
+{
+	struct acpi_params p = {.cpus = 2};
+	struct acpi_loader l;
+	int ret = acpi_loader_build(host, &p, &l, err);
+
+	acpi_loader_free(host, &l);
+	return ret;
+}
+
+static void loader_survives_failing_host(void **state)
+{
+	const struct sweep s = {.run = load_once, .has_err = true};
+
+	assert_true(sweep(&s) >= 1);
 }
 
 static int build_once(const struct alc_host *host, void *arg, struct alc_err *err)
@@ -268,12 +390,15 @@ int main(void)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(rsdp_is_sound),
+		CASE(rsdt_and_xsdt_agree),
 		CASE(fadt_names_the_pm_block),
 		CASE(madt_lists_processors),
 		CASE(too_many_processors_are_refused),
 		CASE(mcfg_tells_where_ecam_is),
 		CASE(iasl_finds_no_fault),
 		cmocka_unit_test(survives_failing_host),
+		CASE(firmware_can_place_tables),
+		cmocka_unit_test(loader_survives_failing_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 
 SETUP(setup_pm, "acpi-pm")
 SETUP(setup_fw_cfg, "fw-cfg")
+SETUP(setup_debugcon, "debugcon")
 SETUP(setup_reset, "pc-reset")
 SETUP(setup_exit, "isa-debug-exit")
 SETUP(setup_status, "guest-status")
@@ -95,6 +96,8 @@ static void test_pm_control(void **state)
 	assert_int_equal(rig_count(r, EVENT_REQUEST), 1);
 	assert_int_equal(rig_last(r, EVENT_REQUEST)->a, ALC_REQUEST_POWEROFF);
 	assert_int_equal(rig_in(r, CNT, 2), 5 << 10 | 1);
+	rig_out(r, CNT, 1 << 13, 2); /* as OVMF does it */
+	assert_int_equal(rig_count(r, EVENT_REQUEST), 2);
 }
 
 /* ---- fw-cfg ---- */
@@ -121,11 +124,15 @@ static void test_fw_cfg_items(void **state)
 	assert_int_equal(fw_be(r, 4), 0x51454d55);
 	assert_int_equal(in8(r, 0x511), 0);
 	fw_select(r, 1);
-	assert_int_equal(fw_be(r, 4), 0x01000000);
+	assert_int_equal(fw_be(r, 4), 0x03000000); /* both interfaces */
 	fw_select(r, 5);
 	assert_int_equal(fw_be(r, 2), 0x0100);
-	fw_select(r, 0x8000 | 5);
+	fw_select(r, 0x4000 | 5);
 	out8(r, 0x510, 0); /* the selector is 16 bits wide or nothing */
+	assert_int_equal(fw_be(r, 2), 0x0100);
+	fw_select(r, 0x8000 | 5); /* a number of its own */
+	assert_int_equal(fw_be(r, 2), 0);
+	fw_select(r, 0x8002);
 	assert_int_equal(fw_be(r, 2), 0x0100);
 	fw_select(r, 0x1234);
 	assert_int_equal(fw_be(r, 4), 0);
@@ -180,6 +187,119 @@ static void test_fw_cfg_refusals(void **state)
 		assert_int_equal(fw_cfg_add_file(r->dev, name, "x", 1, NULL), 0);
 	}
 	assert_int_equal(fw_cfg_add_file(r->dev, "more", "x", 1, NULL), -ENOSPC);
+}
+
+enum { FW_RAM = 0x4000, FW_COMMAND = 0x1000 };
+enum { FW_ERROR = 1, FW_READ = 2, FW_SKIP = 4, FW_SELECT = 8, FW_WRITE = 16 };
+
+static void fw_memory(struct rig *r)
+{
+	const struct alc_host *h = r->env.host;
+	struct region_map devices = r->space.devices;
+
+	assert_int_equal(space_init(&r->space, h, FW_RAM + ALC_PAGE_SIZE, NULL), 0);
+	r->space.devices = devices;
+	assert_int_equal(space_add_bank(&r->space, gpa(0), FW_RAM, false, NULL), 0);
+	assert_int_equal(space_add_bank(&r->space, gpa(0x8000), ALC_PAGE_SIZE, true, NULL), 0);
+	for (unsigned i = 0; i < FW_RAM; i += 8)
+		space_write(&r->space, gpa(i), 0x5555555555555555, 8);
+}
+
+static void fw_memory_end(struct rig *r)
+{
+	struct region_map devices = r->space.devices;
+
+	r->space.devices = (struct region_map){.host = r->env.host};
+	space_fini(&r->space);
+	r->space = (struct alc_space){.host = r->env.host, .devices = devices};
+}
+
+/* Puts a command at `at` and has it carried out; returns its control word afterwards. */
+static u32 fw_command_at(struct rig *r, u64 at, u32 control, u32 len, u64 to)
+{
+	u8 c[16];
+
+	st32(c, __builtin_bswap32(control));
+	st32(c + 4, __builtin_bswap32(len));
+	st64(c + 8, __builtin_bswap64(to));
+	assert_int_equal(space_load(&r->space, gpa(at), c, sizeof(c)), 0);
+	rig_out(r, 0x514, __builtin_bswap32((u32)(at >> 32)), 4);
+	rig_out(r, 0x518, __builtin_bswap32((u32)at), 4);
+	return __builtin_bswap32((u32)space_read(&r->space, gpa(at), 4));
+}
+
+static u32 fw_command(struct rig *r, u32 control, u32 len, u64 to)
+{
+	return fw_command_at(r, FW_COMMAND, control, len, to);
+}
+
+static u64 fw_ram(struct rig *r, u64 at, unsigned size)
+{
+	return space_read(&r->space, gpa(at), size);
+}
+
+static void test_fw_cfg_dma_reads(void **state)
+{
+	struct rig *r = *state;
+
+	fw_memory(r);
+	assert_int_equal(fw_cfg_add_file(r->dev, "etc/one", "abcdef", 6, NULL), 0);
+	assert_int_equal(rig_in(r, 0x514, 4), 0x554d4551); /* QEMU */
+	assert_int_equal(rig_in(r, 0x518, 4), 0x47464320); /* CFG, after a blank */
+	assert_int_equal(fw_command(r, 0x20 << 16 | FW_SELECT | FW_READ, 2, 0x2000), 0);
+	assert_int_equal(fw_ram(r, 0x2000, 4), 0x55556261);
+	assert_int_equal(fw_command(r, FW_SKIP, 1, 0), 0);
+	assert_int_equal(fw_command(r, FW_READ, 5, 0x2001), 0); /* two beyond the end */
+	assert_int_equal(fw_ram(r, 0x2000, 8), 0x5555000066656461);
+	assert_int_equal(in8(r, 0x511), 0); /* the other interface stands there too */
+	assert_int_equal(fw_command(r, 0x20 << 16 | FW_SELECT, 0, 0), 0);
+	assert_int_equal(in8(r, 0x511), 'a');
+	assert_int_equal(fw_command(r, FW_SKIP, ~0u, 0), 0);
+	assert_int_equal(in8(r, 0x511), 0);
+	assert_int_equal(fw_command(r, 0x777 << 16 | FW_SELECT | FW_READ, FW_RAM - 0x2000, 0x2000),
+			 0); /* nothing is all zeroes, over more than a page */
+	for (unsigned i = 0x2000; i < FW_RAM; i += 8)
+		assert_int_equal(fw_ram(r, i, 8), 0);
+	fw_memory_end(r);
+}
+
+static void test_fw_cfg_dma_refusals(void **state)
+{
+	static const u64 bad[] = {FW_RAM - 2, FW_RAM, 0x8000, 0xfffffffffffffffe, 1ull << 40};
+	struct rig *r = *state;
+
+	fw_memory(r);
+	assert_int_equal(fw_cfg_add_file(r->dev, "etc/one", "abcdef", 6, NULL), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(fw_command(r, 0x20 << 16 | FW_SELECT | FW_READ, 4, bad[i]),
+				 FW_ERROR);
+		assert_int_equal(in8(r, 0x511), 'a'); /* not read by halves */
+	}
+	assert_int_equal(fw_ram(r, FW_RAM - 8, 8), 0x5555555555555555);
+	assert_int_equal(fw_command(r, 0x20 << 16 | FW_SELECT | FW_WRITE, 4, 0x2000), FW_ERROR);
+	assert_int_equal(fw_command(r, FW_READ, ~0u, 0x2000), FW_ERROR); /* more than there is */
+	/* The command itself where nothing can be read, or nothing be answered. */
+	rig_out(r, 0x514, ~0u, 4);
+	rig_out(r, 0x518, ~0u, 4);
+	rig_out(r, 0x518, __builtin_bswap32(FW_RAM - 8), 4);
+	assert_int_equal(fw_command_at(r, 0x8000, 0x20 << 16 | FW_SELECT | FW_READ, 2, 0x2000),
+			 0x20 << 16 | FW_SELECT | FW_READ);
+	/* The high half holds for one command. */
+	rig_out(r, 0x514, ~0u, 4);
+	rig_out(r, 0x518, 0, 4);
+	assert_int_equal(fw_command(r, 0x20 << 16 | FW_SELECT, 0, 0), 0);
+	fw_memory_end(r);
+}
+
+static void test_debugcon(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(in8(r, 0x402), 0xe9);
+	out8(r, 0x402, 'x');
+	rig_out(r, 0x402, 'y' | 0x100, 2);
+	assert_int_equal(rig_count(r, EVENT_CHAR), 2);
+	assert_int_equal(rig_last(r, EVENT_CHAR)->a, 'y');
 }
 
 /* ---- reset, exit, status ---- */
@@ -300,6 +420,9 @@ int main(void)
 		T(test_fw_cfg_items, setup_fw_cfg),
 		T(test_fw_cfg_directory, setup_fw_cfg),
 		T(test_fw_cfg_refusals, setup_fw_cfg),
+		T(test_fw_cfg_dma_reads, setup_fw_cfg),
+		T(test_fw_cfg_dma_refusals, setup_fw_cfg),
+		T(test_debugcon, setup_debugcon),
 		T(test_reset_register, setup_reset),
 		T(test_debug_exit, setup_exit),
 		T(test_debug_exit_options, setup_exit),

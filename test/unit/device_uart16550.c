@@ -174,6 +174,22 @@ static void test_flow_control(void **state)
 	assert_int_equal(rig_type(r, "a"), 0);
 }
 
+/* Without a handshake the line is always open, but for loopback. */
+static void test_no_handshake(void **state)
+{
+	static const struct alc_dev_opt opts[] = {{"port", "0x2e8"}, {"handshake", "off"}};
+	struct rig *r = *state;
+	struct alc_dev *d;
+
+	assert_int_equal(dev_create(r->dev->cls, "open", &r->env, opts, 2, &d, NULL), 0);
+	assert_int_equal(rig_type(r, "a"), 1);
+	assert_int_equal(in8(r, 0x2e8), 'a');
+	out8(r, 0x2e8 + MCR - DATA, 0x10);
+	assert_int_equal(rig_type(r, "a"), 0);
+	dev_destroy(d);
+	region_remove(&r->ports, 0x2e8);
+}
+
 static void test_loopback(void **state)
 {
 	struct rig *r = *state;
@@ -268,6 +284,7 @@ int main(void)
 		DEVICE_TEST(test_receive_timeout),
 		DEVICE_TEST(test_single_register),
 		DEVICE_TEST(test_flow_control),
+		DEVICE_TEST(test_no_handshake),
 		DEVICE_TEST(test_loopback),
 		DEVICE_TEST(test_overrun),
 		DEVICE_TEST(test_priorities),

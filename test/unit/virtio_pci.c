@@ -801,6 +801,8 @@ static void work_that_outlives_a_reset(void **state)
 			virtio_break(virtio_of(d->dev), "the test wants it");
 			break;
 		}
+		/* The type was told, but for a break, after which its driver must reset it. */
+		assert_int_equal(spy_of(d)->holding, how == 3);
 		let_go(d);
 		assert_int_equal(ld32(vd_mem(d, VD_DATA)), 0);
 	}

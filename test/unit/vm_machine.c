@@ -8,39 +8,9 @@
 #include <cmocka.h>
 
 #include "host/test/sweep.h"
-#include "vm/machine.h"
+#include "tiny_kernel.h"
 
-/* ---- A multiboot kernel around a few bytes of code ---------------------------------------- */
-
-enum { LOAD_AT = 0x100000, CODE_OFF = 0x80, IMAGE_MAX = 0x100 };
-
-/* ELF32 with one segment: the whole file, its entry point at CODE_OFF. */
-static size_t make_kernel(u8 out[IMAGE_MAX], const u8 *code, size_t len)
-{
-	static const u8 ident[] = {0x7f, 'E', 'L', 'F', 1, 1, 1};
-	enum { MAGIC = 0x1badb002, MULTIBOOT_OFF = 0x60 };
-
-	memset(out, 0, IMAGE_MAX);
-	memcpy(out, ident, sizeof(ident));
-	st16(out + 16, 2); /* executable */
-	st16(out + 18, 3); /* 386 */
-	st32(out + 20, 1);
-	st32(out + 24, LOAD_AT + CODE_OFF);
-	st32(out + 28, 52); /* program headers */
-	st16(out + 40, 52);
-	st16(out + 42, 32);
-	st16(out + 44, 1);
-	st32(out + 52, 1); /* PT_LOAD */
-	st32(out + 60, LOAD_AT);
-	st32(out + 64, LOAD_AT);
-	st32(out + 68, IMAGE_MAX);
-	st32(out + 72, IMAGE_MAX);
-	st32(out + 76, 7);
-	st32(out + MULTIBOOT_OFF, MAGIC);
-	st32(out + MULTIBOOT_OFF + 8, (u32)-MAGIC);
-	memcpy(out + CODE_OFF, code, len);
-	return IMAGE_MAX;
-}
+/* ---- Guests --------------------------------------------------------------------------------- */
 
 static const u8 crash[] = {0xcc}; /* int3 without an IDT */
 static const u8 spin[] = {0xeb, 0xfe};
@@ -238,6 +208,62 @@ static void bad_image(void **state)
 	test_host_fini(&th);
 }
 
+/* ---- PCI, as firmware would leave it --------------------------------------------------- */
+
+static u64 config(struct machine *m, u8 devfn, unsigned off, unsigned size)
+{
+	region_write(&m->ports, 0xcf8, 0x80000000 | devfn << 8 | (off & 0xfc), 4);
+	return region_read(&m->ports, 0xcfc + off % 4, size);
+}
+
+static void check_pci(struct machine *m, u8 devfn)
+{
+	u64 bar = config(m, devfn, 0x10, 4);
+
+	assert_int_equal(config(m, 0, 0, 4), 0x29c08086);
+	assert_int_equal(config(m, 0x1f << 3, 0, 4), 0x29188086);
+	assert_int_equal(config(m, devfn, 4, 2), 3);
+	assert_int_equal(space_read(&m->space, gpa(bar), 4), 0x0d1eca5a);
+	/* INTA# of device 5 is PIRQ F; that goes to an interrupt of the PIC, level-triggered. */
+	assert_int_equal(config(m, devfn, 0x3c, 1), 10);
+	assert_int_equal(config(m, 0x1f << 3, 0x69, 1), 10);
+	assert_int_equal(region_read(&m->ports, 0x4d1, 1) & 0x0c, 0x0c);
+	region_write(&m->ports, 0xa0, 0x0a, 1); /* read IRR */
+	assert_int_equal(region_read(&m->ports, 0xa0, 1) & 4, 0);
+	space_write(&m->space, gpa(bar + 8), 1, 4);
+	assert_int_equal(region_read(&m->ports, 0xa0, 1) & 4, 4);
+	space_write(&m->space, gpa(bar + 8), 0, 4);
+	assert_int_equal(region_read(&m->ports, 0xa0, 1) & 4, 0);
+}
+
+/* From the start, and again after a reset. */
+static void pci_is_set_up(void **state)
+{
+	static const struct alc_device_opt addr = {"addr", "5"};
+	static const struct alc_device_desc testdev = {
+		.class_name = "pci-testdev", .opts = &addr, .nopts = 1};
+	struct alc_desc d = description();
+	u8 image[IMAGE_MAX];
+	struct machine_parts p = parts(image, make_kernel(image, spin, sizeof(spin)));
+	struct alc_err err = {0};
+	struct test_host th;
+	struct machine *m;
+
+	d.devices = &testdev;
+	test_host_init(&th, TEST_TIME_MANUAL);
+	if (machine_create(&th.host, &d, &p, &m, &err))
+		fail_msg("%s", err.text);
+	check_pci(m, 5 << 3);
+	for (unsigned i = 0; i < m->ndevices; i++)
+		dev_reset(m->devices[i], ALC_RESET_WARM);
+	assert_int_equal(config(m, 5 << 3, 0x10, 4), 0);
+	assert_int_equal(machine_load(m, &err), 0);
+	check_pci(m, 5 << 3);
+	machine_destroy(m);
+	assert_int_equal(test_host_leaks(&th), 0);
+	test_host_fini(&th);
+}
+
 /* ---- Any call to the host may fail -------------------------------------------------------- */
 
 static int make_and_destroy(const struct alc_host *host, void *arg, struct alc_err *err)
@@ -295,6 +321,7 @@ int main(void)
 		cmocka_unit_test(stops),
 		cmocka_unit_test(times_out),
 		cmocka_unit_test(resets),
+		cmocka_unit_test(pci_is_set_up),
 		cmocka_unit_test(bad_descriptions),
 		cmocka_unit_test(bad_image),
 		cmocka_unit_test(create_sweep),

@@ -247,8 +247,11 @@ void uring_destroy(struct uring *u)
 		eventfd_write(u->wake_fd, 1);
 		u->host->thread_join(u->host->ctx, u->thread);
 	}
-	if (u->has_ring)
+	/* A ring ends some time after it is closed: the file should not wait for that. */
+	if (u->has_ring) {
+		io_uring_unregister_files(&u->ring);
 		io_uring_queue_exit(&u->ring);
+	}
 	if (u->wake_fd >= 0)
 		close(u->wake_fd);
 	pthread_mutex_destroy(&u->reap_lock);

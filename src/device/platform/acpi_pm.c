@@ -80,6 +80,17 @@ void acpi_pm_power_button(struct alc_dev *d)
 	dev_unlock(d);
 }
 
+bool acpi_pm_button_enabled(struct alc_dev *d)
+{
+	const struct state *s = d->state;
+	bool enabled;
+
+	dev_lock(d);
+	enabled = s->enable & BUTTON_EVENT;
+	dev_unlock(d);
+	return enabled;
+}
+
 static u16 *register_at(struct state *s, unsigned region, u64 off)
 {
 	if (region == REGION_CONTROL)
@@ -106,9 +117,10 @@ static u64 pm_read(struct alc_dev *d, unsigned region, u64 off, unsigned size)
 static void write_control(struct alc_dev *d, u16 val)
 {
 	struct state *s = d->state;
+	unsigned type = (val & SLEEP_TYPE) >> SLEEP_TYPE_SHIFT;
 
 	s->control = val & CONTROL_KEPT;
-	if ((val & SLEEP_ENABLE) && (val & SLEEP_TYPE) >> SLEEP_TYPE_SHIFT == PC_SLP_TYP_S5)
+	if ((val & SLEEP_ENABLE) && (type == PC_SLP_TYP_S5 || type == PC_SLP_TYP_S5_FIXED))
 		dev_request(d, ALC_REQUEST_POWEROFF, 0);
 }
 

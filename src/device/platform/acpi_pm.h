@@ -6,5 +6,7 @@
 
 /* Somebody presses the power button. Takes the device's lock. */
 void acpi_pm_power_button(struct alc_dev *d);
+/* Has the guest asked for the button's event? Takes the device's lock. */
+bool acpi_pm_button_enabled(struct alc_dev *d);
 
 #endif

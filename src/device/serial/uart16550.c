@@ -26,6 +26,7 @@ enum { MSR_DELTAS = 15, MSR_TERI = 4, MSR_CTS = 16, MSR_DSR = 32, MSR_RI = 64, M
 
 struct config {
 	u64 port;
+	bool handshake;
 };
 
 struct state {
@@ -112,9 +113,16 @@ static u8 pending(const struct state *s, u64 now_ns)
 	return IIR_NONE;
 }
 
-static size_t room(const struct state *s)
+/*
+ * A terminal that minds DTR and RTS sends when both are there: then nothing gets lost while a
+ * kernel probes the port. OVMF never raises them.
+ */
+static size_t room(const struct alc_dev *d)
 {
-	bool open = (s->mcr & (MCR_DTR | MCR_RTS | MCR_LOOP)) == (MCR_DTR | MCR_RTS);
+	const struct config *c = d->config;
+	const struct state *s = d->state;
+	u8 needed = c->handshake ? MCR_DTR | MCR_RTS : 0;
+	bool open = (s->mcr & (needed | MCR_LOOP)) == needed;
 
 	return open ? capacity(s) - s->rx_len : 0;
 }
@@ -135,7 +143,7 @@ static void update(struct alc_dev *d)
 		dev_timer_set(d, &p->timeout, s->rx_ns + timeout_ns(s));
 	else
 		clock_timer_cancel(d->env.clock, &p->timeout);
-	p->had_room = room(s) != 0;
+	p->had_room = room(d) != 0;
 	if (p->had_room && !had_room)
 		char_resume(&d->env.chardev);
 }
@@ -207,7 +215,7 @@ static size_t front_room(void *ctx)
 	size_t n;
 
 	dev_lock(d);
-	n = room(d->state);
+	n = room(d);
 	p->had_room = n != 0;
 	dev_unlock(d);
 	return n;
@@ -219,7 +227,7 @@ static void front_input(void *ctx, const u8 *bytes, size_t len)
 	struct alc_dev *d = ctx;
 
 	dev_lock(d);
-	len = min_u64(len, room(d->state));
+	len = min_u64(len, room(d));
 	for (size_t i = 0; i < len; i++)
 		receive(d, bytes[i]);
 	update(d);
@@ -415,7 +423,9 @@ static void uart_remove(struct alc_dev *d)
 	host_free(d->env.host, p, sizeof(*p));
 }
 
-#define OPTIONS(P) P(struct config, UINT, port, "0x3f8", 0, 0xfff8, "first I/O port")
+#define OPTIONS(P)                                                         \
+	P(struct config, UINT, port, "0x3f8", 0, 0xfff8, "first I/O port") \
+	P(struct config, BOOL, handshake, "on", 0, 0, "input waits for DTR and RTS")
 static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 

@@ -37,7 +37,7 @@ enum { HOUR_PM = 0x80, ALARM_ANY = 0xc0, NEVER = S_PER_DAY };
 enum { UPDATE_NS = (244 + 1984) * 1000 };
 
 struct config {
-	u64 base_kib, ext_kib, high_kib;
+	u64 base_kib, ext_kib, high_kib, cpus;
 };
 
 struct state {
@@ -466,7 +466,10 @@ static void put16(struct state *s, unsigned lo, u64 v)
 	s->cmos[lo + 1] = (u8)(v >> 8);
 }
 
-/* What a BIOS leaves: the FPU in the equipment byte, and memory sizes. */
+/*
+ * What a BIOS leaves, and what firmware for virtual machines looks for: the FPU in the equipment
+ * byte, the boot order (first disk, then CD), memory sizes, the number of processors but one.
+ */
 static void fill_cmos(struct state *s, const struct config *c)
 {
 	u64 above_16m = c->ext_kib > 15 * 1024 ? (c->ext_kib - 15 * 1024) / 64 : 0;
@@ -477,9 +480,11 @@ static void fill_cmos(struct state *s, const struct config *c)
 	put16(s, 0x17, c->ext_kib);
 	put16(s, 0x30, c->ext_kib);
 	put16(s, 0x34, above_16m);
+	s->cmos[0x3d] = 0x32;
 	s->cmos[0x5b] = (u8)high;
 	s->cmos[0x5c] = (u8)(high >> 8);
 	s->cmos[0x5d] = (u8)(high >> 16);
+	s->cmos[0x5f] = (u8)(c->cpus - 1);
 }
 
 /* The reset line clears flags and interrupt enables; only power-on reaches the battery's side. */
@@ -534,7 +539,8 @@ static void rtc_remove(struct alc_dev *d)
 #define OPTIONS(P)                                                                              \
 	P(struct config, UINT, base_kib, "640", 0, 640, "conventional memory, in KiB")          \
 	P(struct config, UINT, ext_kib, "0", 0, 0x3fffff, "memory from 1 MiB to 4 GiB, in KiB") \
-	P(struct config, UINT, high_kib, "0", 0, 0x3fffffff, "memory above 4 GiB, in KiB")
+	P(struct config, UINT, high_kib, "0", 0, 0x3fffffff, "memory above 4 GiB, in KiB")      \
+	P(struct config, UINT, cpus, "1", 1, PC_CPUS_MAX, "number of processors")
 static const struct alc_prop props[] = {OPTIONS(PROP_ROW) PROP_END};
 static const struct alc_option_info options[] = {OPTIONS(OPTION_ROW)};
 

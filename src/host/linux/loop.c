@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -99,6 +101,8 @@ static void loop_free(struct loop *l)
 static int loop_start(struct loop *l, const char *name)
 {
 	struct epoll_event wake = {.events = EPOLLIN | EPOLLET}; /* never read */
+	sigset_t all, before;
+	char short_name[16]; /* what Linux takes */
 	int rc;
 
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -106,9 +110,14 @@ static int loop_start(struct loop *l, const char *name)
 	if (l->epoll_fd < 0 || l->wake_fd < 0 ||
 	    epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->wake_fd, &wake))
 		return -errno;
+	snprintf(short_name, sizeof(short_name), "%s", name);
+	/* Signals are for the threads that the program has for them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&l->thread, NULL, loop_main, l);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!rc)
-		pthread_setname_np(l->thread, name);
+		pthread_setname_np(l->thread, short_name);
 	return -rc;
 }
 

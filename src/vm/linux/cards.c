@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "block/linux/open.h"
+#include "block/simple.h"
+#include "net/linux/open.h"
 #include "vm/linux/vm_linux.h"
 
-static const char default_disk[] = "virtio-blk";
+static const char default_disk[] = "virtio-blk", default_card[] = "virtio-net";
 
 /* Room for a card and its n options; ids are disk0, disk1, net0 … */
 static struct machine_card *add_card(struct cards *c, const char *kind, unsigned number, size_t n)
@@ -63,6 +65,57 @@ static size_t sort_options(struct alc_device_opt *to, const struct alc_device_op
 	return front;
 }
 
+/* Each machine's cards have addresses of their own: locally administered, at random. */
+static void give_address(struct machine_card *card, struct card_text *text,
+			 const struct alc_host *host)
+{
+	u8 r[5];
+
+	for (size_t i = 0; i < card->nopts; i++)
+		if (!strcmp(card->opts[i].key, "mac"))
+			return;
+	host->random(host->ctx, r, sizeof(r));
+	snprintf(text->mac, sizeof(text->mac), "02:%02x:%02x:%02x:%02x:%02x", r[0], r[1], r[2],
+		 r[3], r[4]);
+	text->opts[text->nopts] = (struct alc_device_opt){"mac", text->mac};
+	card->nopts++;
+}
+
+static int open_net(struct cards *c, const struct alc_host *host, const struct alc_net_desc *d,
+		    unsigned number, struct alc_err *err)
+{
+	struct machine_card *card = add_card(c, "net", number, d->nopts);
+	struct card_text *text = &c->texts[c->count - 1];
+	struct alc_net_desc own = {.kind = d->kind};
+	struct loop *loop;
+	size_t back = 0;
+	int rc;
+
+	if (!card)
+		return alc_fail(err, -ENOMEM, "no memory for the network '%s'", d->kind);
+	/* The back end's in front, the card's behind; the last place is for an address. */
+	for (size_t i = 0; i < d->nopts; i++)
+		if (net_option_is_ours(d->kind, &d->opts[i]))
+			text->opts[own.nopts++] = d->opts[i];
+	back = own.nopts;
+	for (size_t i = 0; i < d->nopts; i++)
+		if (!net_option_is_ours(d->kind, &d->opts[i]))
+			text->opts[back++] = d->opts[i];
+	own.opts = text->opts;
+	rc = cards_loop(c, &loop, err);
+	if (!rc)
+		rc = net_open(host, loop, &own, card->id, &card->net, err);
+	if (rc)
+		return rc;
+	card->opts = text->opts + own.nopts;
+	choose_class(card, text->opts + own.nopts, d->nopts - own.nopts, default_card);
+	rc = check_values("network card", card, err);
+	text->nopts = own.nopts + card->nopts;
+	if (!rc && !strcmp(card->class_name, default_card))
+		give_address(card, text, host);
+	return rc;
+}
+
 static int open_disk(struct cards *c, const struct alc_host *host, const struct alc_disk_desc *d,
 		     unsigned number, struct alc_err *err)
 {
@@ -83,10 +136,33 @@ static int open_disk(struct cards *c, const struct alc_host *host, const struct 
 	return check_values("disk", card, err);
 }
 
+int cards_loop(struct cards *c, struct loop **out, struct alc_err *err)
+{
+	int rc = c->loop ? 0 : loop_create("io", &c->loop, err);
+
+	*out = c->loop;
+	return rc;
+}
+
+int cards_add_seed(struct cards *c, const struct alc_host *host, const struct image *seed,
+		   struct alc_err *err)
+{
+	struct machine_card *card = add_card(c, "seed", 0, 0);
+	int rc;
+
+	if (!card)
+		return alc_fail(err, -ENOMEM, "no memory for the cloud-init disk");
+	card->class_name = default_disk;
+	rc = block_ram_create(host, seed->len, seed->bytes, &card->block, err);
+	if (!rc)
+		card->block->info.read_only = true;
+	return rc;
+}
+
 int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,
 	       struct alc_err *err)
 {
-	size_t room = desc->ndisks + desc->nnets + 1;
+	size_t room = desc->ndisks + desc->nnets + 2; /* with the seed */
 	int rc = 0;
 
 	c->cards = calloc(room, sizeof(*c->cards));
@@ -95,6 +171,8 @@ int cards_open(struct cards *c, const struct alc_host *host, const struct alc_de
 		return alc_fail(err, -ENOMEM, "no memory for disks and networks");
 	for (size_t i = 0; !rc && i < desc->ndisks; i++)
 		rc = open_disk(c, host, &desc->disks[i], (unsigned)i, err);
+	for (size_t i = 0; !rc && i < desc->nnets; i++)
+		rc = open_net(c, host, &desc->nets[i], (unsigned)i, err);
 	return rc;
 }
 
@@ -105,6 +183,7 @@ void cards_close(struct cards *c)
 		net_close(c->cards[i].net);
 		free(c->texts[i].opts);
 	}
+	loop_destroy(c->loop);
 	free(c->cards);
 	free(c->texts);
 }

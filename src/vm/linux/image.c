@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,7 +10,7 @@
 
 #include "vm/linux/vm_linux.h"
 
-enum { READ_FIRST = 1 << 20, CPIO_ALIGN = 4 };
+enum { READ_FIRST = 1 << 20, CPIO_ALIGN = 4, VGA_ROM_MAX = 1 << 20 };
 
 static int grow(struct image *im, size_t cap)
 {
@@ -55,7 +57,7 @@ static int read_file(struct image *im, int fd, u64 max_bytes)
 }
 
 int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
-	       struct alc_err *err)
+	       const char *room, struct alc_err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
 
@@ -66,9 +68,8 @@ int image_read(struct image *im, const char *what, const char *path, u64 max_byt
 	rc = read_file(im, fd, max_bytes);
 	close(fd);
 	if (rc == -EFBIG || (!rc && im->len > max_bytes))
-		return alc_fail(err, -ENOSPC,
-				"the %s '%s' is larger than the machine's memory of %llu MiB", what,
-				path, (unsigned long long)(max_bytes >> 20));
+		return alc_fail(err, -ENOSPC, "the %s '%s' is larger than %s of %llu MiB", what,
+				path, room, (unsigned long long)(max_bytes >> 20));
 	if (rc)
 		return alc_fail(err, rc, "can't read the %s '%s': %s", what, path, strerror(-rc));
 	if (!im->len)
@@ -92,4 +93,26 @@ void image_free(struct image *im)
 {
 	free(im->bytes);
 	*im = (struct image){0};
+}
+
+static int read_if_there(struct image *im, const char *path, struct alc_err *err)
+{
+	if (access(path, R_OK))
+		return 0;
+	return image_read(im, "VGA BIOS", path, VGA_ROM_MAX, "the place for it", err);
+}
+
+int image_vga_rom(struct image *im, const char *firmware, struct alc_err *err)
+{
+	static const char name[] = "vgabios-stdvga.bin", package[] = "/usr/share/seabios/";
+	const char *slash = strrchr(firmware, '/');
+	int dir_len = slash ? (int)(slash - firmware) + 1 : 0, rc = 0;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%.*s%s", dir_len, firmware, name) < (int)sizeof(path))
+		rc = read_if_there(im, path, err);
+	if (rc || im->bytes)
+		return rc;
+	snprintf(path, sizeof(path), "%s%s", package, name);
+	return read_if_there(im, path, err);
 }

@@ -67,10 +67,12 @@ static json_t *cpu_stats(struct machine *m, unsigned i)
 {
 	struct machine_cpu *c = &m->cpus[i];
 
-	return json_pack("{s:I, s:o, s:{s:f, s:f}, s:o}", "instructions",
+	return json_pack("{s:I, s:o, s:{s:I, s:I}, s:{s:f, s:f, s:f}, s:o}", "instructions",
 			 (json_int_t)c->v->instructions, "exits", exit_counters(c->exits),
-			 "seconds", "run", seconds(c->run_ns), "stolen", seconds(c->stolen_ns),
-			 "engine", engine_counters(m, c->v));
+			 "halt_polls", "answered", (json_int_t)c->polls_answered, "in_vain",
+			 (json_int_t)c->polls_in_vain, "seconds", "run", seconds(c->run_ns),
+			 "stolen", seconds(c->stolen_ns), "polled", seconds(c->polled_ns), "engine",
+			 engine_counters(m, c->v));
 }
 
 static json_t *cpus_stats(struct machine *m)
@@ -104,12 +106,13 @@ static json_t *machine_stats(struct machine *m)
 		for (unsigned e = 0; e <= ALC_EXIT_ERROR; e++)
 			exits[e] += m->cpus[i].exits[e];
 	}
-	return json_pack("{s:s, s:s, s:I, s:o, s:I, s:{s:f, s:f, s:f}, s:o, s:o}", "engine",
-			 m->engine->name, "cpu", m->cpuid.profile, "instructions",
+	return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:{s:f, s:f, s:f, s:f}, s:o, s:o}",
+			 "engine", m->engine->name, "cpu", m->cpuid.profile, "instructions",
 			 (json_int_t)instructions, "exits", exit_counters(exits), "resets",
-			 (json_int_t)m->resets, "seconds", "create", seconds(m->create_ns), "run",
-			 seconds(m->run_ns), "cpus", seconds(guest_ns), "memory", memory_stats(m),
-			 "cpus", cpus_stats(m));
+			 (json_int_t)m->resets, "pauses", (json_int_t)m->pauses, "seconds",
+			 "create", seconds(m->create_ns), "run", seconds(m->run_ns), "paused",
+			 seconds(m->paused_ns), "cpus", seconds(guest_ns), "memory",
+			 memory_stats(m), "cpus", cpus_stats(m));
 }
 
 int alc_vm_stats_json(struct alc_vm *vm, char **out, struct alc_err *err)

@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
+#include "vm/linux/seed.h"
 #include "vm/linux/vm_linux.h"
 
 static int read_images(struct alc_vm *vm, struct alc_err *err)
 {
+	static const char memory[] = "the machine's memory";
 	const struct alc_desc *d = &vm->desc;
 	int rc;
 
-	if (!d->kernel)
-		return alc_fail(err, -EINVAL, "a machine needs a kernel to run");
+	if (d->kernel && d->firmware)
+		return alc_fail(err, -EINVAL, "a machine starts a kernel or firmware, not both");
+	if (!d->kernel && !d->firmware)
+		return alc_fail(err, -EINVAL, "a machine needs a kernel or firmware to run");
 	rc = machine_check(d, err);
+	if (!rc && d->firmware) {
+		rc = image_read(&vm->firmware, "firmware", d->firmware, MACHINE_FIRMWARE_MAX,
+				"a ROM", err);
+		return rc ? rc : image_vga_rom(&vm->vga_rom, d->firmware, err);
+	}
 	if (!rc)
-		rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, err);
+		rc = image_read(&vm->kernel, "kernel", d->kernel, d->memory_bytes, memory, err);
 	if (!rc && d->initrd)
-		rc = image_read(&vm->initrd, "initrd", d->initrd, d->memory_bytes, err);
+		rc = image_read(&vm->initrd, "initrd", d->initrd, d->memory_bytes, memory, err);
 	if (!rc && d->initrd_extra)
 		rc = image_append(&vm->initrd, d->initrd_extra, d->initrd_extra_len, err);
 	return rc;
@@ -37,6 +47,7 @@ static void unblock(void *ctx)
 		char_fds_unblock(vm->com1.fds);
 	if (vm->com2.fds)
 		char_fds_unblock(vm->com2.fds);
+	streams_unblock(vm->streams);
 }
 
 /* The escape character was typed: before, while or after the machine runs. */
@@ -65,11 +76,34 @@ static struct machine *publish(struct alc_vm *vm, struct machine *m)
 	return before;
 }
 
-static int open_consoles(struct alc_vm *vm, struct alc_err *err)
+static int open_streams(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 {
 	int rc = console_open(&vm->com1, &vm->desc.console, stop, vm, err);
 
-	return rc ? rc : console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
+	if (!rc)
+		rc = console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
+	if (!rc)
+		rc = streams_open(&vm->desc, &vm->streams, err);
+	return rc ? rc : screen_open(host, &vm->desc, &vm->screen, err);
+}
+
+/* Those that this process may run on. */
+static unsigned host_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 0 : (unsigned)CPU_COUNT(&set);
+}
+
+static int add_seed(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
+{
+	void *bytes;
+	int rc = seed_build(vm->desc.cloud_init, &bytes, &vm->seed.len, err);
+
+	if (rc)
+		return rc;
+	vm->seed.bytes = bytes;
+	return cards_add_seed(&vm->cards, host, &vm->seed, err);
 }
 
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
@@ -79,18 +113,24 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 	int rc = read_images(vm, err);
 
 	if (!rc)
-		rc = open_consoles(vm, err);
+		rc = open_streams(host, vm, err);
 	if (!rc)
 		rc = cards_open(&vm->cards, host, &vm->desc, err);
+	if (!rc && vm->desc.cloud_init)
+		rc = add_seed(host, vm, err);
 	if (rc)
 		return rc;
 	parts = (struct machine_parts){
 		.kernel = {vm->desc.kernel, vm->kernel.bytes, vm->kernel.len},
 		.initrd = {vm->desc.initrd ? vm->desc.initrd : "", vm->initrd.bytes,
 			   vm->initrd.len},
+		.firmware = {vm->desc.firmware, vm->firmware.bytes, vm->firmware.len},
+		.vga_rom = {"VGA BIOS", vm->vga_rom.bytes, vm->vga_rom.len},
+		.streams = streams_list(vm->streams),
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),
 		.engines = linux_engines,
+		.host_cpus = host_cpus(),
 		.has_com2 = vm->desc.console2.kind != ALC_CONSOLE_NONE,
 		.cards = vm->cards.cards,
 		.ncards = vm->cards.count,
@@ -99,9 +139,13 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.ctx = vm,
 	};
 	rc = machine_create(host, &vm->desc, &parts, &m, err);
-	if (!rc)
-		publish(vm, m);
-	return rc;
+	if (rc)
+		return rc;
+	publish(vm, m);
+	rc = sockets_open(&vm->sockets, m, &vm->cards, err);
+	if (rc)
+		return rc;
+	return vm->screen ? screen_start(vm->screen, machine_display(m), err) : 0;
 }
 
 int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc_vm **out,
@@ -126,7 +170,11 @@ int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc
 
 int alc_vm_run(struct alc_vm *vm, struct alc_result *res, struct alc_err *err)
 {
-	return machine_run(vm->machine, res, err);
+	int rc = machine_run(vm->machine, res, err);
+
+	if (vm->screen)
+		screen_write(vm->screen);
+	return rc;
 }
 
 /* Nothing here takes a lock: a signal handler may be the caller. */
@@ -136,18 +184,45 @@ void alc_vm_stop(struct alc_vm *vm)
 	unblock(vm);
 }
 
+void alc_vm_power_button(struct alc_vm *vm)
+{
+	machine_power_button(vm->machine);
+}
+
+void alc_vm_pause(struct alc_vm *vm)
+{
+	machine_pause(vm->machine);
+}
+
+void alc_vm_resume(struct alc_vm *vm)
+{
+	machine_resume(vm->machine);
+}
+
+void alc_vm_display(struct alc_vm *vm)
+{
+	if (vm->screen)
+		screen_ask(vm->screen);
+}
+
 void alc_vm_destroy(struct alc_vm *vm)
 {
 	if (!vm)
 		return;
+	screen_close(vm->screen);
+	sockets_close(&vm->sockets);
 	/*
 	 * The consoles' threads may still be inside a serial port, which detaches itself as the
 	 * machine goes, or in stop(), which then finds no machine.
 	 */
 	machine_destroy(publish(vm, NULL));
+	streams_close(vm->streams);
 	console_close(&vm->com2);
 	console_close(&vm->com1);
+	image_free(&vm->vga_rom);
+	image_free(&vm->firmware);
 	cards_close(&vm->cards);
+	image_free(&vm->seed);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
 	pthread_mutex_destroy(&vm->stop_lock);
