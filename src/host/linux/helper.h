@@ -20,7 +20,8 @@ int helper_spawn(const char *name, const int *fds, unsigned nfds, pid_t *out,
 		 struct alc_err *err) ALC_MUST_CHECK;
 /* Ends it, waits for it, and says in words how it ended; pid 0: nothing. */
 void helper_end(pid_t pid);
-/* When its connection has ended, how it did, in words: "was killed by signal 9". pid 0: not ours. */
+/* When its connection has ended, how it did, in words: "was killed by signal 9". pid 0: not ours.
+ */
 void helper_how_ended(pid_t pid, char *out, size_t size);
 
 /*
