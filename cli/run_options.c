@@ -290,7 +290,8 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 	if (isatty(STDIN_FILENO) && !command)
 		c->escape_char = ESCAPE;
 	else
-		c->eof_as_eot = plan->default_guest;
+		/* A system with a disk has a login, which would ask again each time. */
+		c->eof_as_eot = !v->disks.count;
 	return 0;
 }
 

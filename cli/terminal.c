@@ -104,7 +104,8 @@ void signals_watch(void)
 	static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0};
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, 0};
 	static const int display[] = {SIGUSR1, 0};
-	static const int ignored[] = {SIGPIPE, 0};
+	/* SIGXFSZ: a disk that may not grow is an error of that disk. */
+	static const int ignored[] = {SIGPIPE, SIGXFSZ, 0};
 
 	handle(ending, on_signal);
 	handle(faults, on_fault);

@@ -122,7 +122,9 @@ struct machine {
 	struct alc_mutex *pause_lock; /* held by the one who waits for `parked` */
 	struct alc_event *parked;     /* the phase may have changed */
 	enum machine_phase phase;
-	_Atomic(bool) pause_asked; /* changes under `lock` */
+	_Atomic(bool) pause_asked; /* changes under `lock`, as the next three do */
+	_Atomic(bool) holding;     /* CPUs' threads wait rather than run */
+	unsigned held, hold_round; /* how many do, since the round began */
 	unsigned pauses;
 	u64 paused_ns;
 
@@ -189,7 +191,14 @@ void machine_request(void *ctx, enum alc_request what, unsigned value);
 /* halt.c: until the CPU has attention or shall stop. */
 void machine_kick(void *ctx, struct alc_vcpu *v);
 void halt_wait(struct machine_cpu *c);
-/* pause.c, for the thread in machine_run: pause_park returns when the machine may run. */
+/*
+ * pause.c. A CPU's thread calls pause_hold when it finds m->holding set. The rest is for the thread
+ * in machine_run: pause_cpus returns when all hold, or false if there is a verdict instead; either
+ * way pause_release lets them go on. pause_park returns when the machine may run.
+ */
+void pause_hold(struct machine_cpu *c);
+bool pause_cpus(struct machine *m);
+void pause_release(struct machine *m);
 void pause_begin(struct machine *m);
 void pause_park(struct machine *m);
 void pause_end(struct machine *m);

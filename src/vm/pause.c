@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pausing: whoever asks only leaves a note and waits. The thread in machine_run finds it, stops the
- * CPUs and the clock as for a reset, and parks until the note is gone. So no CPU is inside an
+ * Pausing: whoever asks only leaves a note and waits. The thread in machine_run finds it, has the
+ * CPUs' threads hold, stops the clock and parks until the note is gone. So no CPU is inside an
  * engine, no timer fires and guest time stands still while a machine is parked, and what the host
- * did meanwhile is nobody's stolen time.
+ * did meanwhile is nobody's stolen time. The threads stay, because engines count by them.
  *
  * Whether the machine is parked changes under m->lock together with the decision to go on: one who
  * asks for a pause either finds it parked, and then it stays so, or finds it running, and then it
@@ -98,6 +98,73 @@ static void wait_parked(struct machine *m)
 	if (m->engine->start_time)
 		m->engine->start_time(m->engine_vm);
 }
+
+/* ---- CPUs that hold ----------------------------------------------------------------------- */
+
+static bool holds(const struct machine *m, unsigned round)
+{
+	return atomic_load(&m->holding) && m->hold_round == round && !atomic_load(&m->stopping);
+}
+
+void pause_hold(struct machine_cpu *c)
+{
+	struct machine *m = c->m;
+	const struct alc_host *h = m->host;
+	unsigned round;
+
+	atomic_store(&c->asleep, true);
+	host_lock(h, m->lock);
+	round = m->hold_round;
+	m->held++;
+	h->event_signal(h->ctx, m->wake);
+	while (holds(m, round)) {
+		host_unlock(h, m->lock);
+		h->event_wait(h->ctx, c->wake, ALC_WAIT_FOREVER);
+		host_lock(h, m->lock);
+	}
+	host_unlock(h, m->lock);
+	atomic_store(&c->asleep, false);
+}
+
+/* Each round is counted anew: who has not yet noticed the end of one must not count for the next.
+ */
+static void set_holding(struct machine *m, bool holding)
+{
+	host_lock(m->host, m->lock);
+	atomic_store(&m->holding, holding);
+	m->held = 0;
+	m->hold_round++;
+	host_unlock(m->host, m->lock);
+}
+
+static bool must_await_cpus(struct machine *m)
+{
+	bool more;
+
+	host_lock(m->host, m->lock);
+	more = m->verdict == VERDICT_NONE && m->held < m->ncpus;
+	host_unlock(m->host, m->lock);
+	return more;
+}
+
+bool pause_cpus(struct machine *m)
+{
+	set_holding(m, true);
+	for (unsigned i = 0; i < m->ncpus; i++)
+		x86_attend(m->vcpus[i], X86_ATTN_STOP);
+	while (must_await_cpus(m))
+		m->host->event_wait(m->host->ctx, m->wake, ALC_WAIT_FOREVER);
+	return m->held == m->ncpus;
+}
+
+void pause_release(struct machine *m)
+{
+	set_holding(m, false);
+	for (unsigned i = 0; i < m->ncpus; i++)
+		m->host->event_signal(m->host->ctx, m->cpus[i].wake);
+}
+
+/* ---- For machine_run ---------------------------------------------------------------------- */
 
 void pause_begin(struct machine *m)
 {

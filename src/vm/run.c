@@ -123,6 +123,10 @@ static void cpu_main(void *arg)
 	struct alc_err err = {0};
 
 	while (!stopping(c->m)) {
+		if (atomic_load(&c->m->holding)) {
+			pause_hold(c);
+			continue;
+		}
 		switch (run_once(c, &err)) {
 		case ALC_EXIT_ATTENTION:
 			atomic_fetch_and(&c->v->attention, ~(u32)(X86_ATTN_STOP | X86_ATTN_WORK));
@@ -204,8 +208,27 @@ static bool past(u64 deadline_ns, u64 now_ns)
 	return deadline_ns && now_ns >= deadline_ns;
 }
 
-/* Whether somebody or something outside wants the CPUs to stop. */
-static bool interrupted(struct machine *m, u64 now_ns)
+static void pause_running(struct machine *m)
+{
+	struct alc_err err = {0};
+	int r;
+
+	if (pause_cpus(m)) {
+		clock_stop(m->clock);
+		pause_park(m);
+		r = clock_start(m->clock);
+		if (r) {
+			alc_fail(&err, r, "can't start the machine's clock");
+			conclude(m, VERDICT_END, (struct alc_result){ALC_OUTCOME_FAILED, 0}, &err);
+		}
+	}
+	/* Those that shall stop find that out without running before. */
+	if (verdict(m) == VERDICT_NONE && !atomic_load(&m->stop_asked))
+		pause_release(m);
+}
+
+/* Whether somebody or something outside wants the machine to end. */
+static bool ended_from_outside(struct machine *m, u64 now_ns)
 {
 	if (atomic_load(&m->stop_asked) || past(m->shutdown_ns, now_ns)) {
 		end_from_outside(m, ALC_OUTCOME_STOPPED);
@@ -215,7 +238,7 @@ static bool interrupted(struct machine *m, u64 now_ns)
 		end_from_outside(m, ALC_OUTCOME_TIMEOUT);
 		return true;
 	}
-	return atomic_load(&m->pause_asked);
+	return false;
 }
 
 static u64 next_look_ns(const struct machine *m, u64 now_ns)
@@ -234,8 +257,12 @@ static void wait_for_verdict(struct machine *m)
 	while (verdict(m) == VERDICT_NONE) {
 		u64 now_ns = host_now_ns(h);
 
-		if (interrupted(m, now_ns))
+		if (ended_from_outside(m, now_ns))
 			break;
+		if (atomic_load(&m->pause_asked)) {
+			pause_running(m);
+			continue;
+		}
 		if (atomic_exchange(&m->button_asked, false)) {
 			press_button(m);
 			continue;
@@ -264,7 +291,7 @@ static int reset(struct machine *m, struct alc_err *err)
 	return machine_load(m, err);
 }
 
-/* From power-on, reset or a pause to the next verdict or pause. */
+/* From power-on or reset to the next verdict. */
 static int run_period(struct machine *m, struct alc_err *err)
 {
 	int r;
@@ -277,6 +304,7 @@ static int run_period(struct machine *m, struct alc_err *err)
 	if (!r) {
 		wait_for_verdict(m);
 		join_cpus(m);
+		pause_release(m);
 	}
 	clock_stop(m->clock);
 	return r;

@@ -434,6 +434,24 @@ static void reset_in_flight(void **state)
 	end(r);
 }
 
+/* A queue that is reset forgets what it had in flight; the driver does not hear of it. */
+static void queue_reset_in_flight(void **state)
+{
+	struct rig *r = begin();
+	u16 id;
+	u32 len;
+
+	r->disk.hold = true;
+	add(r, T_IN, 5, SECTOR);
+	vd_set(&r->vd, R_QUEUE_SELECT, 0, 2);
+	vd_set(&r->vd, R_QUEUE_RESET, 1, 2);
+	assert_int_equal(r->disk.nheld, 0);
+	test_host_settle(&r->vd.th);
+	assert_int_equal(status(r), UNTOUCHED);
+	assert_false(vd_used(&r->vd, 0, &id, &len));
+	end(r);
+}
+
 /* What is saved has nothing in flight, and the driver has got its answer. */
 static void saved_in_flight(void **state)
 {
@@ -477,7 +495,8 @@ int main(void)
 		cmocka_unit_test(configuration),    cmocka_unit_test(read_only),
 		cmocka_unit_test(ranges),           cmocka_unit_test(durability),
 		cmocka_unit_test(done_later),       cmocka_unit_test(reset_in_flight),
-		cmocka_unit_test(saved_in_flight),  cmocka_unit_test(needs_a_disk),
+		cmocka_unit_test(saved_in_flight),  cmocka_unit_test(queue_reset_in_flight),
+		cmocka_unit_test(needs_a_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

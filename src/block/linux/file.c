@@ -102,8 +102,6 @@ static void ring_done(void *ctx, struct block_req *r, int result)
 		to_pool(f, r);
 	} else if (result < 0 || r->op == BLOCK_FLUSH || (u64)result == r->len) {
 		finish(f, r, result < 0 ? result : 0);
-	} else if (!result) {
-		finish(f, r, -ENODATA);
 	} else {
 		r->provider_use[0] = (u64)result;
 		to_pool(f, r);

@@ -247,6 +247,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"kicks", c->n_kicked},
 		{"ends_of_interrupt", c->n_eoi},
 		{"dirty_rings_full", c->n_ring_full},
+		{"clocks_not_set", c->n_clock_refused},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(counters); i++)
@@ -272,6 +273,8 @@ const struct alc_engine kvm_engine = {
 	.invalidate = invalidate,
 	.dirty_log = kvm_dirty_log,
 	.dirty_sync = kvm_dirty_sync,
+	.stop_time = kvm_stop_time,
+	.start_time = kvm_start_time,
 	.fastpath = &kvm_fastpath,
 	.stats = stats,
 };

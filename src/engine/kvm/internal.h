@@ -42,6 +42,11 @@ struct kvm_vm {
 	struct kvm_msi_route routes[ROUTES_MAX];
 	_Atomic(bool) intr; /* not under the lock: output of our PIC, where KVM has none */
 	struct alc_vcpu *vcpus[PC_CPUS_MAX];
+
+	/* While time is stopped: see time.c. */
+	struct kvm_clock_data stopped_clock;
+	u64 stopped_tsc;
+	bool has_stopped_clock, has_stopped_tsc, told_of_tsc;
 };
 
 struct kvm_vcpu {
@@ -58,7 +63,8 @@ struct kvm_vcpu {
 	int signal_tid;           /* thread in which the kick signal is open */
 	struct alc_err *err;      /* of the run that is under way */
 	/* Counters. */
-	u64 n_io, n_mmio, n_msr, n_halt, n_window, n_intr, n_kicked, n_eoi, n_ring_full;
+	u64 n_io, n_mmio, n_msr, n_halt, n_window, n_intr, n_kicked, n_eoi, n_ring_full,
+		n_clock_refused;
 };
 
 enum kvm_next { KVM_NEXT_RUN, KVM_NEXT_RETURN };
@@ -115,6 +121,10 @@ void kvm_set_state(struct alc_vcpu *v);
 
 /* access.c: guest memory for the semantics in isa/. */
 extern const struct x86_engine_ops kvm_ops;
+
+/* time.c */
+void kvm_stop_time(void *vm);
+void kvm_start_time(void *vm);
 
 /* run.c */
 enum alc_exit kvm_vcpu_run(struct alc_vcpu *v, struct alc_err *err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "block/linux/open.h"
+#include "block/simple.h"
 #include "net/linux/open.h"
 #include "vm/linux/vm_linux.h"
 
@@ -86,6 +87,7 @@ static int open_net(struct cards *c, const struct alc_host *host, const struct a
 	struct machine_card *card = add_card(c, "net", number, d->nopts);
 	struct card_text *text = &c->texts[c->count - 1];
 	struct alc_net_desc own = {.kind = d->kind};
+	struct loop *loop;
 	size_t back = 0;
 	int rc;
 
@@ -100,7 +102,9 @@ static int open_net(struct cards *c, const struct alc_host *host, const struct a
 		if (!net_option_is_ours(d->kind, &d->opts[i]))
 			text->opts[back++] = d->opts[i];
 	own.opts = text->opts;
-	rc = net_open(host, c->loop, &own, card->id, &card->net, err);
+	rc = cards_loop(c, &loop, err);
+	if (!rc)
+		rc = net_open(host, loop, &own, card->id, &card->net, err);
 	if (rc)
 		return rc;
 	card->opts = text->opts + own.nopts;
@@ -132,10 +136,33 @@ static int open_disk(struct cards *c, const struct alc_host *host, const struct 
 	return check_values("disk", card, err);
 }
 
+int cards_loop(struct cards *c, struct loop **out, struct alc_err *err)
+{
+	int rc = c->loop ? 0 : loop_create("io", &c->loop, err);
+
+	*out = c->loop;
+	return rc;
+}
+
+int cards_add_seed(struct cards *c, const struct alc_host *host, const struct image *seed,
+		   struct alc_err *err)
+{
+	struct machine_card *card = add_card(c, "seed", 0, 0);
+	int rc;
+
+	if (!card)
+		return alc_fail(err, -ENOMEM, "no memory for the cloud-init disk");
+	card->class_name = default_disk;
+	rc = block_ram_create(host, seed->len, seed->bytes, &card->block, err);
+	if (!rc)
+		card->block->info.read_only = true;
+	return rc;
+}
+
 int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,
 	       struct alc_err *err)
 {
-	size_t room = desc->ndisks + desc->nnets + 1;
+	size_t room = desc->ndisks + desc->nnets + 2; /* with the seed */
 	int rc = 0;
 
 	c->cards = calloc(room, sizeof(*c->cards));
@@ -144,8 +171,6 @@ int cards_open(struct cards *c, const struct alc_host *host, const struct alc_de
 		return alc_fail(err, -ENOMEM, "no memory for disks and networks");
 	for (size_t i = 0; !rc && i < desc->ndisks; i++)
 		rc = open_disk(c, host, &desc->disks[i], (unsigned)i, err);
-	if (!rc && desc->nnets)
-		rc = loop_create("net", &c->loop, err);
 	for (size_t i = 0; !rc && i < desc->nnets; i++)
 		rc = open_net(c, host, &desc->nets[i], (unsigned)i, err);
 	return rc;

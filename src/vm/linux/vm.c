@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "vm/linux/seed.h"
 #include "vm/linux/vm_linux.h"
 
 static int read_images(struct alc_vm *vm, struct alc_err *err)
@@ -94,6 +95,17 @@ static unsigned host_cpus(void)
 	return sched_getaffinity(0, sizeof(set), &set) ? 0 : (unsigned)CPU_COUNT(&set);
 }
 
+static int add_seed(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
+{
+	void *bytes;
+	int rc = seed_build(vm->desc.cloud_init, &bytes, &vm->seed.len, err);
+
+	if (rc)
+		return rc;
+	vm->seed.bytes = bytes;
+	return cards_add_seed(&vm->cards, host, &vm->seed, err);
+}
+
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 {
 	struct machine_parts parts;
@@ -104,6 +116,8 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		rc = open_streams(host, vm, err);
 	if (!rc)
 		rc = cards_open(&vm->cards, host, &vm->desc, err);
+	if (!rc && vm->desc.cloud_init)
+		rc = add_seed(host, vm, err);
 	if (rc)
 		return rc;
 	parts = (struct machine_parts){
@@ -128,6 +142,9 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 	if (rc)
 		return rc;
 	publish(vm, m);
+	rc = sockets_open(&vm->sockets, m, &vm->cards, err);
+	if (rc)
+		return rc;
 	return vm->screen ? screen_start(vm->screen, machine_display(m), err) : 0;
 }
 
@@ -193,6 +210,7 @@ void alc_vm_destroy(struct alc_vm *vm)
 	if (!vm)
 		return;
 	screen_close(vm->screen);
+	sockets_close(&vm->sockets);
 	/*
 	 * The consoles' threads may still be inside a serial port, which detaches itself as the
 	 * machine goes, or in stop(), which then finds no machine.
@@ -204,6 +222,7 @@ void alc_vm_destroy(struct alc_vm *vm)
 	image_free(&vm->vga_rom);
 	image_free(&vm->firmware);
 	cards_close(&vm->cards);
+	image_free(&vm->seed);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
 	pthread_mutex_destroy(&vm->stop_lock);

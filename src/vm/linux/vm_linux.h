@@ -10,6 +10,8 @@
 
 /* Private to vm/linux: a machine with the files and streams that a Linux process gives it. */
 
+struct vsock_unix;
+
 struct image {
 	u8 *bytes; /* NULL: none */
 	size_t len;
@@ -31,7 +33,13 @@ struct cards {
 	struct machine_card *cards;
 	struct card_text *texts;
 	size_t count;
-	struct loop *loop; /* of the networks; NULL: there is none */
+	struct loop *loop; /* of networks and sockets; NULL: nobody needed one yet */
+};
+
+/* The host's side of vsock devices. */
+struct sockets {
+	struct vsock_unix **open;
+	unsigned count;
 };
 
 struct alc_vm {
@@ -43,6 +51,8 @@ struct alc_vm {
 	struct image kernel, initrd, firmware, vga_rom;
 	struct console com1, com2;
 	struct cards cards;
+	struct image seed; /* cloud-init's disk */
+	struct sockets sockets;
 	struct streams *streams; /* of the devices that the description names; NULL: no devices */
 	struct screen *screen;   /* NULL: nobody looks */
 };
@@ -95,5 +105,15 @@ void screen_close(struct screen *s); /* NULL is fine */
 int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,
 	       struct alc_err *err) ALC_MUST_CHECK;
 void cards_close(struct cards *c); /* after the machine */
+/* A further disk, read-only, of bytes that outlive it. */
+int cards_add_seed(struct cards *c, const struct alc_host *host, const struct image *seed,
+		   struct alc_err *err) ALC_MUST_CHECK;
+/* The event loop of all, made at the first call. */
+int cards_loop(struct cards *c, struct loop **out, struct alc_err *err) ALC_MUST_CHECK;
+
+/* sockets.c. A half-done open is for close, which comes before the machine's end. */
+int sockets_open(struct sockets *s, struct machine *m, struct cards *cards,
+		 struct alc_err *err) ALC_MUST_CHECK;
+void sockets_close(struct sockets *s);
 
 #endif
