@@ -39,7 +39,8 @@ static int run_confined(const struct confine_profile *p, attempt *what)
 
 		if (confine(p, &err))
 			_exit(99);
-		_exit(what());
+		/* Not _exit, before which a sanitizer looks at the signal stack. */
+		syscall(SYS_exit_group, what());
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
@@ -84,12 +85,12 @@ static int trace(void)
 	return (int)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 }
 
-static int read_parent(void)
+static int read_memory(void)
 {
-	return (int)syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+	return (int)syscall(SYS_process_vm_readv, 1, NULL, 0, NULL, 0, 0);
 }
 
-static int kill_parent(void)
+static int send_signal(void)
 {
 	return (int)syscall(SYS_kill, 1, 0);
 }
@@ -192,8 +193,8 @@ static const struct {
 	{"fork", fork_off},
 	{"clone", clone_off},
 	{"ptrace", trace},
-	{"read another process", read_parent},
-	{"signal another process", kill_parent},
+	{"read another process", read_memory},
+	{"signal another process", send_signal},
 	{"open a Unix socket", unix_socket},
 	{"open a packet socket", packet_socket},
 	{"open a raw socket", raw_socket},

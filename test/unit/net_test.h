@@ -98,6 +98,17 @@ static inline void card_close(struct card *c)
 		free(c->frames[i].bytes);
 }
 
+/* As if nothing had come. */
+static inline void card_forget(struct card *c)
+{
+	pthread_mutex_lock(&c->lock);
+	while (c->nframes)
+		free(c->frames[--c->nframes].bytes);
+	c->taken = 0;
+	pthread_mutex_unlock(&c->lock);
+	net_resume(c->link);
+}
+
 /* Waits until `n` frames came. */
 static inline void card_await(struct card *c, unsigned n)
 {
