@@ -251,7 +251,7 @@ static struct desc any_desc(u16 flags)
 static void indirect_table(const struct desc *outer, bool packed)
 {
 	struct desc *table = (void *)(outer->addr & ~15ull);
-	unsigned n = outer->len / 16;
+	unsigned n = outer->len / 16 < 64 ? outer->len / 16 : 64;
 
 	if (!in_arena(outer->addr, outer->len))
 		return;
