@@ -56,6 +56,10 @@ static void print_device(const struct alc_device_info *d)
 		printf("  %-*s  %-6s  %s (default: %s)\n", width, o->name, o->type, o->help,
 		       o->initial && *o->initial ? o->initial : "none");
 	}
+	if (d->pci && !d->platform)
+		puts("\nas every PCI device:\n"
+		     "  addr=SLOT[.FUNCTION]  where on its bus, in hexadecimal (default: the next free)\n"
+		     "  bus=ID                behind that root port, as pcie-root-port.0 for the first");
 }
 
 /* ---- JSON --------------------------------------------------------------------------------- */
@@ -71,8 +75,8 @@ static json_t *device_json(const struct alc_device_info *d)
 				      json_pack("{s:s, s:s, s:s?, s:s}", "name", o->name, "type",
 						o->type, "default", o->initial, "help", o->help));
 	}
-	return json_pack("{s:s, s:s, s:b, s:o}", "name", d->name, "summary", d->summary, "platform",
-			 (int)d->platform, "options", options);
+	return json_pack("{s:s, s:s, s:b, s:b, s:o}", "name", d->name, "summary", d->summary,
+			 "platform", (int)d->platform, "pci", (int)d->pci, "options", options);
 }
 
 static int print_json(json_t *o)

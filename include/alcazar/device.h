@@ -17,6 +17,8 @@ struct alc_option_info {
 struct alc_device_info {
 	const char *name, *summary;
 	bool platform; /* part of every machine; not for --device */
+	/* A PCI function: it also takes addr=SLOT[.FUNCTION] and bus=ID, a root port's. */
+	bool pci;
 	const struct alc_option_info *options;
 	size_t noptions;
 };

@@ -53,6 +53,18 @@ int str_parse_u64(const char *s, u64 *out)
 	return 0;
 }
 
+bool str_take_hex(const char **s, unsigned max_digits, u64 *out)
+{
+	unsigned n = 0;
+	u64 v = 0;
+
+	for (; n < max_digits && digit_value((*s)[n]) < 16; n++)
+		v = v << 4 | digit_value((*s)[n]);
+	*s += n;
+	*out = n ? v : *out;
+	return n;
+}
+
 static u8 min3(unsigned a, unsigned b, unsigned c)
 {
 	unsigned m = a < b ? a : b;

@@ -15,6 +15,12 @@ bool str_eq(const char *a, const char *b);
  */
 int str_parse_u64(const char *s, u64 *out);
 
+/*
+ * The hexadecimal number of 1 to max_digits digits that *s begins with; moves *s past it. False,
+ * and *s where it was, if there is none.
+ */
+bool str_take_hex(const char **s, unsigned max_digits, u64 *out);
+
 enum { STR_DISTANCE_MAX = 64 }; /* the longest string that str_distance looks at */
 
 /*

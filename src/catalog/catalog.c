@@ -41,6 +41,7 @@ bool alc_device_info(size_t i, struct alc_device_info *out)
 		.name = cls->name,
 		.summary = cls->summary,
 		.platform = cls->platform,
+		.pci = cls->pci,
 		.options = cls->options,
 		.noptions = count_props(cls->props),
 	};

@@ -4,6 +4,8 @@
 #include "base/errno.h"
 #include "base/str.h"
 
+enum { SLOT_MAX = 31, FUNCTION_MAX = 7 };
+
 bool pci_dev_option(struct pci_dev_options *o, const char *key, const char *value)
 {
 	if (str_eq(key, "addr"))
@@ -98,36 +100,17 @@ static const struct pci_ops ops = {
 
 /* ---- creation ---- */
 
-static int hex_digits(const char **text, unsigned max, unsigned *out)
-{
-	unsigned v = 0, n = 0;
-
-	for (; n < 2; n++, ++*text) {
-		char c = **text;
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
-
-		if (digit < 0)
-			break;
-		v = v * 16 + (unsigned)digit;
-	}
-	*out = v;
-	return n && v <= max ? 0 : -EINVAL;
-}
-
 static int parse_addr(const struct alc_dev *d, const char *text, int *slot, struct alc_err *err)
 {
-	unsigned number, function = 0;
+	u64 number, function = 0;
 	const char *p = text;
-	int rc = hex_digits(&p, 31, &number);
+	bool good = str_take_hex(&p, 2, &number) && number <= SLOT_MAX;
 
-	if (!rc && *p == '.') {
+	if (good && *p == '.') {
 		p++;
-		rc = hex_digits(&p, 7, &function);
+		good = str_take_hex(&p, 1, &function) && function <= FUNCTION_MAX;
 	}
-	if (rc || *p)
+	if (!good || *p)
 		return alc_fail(err, -EINVAL,
 				"device '%s': addr is a PCI slot as 5 or 1f.2, not '%s'", d->id,
 				text);

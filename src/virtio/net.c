@@ -3,6 +3,7 @@
 
 #include "alcazar/device.h"
 #include "base/errno.h"
+#include "base/str.h"
 
 /*
  * Network card (virtio 1.2, 5.1): pairs of queues, mergeable buffers, checksum and segmentation
@@ -389,23 +390,14 @@ static void net_config(struct virtio *v, u8 *out)
 static bool parse_mac(const char *text, u8 mac[NET_MAC])
 {
 	for (unsigned i = 0; i < NET_MAC; i++) {
-		unsigned v = 0;
+		const char *begin = text;
+		u64 v;
 
-		for (unsigned k = 0; k < 2; k++, text++) {
-			char c = *text;
-			int digit = c >= '0' && c <= '9'   ? c - '0'
-				    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-							   : -1;
-
-			if (digit < 0)
-				return false;
-			v = v * 16 + (unsigned)digit;
-		}
-		mac[i] = (u8)v;
-		if (*text != (i + 1 < NET_MAC ? ':' : '\0'))
+		if (!str_take_hex(&text, 2, &v) || text != begin + 2)
 			return false;
-		text++;
+		mac[i] = (u8)v;
+		if (*text++ != (i + 1 < NET_MAC ? ':' : '\0'))
+			return false;
 	}
 	return !(mac[0] & 1);
 }
