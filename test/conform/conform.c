@@ -251,7 +251,7 @@ static struct op next_op(const struct alc_dev_class *cls)
 {
 	unsigned regions = count_regions(cls), dice = (unsigned)rnd(100);
 	unsigned region = regions ? (unsigned)rnd(regions) : 0;
-	const struct alc_dev_region *r = &cls->regions[region];
+	const struct alc_dev_region *r = regions ? &cls->regions[region] : NULL;
 	struct op op = {.region = region};
 
 	if (cls->pci && (!regions || rnd(4) == 0))

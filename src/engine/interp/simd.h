@@ -56,6 +56,7 @@ enum {
 	SIMD_WRITES = 1 << 5,   /* its memory operand */
 	SIMD_VEX = 1 << 6,      /* clears what lies above its result */
 	SIMD_FLAGS_IN = 1 << 7, /* looks at RFLAGS, or leaves some of them */
+	SIMD_STEPS = 1 << 8,    /* operations in sequence, each with exceptions of its own */
 };
 
 enum { SIMD_NONE = 0xff };

@@ -409,6 +409,13 @@ static bool must_align(const struct dec *d)
 	}
 }
 
+/* "Exceptions are determined separately for each add and multiply operation" (SDM, DPPS). */
+static bool has_steps(const struct dec *d)
+{
+	return d->z.mnemonic == ZYDIS_MNEMONIC_DPPS || d->z.mnemonic == ZYDIS_MNEMONIC_DPPD ||
+	       d->z.mnemonic == ZYDIS_MNEMONIC_VDPPS || d->z.mnemonic == ZYDIS_MNEMONIC_VDPPD;
+}
+
 static void classify(const struct dec *d, struct simd_insn *in)
 {
 	const ZydisAccessedFlags *f = d->z.cpu_flags;
@@ -419,6 +426,8 @@ static void classify(const struct dec *d, struct simd_insn *in)
 		in->flags |= SIMD_X87;
 	if (!is_x87(d) && uses_mxcsr(d))
 		in->flags |= SIMD_MXCSR;
+	if (has_steps(d))
+		in->flags |= SIMD_STEPS;
 	if (f && (f->modified | f->set_0 | f->set_1 | f->undefined))
 		in->flags |= SIMD_FLAGS | (is_x87(d) ? SIMD_FLAGS_IN : 0);
 	if (f && f->tested)

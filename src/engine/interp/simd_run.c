@@ -171,7 +171,8 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 		mxcsr &= ~(u32)MXCSR_FZ; /* has effect on masked underflow only */
 	}
 	found = probe(v, c, in, mem, mxcsr, flags) | tiny;
-	if (found & unmasked & EXC_PRE)
+	/* A later step's operands may be the first's result: what came before it stays. */
+	if ((found & unmasked & EXC_PRE) && !(in->flags & SIMD_STEPS))
 		found &= EXC_PRE;
 	v->fpu.mxcsr = mxcsr | found;
 	if (!(found & unmasked))
