@@ -252,6 +252,11 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 	return a;
 }
 
+static i32 limit_off(unsigned size)
+{
+	return (i32)(offsetof(struct tr_range, limit) + (u64)__builtin_ctz(size) * sizeof(u64));
+}
+
 /* Near RSP, as a rule: a run of pages that is known to be writable. */
 static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigned size,
 				 unsigned access, enum ea_kind ea)
@@ -266,7 +271,7 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 	if (k.bracket)
 		flags_bracket(g);
 	e_rm(c, OP_SUB, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, base)));
-	e_rm(c, OP_CMP, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, limit8)));
+	e_rm(c, OP_CMP, true, T0, hm_gs(range + limit_off(size)));
 	check_failed(g, &k, CC_A);
 	e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	if (k.bracket)
@@ -284,7 +289,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
 
-	if (simple && i->base == X86_RSP && i->size <= 8 && tr_has(g->t, TR_RANGE))
+	if (simple && i->base == X86_RSP && i->size <= 8 &&
+	    !(i->size & (i->size - 1)) && tr_has(g->t, TR_RANGE))
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
 	if (simple && !in_state(i->base))
 		return check_base(g, i);

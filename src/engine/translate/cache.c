@@ -407,6 +407,19 @@ void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e)
 	t->n_links++;
 }
 
+void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e)
+{
+	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = gone->host};
+
+	if (!tr_has(t, TR_LINK) || !e->mem || e->region->page != gone->region->page ||
+	    e->mode != gone->mode)
+		return;
+	if (gone->pops)
+		E_CODE(&at, 0x48, 0x8d, 0x64, 0x24, 8); /* as it was; what follows is an entry */
+	else
+		e_jmp_to(&at, e->host);
+}
+
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 {
 	struct tr_jump *j = &t->jumps[(e->mode & MODE_USER) != 0][rip & (JUMP_CACHE - 1)];

@@ -92,7 +92,8 @@ static void emit_vex(struct gen *g, const struct tr_insn *i, const u8 *host, con
 	e8(c, (i->w ? 0x80u : 0) | (~(unsigned)host[IX_V] & 15) << 3 | (i->l ? 4u : 0) |
 		      i->prefixes);
 	e8(c, i->opcode);
-	emit_modrm(g, host[IX_REG], host[IX_RM], m);
+	if (i->has_modrm)
+		emit_modrm(g, host[IX_REG], host[IX_RM], m);
 }
 
 static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,

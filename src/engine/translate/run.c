@@ -86,14 +86,18 @@ static void leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_sit
 	*interpret = true;
 }
 
+/* Where the code was that has gone; what leads there is led on to what has taken its place. */
 static void leave_gone(struct alc_vcpu *v, struct tr *t)
 {
 	u32 off = (u32)(t->exit_target - (u64)(uintptr_t)t->code.rx) - 5;
-	const struct tr_entry *e = tr_gone_entry(t, off);
+	const struct tr_entry *e = tr_gone_entry(t, off), *next;
 
 	v->rip = e->rip;
 	if (e->pops)
 		t->pair_saved[(t->c.mode & MODE_USER) != 0] += 8;
+	next = tr_lookup(v, t);
+	if (next)
+		tr_replace(t, e, next);
 }
 
 /* Runs translated code from an entry on; true: the interpreter must run what is at RIP. */

@@ -20,13 +20,15 @@ static void set_range(struct tr *t, u64 gva)
 	const struct interp *c = &t->c;
 	u64 first = gva & ALC_PAGE_MASK, last = first;
 	u64 addend = c->tlb[tlb_index(gva)].addend;
+	struct tr_range *r = &t->range[(c->mode & MODE_USER) != 0];
 
 	while (last - first < 15 * ALC_PAGE_SIZE && continues(c, first - ALC_PAGE_SIZE, addend))
 		first -= ALC_PAGE_SIZE;
 	while (last - first < 15 * ALC_PAGE_SIZE && continues(c, last + ALC_PAGE_SIZE, addend))
 		last += ALC_PAGE_SIZE;
-	t->range[(c->mode & MODE_USER) != 0] = (struct tr_range){
-		.base = first, .limit8 = last - first + ALC_PAGE_SIZE - 8, .addend = addend};
+	*r = (struct tr_range){.base = first, .addend = addend};
+	for (unsigned k = 0; k < ARRAY_LEN(r->limit); k++)
+		r->limit[k] = last - first + ALC_PAGE_SIZE - BIT(k);
 }
 
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)

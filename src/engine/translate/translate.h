@@ -150,7 +150,7 @@ struct tr_jump {
 
 /* A run of the address space around RSP, all of it writable RAM that is contiguous in the host. */
 struct tr_range {
-	u64 base, limit8; /* limit8: its length - 8 */
+	u64 base, limit[4]; /* by the operand's size, 1 to 8 bytes: its length less that */
 	u64 addend;
 };
 
@@ -348,6 +348,8 @@ void tr_region_add(struct tr *t, struct tr_region *r);
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
 void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e);
+/* An entry of a dead region leads to the same place of a living one from now on. */
+void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
 /* Translations of pages that were written to are dropped. */
 void tr_take_hits(struct tr *t);
