@@ -65,7 +65,7 @@ struct alc_space {
 	struct alc_host_ram ram; /* all banks are cut from this one object */
 	struct alc_bank banks[SPACE_BANKS_MAX];
 	unsigned nbanks;
-	u64 ram_used; /* of ram.size */
+	u64 ram_used;                        /* of ram.size */
 	const struct alc_space_watch *watch; /* NULL: everybody follows the protocol */
 	struct region_map devices;
 };

@@ -305,9 +305,14 @@ static void make_op(struct dec *d)
 	d->end = true;
 }
 
+bool dec_is_simd(const struct dec *d)
+{
+	return !use_row(d, d->c->vm->rows[d->z.mnemonic]);
+}
+
 bool dec_available(struct dec *d)
 {
-	return use_row(d, d->c->vm->rows[d->z.mnemonic]) ? has_feature(d) : simd_offered(d);
+	return dec_is_simd(d) ? simd_offered(d) : has_feature(d);
 }
 
 /*

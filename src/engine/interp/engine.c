@@ -158,8 +158,7 @@ void interp_invalidate(void *opaque, alc_gpa base, u64 len)
 	}
 }
 
-void interp_stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value),
-			 void *ctx)
+void interp_stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value), void *ctx)
 {
 	const struct interp *c = v->engine;
 	const struct {

@@ -85,13 +85,17 @@ void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op 
 {
 	void *p = mem_rmw_begin_slow(v, c, op, gva, size);
 
-	if (p != c->bounce)
+	if (!p || (p != c->bounce && in_line(gva, size)))
 		return p;
 	exclusive_begin(c);
 	p = mem_rmw_begin_slow(v, c, op, gva, size);
-	if (p != c->bounce) /* the page tables changed meanwhile */
+	if (!p || (p != c->bounce && in_line(gva, size))) { /* the page tables changed meanwhile */
 		exclusive_end(c);
-	return p;
+		return p;
+	}
+	if (p != c->bounce)
+		__builtin_memcpy(c->bounce, p, size);
+	return c->bounce;
 }
 
 int mem_lock_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,

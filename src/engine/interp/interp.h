@@ -138,12 +138,12 @@ struct interp {
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
 	bool tables_own;
-	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
-	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
-	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
-	bool align_check;         /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
-	bool single_once;         /* MODE_SINGLE is set for the next block alone */
-	bool intr_waiting;        /* an interrupt waits for IF or the shadow's end */
+	struct tlb_log *log;  /* [2]: of the lower and the upper half, all tables */
+	u64 epoch[2];         /* of the lower and the upper half: bumped by flushes */
+	bool upper_nonglobal; /* a non-global page of the upper half is cached */
+	bool align_check;     /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
+	bool single_once;     /* MODE_SINGLE is set for the next block alone */
+	bool intr_waiting;    /* an interrupt waits for IF or the shadow's end */
 	/*
 	 * Set by an engine whose stores through the TLB tell nobody: then no entry has a write tag
 	 * while somebody watches the page.
@@ -440,8 +440,14 @@ static inline int mem_rmw_end(struct alc_vcpu *v, struct interp *c, const struct
 
 /*
  * The same for operations that must be atomic between vCPUs: where no host access is, the others
- * stand still from begin to end.
+ * stand still from begin to end. So they do for operands that cross a cache line, at whose locked
+ * access the host's other CPUs would stand still, or its kernel intervene.
  */
+static inline bool in_line(u64 gva, unsigned size)
+{
+	return (gva & 63) + size <= 64;
+}
+
 void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
 			  unsigned size);
 int mem_lock_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
@@ -452,7 +458,7 @@ static inline void *mem_lock_begin(struct alc_vcpu *v, struct interp *c, const s
 {
 	u8 *p = mem_wptr(c, gva, size);
 
-	return likely(p) ? p : mem_lock_begin_slow(v, c, op, gva, size);
+	return likely(p && in_line(gva, size)) ? p : mem_lock_begin_slow(v, c, op, gva, size);
 }
 
 static inline int mem_lock_end(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
@@ -516,6 +522,7 @@ ZyanStatus dec_bytes(struct dec *d, const u8 *bytes, unsigned max);
 /* May the instruction in d->z be executed now, as far as CPUID and control registers say? */
 bool dec_available(struct dec *d);
 bool simd_offered(struct dec *d); /* the same for those of simd_gen */
+bool dec_is_simd(const struct dec *d);
 /* Register number of a Zydis general register operand; byte offset in gpr[] for 8-bit ones. */
 u8 dec_reg(ZydisRegister r);
 /* Presets d->op's address fields from a memory operand. */

@@ -134,7 +134,7 @@ static enum interp_next stop_with(enum alc_exit *out, enum alc_exit why)
 }
 
 static enum interp_next after_delivery(struct alc_vcpu *v, struct interp *c, int result,
-				enum alc_exit *out)
+				       enum alc_exit *out)
 {
 	if (result == X86_UNSUPPORTED) {
 		alc_fail(c->err, -ENOTSUP, "%s is not supported: at %llx in %s, vCPU %u",

@@ -97,8 +97,8 @@ void ea_operand(struct gen *g, const struct tr_insn *i)
 			e_rr(c, OP_MOV_LOAD, false, T0, T0);
 	}
 	if (i->seg) {
-		e_load(c, T1, hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base)
-						     : V_OFF(seg[X86_GS].base)));
+		e_load(c, T1,
+		       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
 		e_lea(c, T0, (struct hmem){.base = T0, .index = T1});
 	}
 }
@@ -107,9 +107,8 @@ void ea_operand(struct gen *g, const struct tr_insn *i)
 
 static i32 table_off(const struct gen *g)
 {
-	return T_OFF(tables) +
-	       (i32)((g->in->user ? TLB_TABLE_USER : TLB_TABLE_KERNEL) * TLB_SIZE *
-		     sizeof(struct tlb_entry));
+	return T_OFF(tables) + (i32)((g->in->user ? TLB_TABLE_USER : TLB_TABLE_KERNEL) * TLB_SIZE *
+				     sizeof(struct tlb_entry));
 }
 
 static i32 tag_off(const struct gen *g, unsigned access)
@@ -136,6 +135,13 @@ static void entry_offset(struct gen *g)
 	e_and32_imm(c, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry));
 }
 
+/* An access that must be one for other CPUs too; XCHG is so without a prefix. */
+static bool is_locked(const struct tr_insn *i)
+{
+	return i->kind == K_PLAIN && i->mem &&
+	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
+}
+
 static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
 	return new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
@@ -143,6 +149,7 @@ static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack
 					    .flags = (u8)g->fstate,
 					    .size = (u8)size,
 					    .access = (u8)access,
+					    .locked = is_locked(g->i),
 					    .stack = stack});
 }
 
@@ -183,6 +190,10 @@ static void check_tag(struct gen *g, const struct check *k, unsigned size, unsig
 	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tag_off(g, access)));
 	e_cmp_imm(g->c, T0, (i32)(ALC_PAGE_SIZE - size));
 	check_failed(g, k, CC_A);
+	if (is_locked(g->i) && size > 1) {                /* see slow.c */
+		E_CODE(g->c, 0x41, 0xf6, 0xc1, size - 1); /* test r9b, size - 1 */
+		check_failed(g, k, CC_NE);
+	}
 }
 
 /* Base and displacement: the base keeps its register, the check is off the path of the data. */
@@ -197,9 +208,10 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 	e_load(g->c, T1, hm_gs_at(T1, addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
-			       .busy = BIT(T1),
-			       .site = k.site};
+	return (struct access){
+		.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
+		.busy = BIT(T1),
+		.site = k.site};
 }
 
 /* Anything: the host address ends up in T0. */
@@ -276,8 +288,9 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 	e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){
-		.m = {.base = (int)base, .index = T1, .disp = disp}, .busy = BIT(T1), .site = k.site};
+	return (struct access){.m = {.base = (int)base, .index = T1, .disp = disp},
+			       .busy = BIT(T1),
+			       .site = k.site};
 }
 
 static unsigned fields_in_state(const struct tr_insn *i)
@@ -289,8 +302,10 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
 
-	if (simple && i->base == X86_RSP && i->size <= 8 &&
-	    !(i->size & (i->size - 1)) && tr_has(g->t, TR_RANGE))
+	if (is_locked(i))
+		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
+	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
+	    tr_has(g->t, TR_RANGE))
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
 	if (simple && !in_state(i->base))
 		return check_base(g, i);
@@ -317,8 +332,9 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 	e_load(g->c, T1, hm_gs_at(T1, addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){
-		.m = {.base = (int)base, .index = T1, .disp = disp}, .busy = BIT(T1), .site = k.site};
+	return (struct access){.m = {.base = (int)base, .index = T1, .disp = disp},
+			       .busy = BIT(T1),
+			       .site = k.site};
 }
 
 struct access access_stack(struct gen *g, i32 disp, unsigned access)

@@ -233,9 +233,9 @@ void tr_cache_flush(struct tr *t)
 
 bool tr_cache_full(const struct tr *t)
 {
-	return t->emit.at + CODE_SLACK > t->emit.size ||
-	       t->arena.used_chunks + 4 > ARENA_CHUNKS || t->nfaults + 4096 > t->faults_max ||
-	       t->norder == REGIONS_MAX || t->nkernel_pages == KERNEL_PAGES ||
+	return t->emit.at + CODE_SLACK > t->emit.size || t->arena.used_chunks + 4 > ARENA_CHUNKS ||
+	       t->nfaults + 4096 > t->faults_max || t->norder == REGIONS_MAX ||
+	       t->nkernel_pages == KERNEL_PAGES ||
 	       t->nsites + 2 * SITES_CHUNK > SITE_CHUNKS * SITES_CHUNK;
 }
 
@@ -301,6 +301,17 @@ void tr_region_add(struct tr *t, struct tr_region *r)
 			tr_entry_add(t, &r->mem_heads[k]);
 }
 
+/* The second page of a crossing instruction is still mapped behind the first? */
+static bool second_holds(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
+{
+	const struct itlb_entry *it;
+
+	if (!e->region->page2)
+		return true;
+	it = itlb_lookup(v, &t->c, (e->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE);
+	return it && it->page == e->region->page2;
+}
+
 static bool holds(const struct tr_entry *e)
 {
 	return !e->region->dead &&
@@ -313,6 +324,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	unsigned h = (unsigned)(rip ^ rip >> 12) & (LOOKUPS - 1);
 	struct tr_entry *e = t->lookups[h].entry, *found = NULL, **link;
 	const struct itlb_entry *it;
+	struct alc_page *page;
 
 	if (likely(e && t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
 		   t->lookups[h].mode == t->c.mode && holds(e)))
@@ -322,13 +334,14 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
 		return NULL; /* the interpreter finds the same fault */
+	page = it->page;
 	for (link = &t->entries[entry_hash(rip)]; (e = *link);) {
 		if (e->region->dead) {
 			*link = e->next;
 			continue;
 		}
-		if (e->rip == rip && e->mode == t->c.mode && e->region->page == it->page &&
-		    holds(e) && (!found || e->mem))
+		if (e->rip == rip && e->mode == t->c.mode && e->region->page == page && holds(e) &&
+		    (!found || e->mem) && second_holds(v, t, e))
 			found = e;
 		link = &e->next;
 	}
@@ -371,34 +384,66 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 	return p->id;
 }
 
-/* Code that goes to e only while its page is where it was. */
-static u32 guard(struct tr *t, const struct tr_site *s, const struct tr_entry *e, u32 id)
+static void check_page(struct tr *t, const struct tr_site *s, u64 va, u32 id)
 {
 	struct code *c = &t->emit;
-	u32 at = c->at;
 
-	e_cmp32_mem(c, hm_gs(T_OFF(page_ids) + (i32)(page_hash(e->rip) * sizeof(u32))),
-		    id);
+	if (!id)
+		return;
+	e_cmp32_mem(c, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))), id);
 	e_bind(c, e_jcc(c, CC_NE), s->stub);
-	e_jmp_to(c, e->host);
+}
+
+/* The user pages that a jump to e relies on to be where they are, as numbers; 0: none. */
+struct reliance {
+	bool any;
+	u32 first, second;
+};
+
+static struct reliance reliance(struct tr *t, const struct tr_site *s, const struct tr_entry *e)
+{
+	struct reliance r = {0};
+	bool user = !(e->rip >> 63);
+
+	if (user && (e->rip & ALC_PAGE_MASK) != (s->region->rip & ALC_PAGE_MASK)) {
+		r.any = true;
+		r.first = page_id(t, e->rip, e->region->page);
+	}
+	if (user && e->region->page2) {
+		r.any = true;
+		r.second = page_id(t, e->rip + ALC_PAGE_SIZE, e->region->page2);
+	}
+	return r;
+}
+
+/* Code that goes to e only while its pages are where they were. */
+static u32 guard(struct tr *t, const struct tr_site *s, const struct tr_entry *e,
+		 const struct reliance *r)
+{
+	u32 at = t->emit.at;
+
+	check_page(t, s, e->rip, r->first);
+	check_page(t, s, e->rip + ALC_PAGE_SIZE, r->second);
+	e_jmp_to(&t->emit, e->host);
 	return at;
 }
 
 void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e)
 {
-	bool same_page = (e->rip & ALC_PAGE_MASK) == (s->region->rip & ALC_PAGE_MASK);
+	struct reliance r;
 
 	if (!tr_has(t, TR_LINK) || !e->mem || s->region->dead || !s->patch ||
 	    e->mode != s->region->mode || tr_cache_full(t))
 		return;
-	if (!(e->rip >> 63) && !same_page) {
-		u32 id = page_id(t, e->rip, e->region->page);
+	r = reliance(t, s, e);
+	if (r.any) {
+		u32 known = r.first ^ r.second << 16 ^ r.second >> 16;
 
-		/* The link may be there already, and only its page have been in doubt. */
-		if (!id || id == s->next)
+		/* The link may be there already, and only its pages have been in doubt. */
+		if (known == s->next)
 			return;
-		s->next = id;
-		e_bind(&t->emit, s->patch, guard(t, s, e, id));
+		s->next = known;
+		e_bind(&t->emit, s->patch, guard(t, s, e, &r));
 	} else {
 		if (s->dead && !e->live)
 			e_bind(&t->emit, s->dead, e->host);
@@ -464,6 +509,10 @@ const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off)
 static void kill_region(struct tr *t, struct tr_region *r)
 {
 	r->dead = true;
+	if (r->whole) {
+		kill_region(t, r->whole);
+		return;
+	}
 	t->n_killed++;
 	for (unsigned k = 0; k < r->nheads; k++) {
 		struct code at = {.base = t->emit.base, .size = t->emit.size};

@@ -234,9 +234,8 @@ static bool count_unknown(const struct dec *d)
 	const ZydisDecodedInstruction *z = &d->z;
 	u64 mask = d->o[0].size == 64 ? 63 : 31;
 
-	if (z->meta.category != ZYDIS_CATEGORY_SHIFT &&
-	    z->meta.category != ZYDIS_CATEGORY_ROTATE && z->mnemonic != ZYDIS_MNEMONIC_SHLD &&
-	    z->mnemonic != ZYDIS_MNEMONIC_SHRD)
+	if (z->meta.category != ZYDIS_CATEGORY_SHIFT && z->meta.category != ZYDIS_CATEGORY_ROTATE &&
+	    z->mnemonic != ZYDIS_MNEMONIC_SHLD && z->mnemonic != ZYDIS_MNEMONIC_SHRD)
 		return false;
 	for (unsigned k = 0; k < z->operand_count; k++)
 		if (d->o[k].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (d->o[k].imm.value.u & mask))
@@ -355,8 +354,7 @@ static bool is_nop(const ZydisDecodedInstruction *z)
 		return z->mnemonic != ZYDIS_MNEMONIC_PAUSE;
 	default:
 		return z->mnemonic == ZYDIS_MNEMONIC_ENDBR64 ||
-		       z->mnemonic == ZYDIS_MNEMONIC_ENDBR32 ||
-		       z->mnemonic == ZYDIS_MNEMONIC_NOP;
+		       z->mnemonic == ZYDIS_MNEMONIC_ENDBR32 || z->mnemonic == ZYDIS_MNEMONIC_NOP;
 	}
 }
 
@@ -541,6 +539,7 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 		return true;
 	}
 	set_flags(d, i);
+	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
 	return true;
 }

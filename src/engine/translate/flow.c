@@ -192,9 +192,8 @@ static void poll(struct gen *g, bool bracket)
 
 void flow_enter_head(struct gen *g, const struct tr_insn *i)
 {
-	bool falls_in = g->index && g->in->insns[g->index - 1].off +
-						    g->in->insns[g->index - 1].len ==
-					    i->off;
+	bool falls_in = g->index &&
+			g->in->insns[g->index - 1].off + g->in->insns[g->index - 1].len == i->off;
 	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
 
 	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
@@ -327,9 +326,8 @@ static u32 find_target(struct gen *g, u32 site)
 
 static struct hmem found_target(const struct gen *g)
 {
-	return hm_gs_at(T1, T_OFF(jumps) +
-				    (i32)(g->in->user * JUMP_CACHE * sizeof(struct tr_jump) +
-					  offsetof(struct tr_jump, host)));
+	return hm_gs_at(T1, T_OFF(jumps) + (i32)(g->in->user * JUMP_CACHE * sizeof(struct tr_jump) +
+						 offsetof(struct tr_jump, host)));
 }
 
 /* The operand of an indirect transfer into a scratch register. */

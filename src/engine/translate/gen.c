@@ -89,8 +89,8 @@ static void emit_vex(struct gen *g, const struct tr_insn *i, const u8 *host, con
 	rxb |= m ? e_rex_mem(0, m) : host[IX_RM] >> 3 & 1;
 	e8(c, 0xc4);
 	e8(c, (~rxb & 7) << 5 | i->map);
-	e8(c, (i->w ? 0x80u : 0) | (~(unsigned)host[IX_V] & 15) << 3 | (i->l ? 4u : 0) |
-		      i->prefixes);
+	e8(c,
+	   (i->w ? 0x80u : 0) | (~(unsigned)host[IX_V] & 15) << 3 | (i->l ? 4u : 0) | i->prefixes);
 	e8(c, i->opcode);
 	if (i->has_modrm)
 		emit_modrm(g, host[IX_REG], host[IX_RM], m);
@@ -111,8 +111,7 @@ static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,
 	if (i->prefixes & PFX_F3)
 		e8(c, 0xf3);
 	if (i->has_modrm)
-		rex |= (host[IX_REG] >> 3 & 1) << 2 |
-		       (m ? e_rex_mem(0, m) : host[IX_RM] >> 3 & 1);
+		rex |= (host[IX_REG] >> 3 & 1) << 2 | (m ? e_rex_mem(0, m) : host[IX_RM] >> 3 & 1);
 	else if (i->gpr & FIELD_OP)
 		rex |= host[IX_OP] >> 3 & 1;
 	/* A prefix without bits still makes SPL … DIL of AH … BH. */

@@ -10,9 +10,9 @@
 struct builder {
 	struct alc_vcpu *v;
 	struct tr *t;
-	struct itlb_entry it;
-	u64 lines; /* copied */
-	u32 gen;
+	struct itlb_entry it, it2; /* it2.page: of an instruction that goes on in the next page */
+	u64 lines;                 /* copied */
+	u32 gen, gen2;
 	bool moved; /* the page's generation changed under way */
 	unsigned n, nwork;
 	u16 work[REGION_INSNS];
@@ -123,6 +123,32 @@ static void mark_heads(struct builder *b, unsigned entry)
 	}
 }
 
+/* A region of its own: an instruction that begins in this page and ends in the next. */
+static bool decode_crossing(struct builder *b, struct dec *d, unsigned off)
+{
+	struct alc_vcpu *v = b->v;
+	struct itlb_entry first = b->it; /* the lookup may take its place */
+	const struct itlb_entry *second;
+	unsigned have = ALC_PAGE_SIZE - off;
+	u8 bytes[32];
+
+	second = itlb_lookup(v, &b->t->c, (v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE);
+	if (!second)
+		return false;
+	b->it = first;
+	b->it2 = *second;
+	fetch(b, off, have);
+	__builtin_memcpy(bytes, b->bytes + off, have);
+	b->gen2 = space_mark_code(v->plat->space, b->it2.page, 0, 16);
+	__builtin_memcpy(bytes + have, b->it2.hva, 16);
+	b->insns[0] = (struct tr_insn){.off = (u16)off};
+	if (!tr_decode(d, bytes, 15, &b->insns[0]))
+		return false;
+	b->at[off] = 0;
+	b->n = 1;
+	return true;
+}
+
 static bool decode_region(struct builder *b, unsigned entry)
 {
 	struct dec d = {.v = b->v, .c = &b->t->c, .mode = b->t->c.mode};
@@ -134,10 +160,33 @@ static bool decode_region(struct builder *b, unsigned entry)
 	add_work(b, (i32)entry);
 	while (b->nwork)
 		decode_run(b, &d, b->work[--b->nwork]);
-	if (!b->n)
+	b->it2.page = NULL;
+	if (!b->n && !decode_crossing(b, &d, entry))
 		return false;
 	sort(b);
 	mark_heads(b, entry);
+	return true;
+}
+
+/* The second page's part in the life of a region: a region that is nothing but that. */
+static bool add_second(struct builder *b, struct tr_region *r)
+{
+	struct tr_region *second;
+
+	if (!b->it2.page)
+		return true;
+	second = tr_alloc(b->t, sizeof(*second));
+	if (!second)
+		return false;
+	*second = (struct tr_region){
+		.page = b->it2.page,
+		.gen = b->gen2,
+		.mode = b->t->c.mode,
+		.rip = (b->v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE,
+		.begin = b->t->emit.at,
+		.whole = r,
+	};
+	tr_region_add(b->t, second);
 	return true;
 }
 
@@ -155,7 +204,13 @@ static struct tr_entry *build(struct builder *b)
 	g.region = tr_alloc(t, sizeof(*g.region));
 	if (!g.region)
 		return NULL;
-	*g.region = (struct tr_region){.page = b->it.page, .gen = b->gen, .mode = t->c.mode, .rip = v->rip};
+	if (!add_second(b, g.region))
+		return NULL;
+	*g.region = (struct tr_region){.page2 = b->it2.page,
+				       .page = b->it.page,
+				       .gen = b->gen,
+				       .mode = t->c.mode,
+				       .rip = v->rip};
 	g.insns = b->insns;
 	g.at = b->at;
 	g.n = b->n;

@@ -40,8 +40,7 @@ static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 	c->slot = NULL;
 	return v->rip == s->rip + s->next && c->mode == mode && !c->exit &&
 	       !atomic_load_explicit(&v->attention, memory_order_relaxed) &&
-	       c->epoch[s->rip >> 63] == epoch && t->n_code_flushes == flushes &&
-	       !s->region->dead;
+	       c->epoch[s->rip >> 63] == epoch && t->n_code_flushes == flushes && !s->region->dead;
 }
 
 /* ---- Translated code ---- */
@@ -177,10 +176,10 @@ static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
 	return e;
 }
 
-/* True if the block is run often enough, and is in one page. */
+/* True, once, when the block has been run often enough. */
 static bool is_hot(const struct tr *t, struct block *b)
 {
-	if (b->page2 || b->runs > t->vm->threshold)
+	if (b->runs > t->vm->threshold)
 		return false;
 	return b->runs++ == t->vm->threshold;
 }

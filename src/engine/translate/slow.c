@@ -39,6 +39,12 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
 	t->n_slow++;
+	/*
+	 * A locked access that is not aligned may cross a cache line, for which hosts stop all
+	 * their CPUs or trap: the interpreter finds out, and stops this machine's only.
+	 */
+	if (s->locked && (gva & (s->size - 1u)))
+		goto failed;
 	if (page_offset(gva) + s->size > ALC_PAGE_SIZE)
 		goto failed;
 	if (!allows(e, gva, s->size, access) && !tlb_refill(v, &t->c, gva, s->access))

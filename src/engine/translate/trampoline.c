@@ -4,8 +4,8 @@
  */
 #include "engine/translate/translate.h"
 
-static const u8 identity[] = {X86_RCX, X86_RDX, X86_RBX, X86_RBP, X86_RSI, X86_RDI,
-			      X86_R12, X86_R13, X86_R14, X86_R15};
+static const u8 identity[] = {X86_RCX, X86_RDX, X86_RBX, X86_RBP, X86_RSI,
+			      X86_RDI, X86_R12, X86_R13, X86_R14, X86_R15};
 /* Those that C functions don't keep; R8 is guest RSP, R11 may be in use at a check. */
 static const u8 volatile_regs[] = {X86_RCX, X86_RDX, X86_RSI, X86_RDI, 8, 11};
 static const u8 callee_saved[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};

@@ -35,7 +35,8 @@ enum { H_RSP = 8, T0 = 9, T1 = 10, T2 = 11 };
 /* Arithmetic flags as a mask of six, for liveness. */
 enum { F_CF = 1, F_PF = 2, F_AF = 4, F_ZF = 8, F_SF = 16, F_OF = 32, F_ALL = 63 };
 
-/* ---- Decoded instructions (decode.c) ----------------------------------------------------------- */
+/* ---- Decoded instructions (decode.c) -----------------------------------------------------------
+ */
 
 enum tr_kind {
 	K_PLAIN, /* the instruction itself, with its operands replaced */
@@ -94,7 +95,8 @@ struct tr_insn {
 	u8 strong, weak;
 };
 
-/* ---- Translated code (cache.c) ----------------------------------------------------------------- */
+/* ---- Translated code (cache.c) -----------------------------------------------------------------
+ */
 
 /* Where arithmetic flags are at a point of translated code. */
 enum tr_flags { FLAGS_HOST, FLAGS_MEM };
@@ -119,7 +121,8 @@ struct tr_site {
 	u32 stub;   /* SITE_LINK: code offset to which patch led at first */
 	i16 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	u8 kind, flags, size, access;
-	bool stack; /* checked by the range cache of RSP */
+	bool locked; /* must not cross a cache line */
+	bool stack;  /* checked by the range cache of RSP */
 };
 
 struct tr_entry {
@@ -134,6 +137,8 @@ struct tr_entry {
 
 struct tr_region {
 	struct alc_page *page;
+	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
+	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
 	bool dead, fpu;
 	struct tr_region *page_next; /* of the same page */
@@ -155,8 +160,8 @@ struct tr_range {
 };
 
 enum {
-	JUMP_CACHE = 4096,  /* by the low 12 bits of the target */
-	PAGE_CACHE = 4096,  /* tr.page_ids */
+	JUMP_CACHE = 4096, /* by the low 12 bits of the target */
+	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 16,
@@ -229,7 +234,7 @@ struct tr {
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
-	struct tr_site **sites; /* chunks of SITES_CHUNK */
+	struct tr_site **sites;  /* chunks of SITES_CHUNK */
 	u32 nsites;
 	struct tr_fault_point *faults;
 	u32 nfaults, faults_max;
@@ -247,11 +252,11 @@ struct tr {
 		const struct alc_page *page;
 		u32 id;
 		struct tr_page_id *next;
-	} *pages[PAGE_CACHE];
+	} * pages[PAGE_CACHE];
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
-	bool low_kernel; /* supervisor code in the lower half was translated */
+	bool low_kernel;                      /* supervisor code in the lower half was translated */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
 	struct {
