@@ -2,6 +2,7 @@
 /*
  * Runs cases on the host CPU and on a runner, and compares. The seed is printed, and
  * ALCAZAR_SEED or --seed gives the same cases again; --first N --cases 1 gives the one numbered N.
+ * --configure KEY=VALUE, which may be repeated, is an option of the runner's engine.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "generate.h"
 #include "runner.h"
 #include "silicon.h"
+#include "world.h"
 
 enum { EXIT_SKIP = 77, REPORTS_MAX = 20 };
 
@@ -25,6 +27,7 @@ struct run {
 	u64 seed, first, cases;
 	ZydisMnemonic only;
 	bool keep_going, list;
+	struct settings settings;
 	u64 ran, differ, incomparable;
 	struct isa_case batch[SILICON_BATCH];
 	struct case_outcome host[SILICON_BATCH], other[SILICON_BATCH];
@@ -48,7 +51,7 @@ static void report(struct run *r, unsigned i, u64 number)
 	else
 		printf("\ncase %llu of seed %llu differs\n", (unsigned long long)number,
 		       (unsigned long long)r->seed);
-	compare_report(c, &r->host[i], &r->other[i], r->runner->name);
+	compare_report(c, &r->host[i], &r->other[i], r->runner->name, r->runner->dead_on_fault);
 }
 
 static int run_batch(struct run *r, unsigned n, u64 number)
@@ -61,7 +64,8 @@ static int run_batch(struct run *r, unsigned n, u64 number)
 		return -1;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		switch (compare_outcomes(&r->batch[i], &r->host[i], &r->other[i])) {
+		switch (compare_outcomes(&r->batch[i], &r->host[i], &r->other[i],
+					 r->runner->dead_on_fault)) {
 		case CASE_DIFFERS:
 			report(r, i, number + i);
 			break;
@@ -159,9 +163,9 @@ static void choose_runner(const char *name)
 static void parse(struct run *r, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},  {"only", 1, NULL, 'o'},
-		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'}, {"runner", 1, NULL, 'r'},
-		{"list", 0, NULL, 'l'},       {NULL, 0, NULL, 0},
+		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},      {"only", 1, NULL, 'o'},
+		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'},     {"runner", 1, NULL, 'r'},
+		{"list", 0, NULL, 'l'},       {"configure", 1, NULL, 'c'}, {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -189,6 +193,12 @@ static void parse(struct run *r, int argc, char **argv)
 			break;
 		case 'k':
 			r->keep_going = true;
+			break;
+		case 'c':
+			if (!settings_add(&r->settings, optarg)) {
+				fprintf(stderr, "'%s' is not KEY=VALUE\n", optarg);
+				exit(2);
+			}
 			break;
 		case 'l':
 			r->list = true;
@@ -226,7 +236,7 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", err.text);
 		return EXIT_SKIP;
 	}
-	if (forms_create(&r.forms, has_feature) || r.runner->create(&r.ctx, &err)) {
+	if (forms_create(&r.forms, has_feature) || r.runner->create(&r.settings, &r.ctx, &err)) {
 		fprintf(stderr, "%s\n", err.text[0] ? err.text : "out of memory");
 		ret = 1;
 	} else {
