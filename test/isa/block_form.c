@@ -259,6 +259,11 @@ static bool draft_form(struct bgen *g, const struct form *t, bool lock, struct d
 	u64 tail = value_int(&g->r);
 	unsigned n, k = 1;
 
+	if (!t->vex && !t->map && (t->opcode & 0xfc) == 0xa0) {
+		/* MOV with an address of its own */
+		f->place.segment = 0;
+		f->place.addr32 = false;
+	}
 	if (t->mem) {
 		k = encode_place(&f->place, reg, m, &rex, g);
 	} else {
@@ -309,26 +314,45 @@ static bool is_rude(ZydisMnemonic m)
 	return false;
 }
 
+static bool is_privileged(const struct decoded *d)
+{
+	return (d->insn.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) ||
+	       d->insn.meta.category == ZYDIS_CATEGORY_SYSTEM ||
+	       d->insn.meta.category == ZYDIS_CATEGORY_IO ||
+	       d->insn.meta.category == ZYDIS_CATEGORY_IOSTRINGOP ||
+	       d->insn.mnemonic == ZYDIS_MNEMONIC_CLI || d->insn.mnemonic == ZYDIS_MNEMONIC_STI;
+}
+
 /* Where in the window it is, as far as that can be known. */
 static i32 window_place(const struct bgen *g, const struct place *p)
 {
 	return p->rip ? p->window : p->base >= 0 ? g->offset[p->base] + p->disp : 0;
 }
 
-static bool may_write(i32 at, i32 size)
+static bool within(u32 pages, i32 at, i32 size)
 {
 	i32 first = at >> 12, last = (at + size - 1) >> 12;
 
-	return first != PG_RO && last != PG_RO && first != PG_ABSENT && last != PG_ABSENT &&
-	       last != PG_STACK - 1 && first >= 0;
+	return first >= 0 && last < PG_WINDOW && (pages & BIT(first)) && (pages & BIT(last));
 }
 
-static bool write_hurts(const struct bgen *g, const struct place *p, i32 size)
+/* Does the place lead to a fault, or to what others rely on? */
+static bool place_hurts(const struct bgen *g, const struct place *p, i32 size, bool written)
 {
+	const u32 writable = BIT(PG_DATA) | BIT(PG_DATA + 1) | BIT(PG_DATA + 2) | BIT(PG_DATA + 3) |
+			     BIT(PAGE_DEMAND) | BIT(PAGE_REMAP) | BIT(PG_ALIAS) | BIT(PG_STACK) |
+			     BIT(PG_STACK + 1) | BIT(PAGE_WRITABLE) | BIT(PG_CODE_ALIAS + 1);
+	const u32 readable = writable | BIT(PG_RO) | BIT(PG_CODE) | BIT(PG_CODE + 1) |
+			     BIT(PG_CODE_ALIAS);
+
 	/* A function's return address. */
-	if (g->spare_stack && p->base == X86_RSP && p->disp + size > 0)
+	if (written && g->spare_stack && p->base == X86_RSP && p->disp + size > 0)
 		return true;
-	return !p->segment && !may_write(window_place(g, p), size);
+	if (p->segment)
+		return false;
+	if (p->index >= 0)
+		size += (i32)p->scale * 64;
+	return !within(written ? writable : readable, window_place(g, p), size);
 }
 
 int any_writable(struct bgen *g)
@@ -336,7 +360,9 @@ int any_writable(struct bgen *g)
 	for (unsigned tries = 0; tries < 20; tries++) {
 		int reg = any_with(g, ROLE_POINTER);
 
-		if (reg != X86_RSP && may_write(g->offset[reg], 64))
+		struct place p = {.base = reg, .index = -1};
+
+		if (reg != X86_RSP && !place_hurts(g, &p, 64, true))
 			return reg;
 	}
 	return -1;
@@ -351,6 +377,15 @@ static bool bears_misalignment(ZydisMnemonic m)
 	       m == ZYDIS_MNEMONIC_PCMPESTRI || m == ZYDIS_MNEMONIC_PCMPESTRM;
 }
 
+/* Of AVX. */
+static bool wants_alignment(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_VMOVAPS || m == ZYDIS_MNEMONIC_VMOVAPD ||
+	       m == ZYDIS_MNEMONIC_VMOVDQA || m == ZYDIS_MNEMONIC_VMOVNTPS ||
+	       m == ZYDIS_MNEMONIC_VMOVNTPD || m == ZYDIS_MNEMONIC_VMOVNTDQ ||
+	       m == ZYDIS_MNEMONIC_VMOVNTDQA;
+}
+
 static bool misaligned(const struct bgen *g, const struct draft *f, const ZydisDecodedOperand *op)
 {
 	const struct place *p = &f->place;
@@ -358,8 +393,15 @@ static bool misaligned(const struct bgen *g, const struct draft *f, const ZydisD
 
 	if (op->size >= 512 * 8 || f->d.insn.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B)
 		return !aligned;
-	return op->size == 128 && f->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-	       !bears_misalignment(f->d.insn.mnemonic) && !aligned;
+	if (f->d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return op->size == 128 && !bears_misalignment(f->d.insn.mnemonic) && !aligned;
+	return wants_alignment(f->d.insn.mnemonic) && !aligned;
+}
+
+/* MOV between an accumulator and a 64-bit address. */
+static bool is_absolute(const struct decoded *d)
+{
+	return d->insn.raw.disp.size == 64;
 }
 
 static bool operand_hurts(const struct bgen *g, const struct draft *f,
@@ -380,7 +422,9 @@ static bool operand_hurts(const struct bgen *g, const struct draft *f,
 	if (is_bit_test(f->d.insn.mnemonic) && f->d.op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 	    g->role[register_number(f->d.op[1].reg.value)] != ROLE_INDEX)
 		return true;
-	return misaligned(g, f, op) || (written && write_hurts(g, &f->place, op->size / 8));
+	if (is_absolute(&f->d))
+		return false;
+	return misaligned(g, f, op) || place_hurts(g, &f->place, op->size / 8, written);
 }
 
 /* Would it disturb what the rest of the program relies on? */
@@ -389,7 +433,7 @@ static bool hurts(const struct bgen *g, const struct draft *f)
 	const ZydisDecodedInstruction *n = &f->d.insn;
 
 	if (n->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || is_rude(n->mnemonic) ||
-	    (n->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED))
+	    is_privileged(&f->d))
 		return true;
 	for (unsigned i = 0; i < n->operand_count; i++)
 		if (operand_hurts(g, f, &f->d.op[i]))
@@ -405,8 +449,15 @@ static void keep(struct bgen *g, const struct draft *f)
 
 	put_define(g, read);
 	i = put_bytes(g, f->bytes, f->d.insn.length);
+	if (is_absolute(&f->d))
+		g->b->item[i].fix[0] =
+			(struct block_fix){.kind = FIX_ABSOLUTE,
+					   .at = (u8)f->disp_at,
+					   .size = 8,
+					   .item = -1,
+					   .offset = (i32)rng_below(&g->r, 4 * 0x1000 - 8)};
 	for (unsigned k = 0; k < f->d.insn.operand_count; k++)
-		if (f->d.op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && p->rip)
+		if (f->d.op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && p->rip && !is_absolute(&f->d))
 			g->b->item[i].fix[0] = (struct block_fix){.kind = FIX_RELATIVE,
 								  .at = (u8)f->disp_at,
 								  .size = 4,
@@ -419,7 +470,7 @@ void put_random_at(struct bgen *g, enum menu_kind kind, int pointer, i32 disp)
 {
 	const struct block_menu *m = g->menu;
 	/* Now and then it may hurt. */
-	unsigned careful = rng_percent(&g->r, 99) ? 100 : 5;
+	unsigned careful = rng_below(&g->r, 200) ? 100 : 5;
 
 	g->spare_stack = g->in_function && pointer < 0;
 	for (unsigned tries = 0; tries < 100 && m->count[kind]; tries++) {
@@ -531,8 +582,9 @@ static bool sample(struct bgen *g, const struct form *t, struct decoded *d)
 static bool takes_part(const struct decoded *d)
 {
 	return d->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE && !is_rude(d->insn.mnemonic) &&
-	       !(d->insn.attributes & (ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_REP |
-				       ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
+	       !is_privileged(d) &&
+	       !(d->insn.attributes &
+		 (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
 }
 
 static void classify(struct block_menu *m, struct bgen *g)

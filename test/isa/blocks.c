@@ -3,7 +3,8 @@
  * Runs random programs on two engines from the same state, and compares all that a guest can see
  * at the end. A program that differs is reduced to the fewest instructions that still do, and
  * printed. The seed is printed, and ALCAZAR_SEED or --seed gives the same programs again; --first N
- * --cases 1 gives the one numbered N.
+ * --cases 1 gives the one numbered N. --configure KEY=VALUE, which may be repeated, is an option of
+ * the second engine. --seconds N goes on for so long.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,7 +17,7 @@
 #include "block_run.h"
 #include "planted.h"
 
-enum { EXIT_SKIP = 77, REPORTS_MAX = 10, WHY_MAX = 8, RUNS = 2 };
+enum { EXIT_SKIP = 77, REPORTS_MAX = 10, WHY_MAX = 8 };
 
 /* Why programs were not compared. */
 struct reason {
@@ -32,6 +33,9 @@ struct run {
 	u64 seed, first, cases, seconds, only;
 	unsigned expect;   /* reduced to at most this many: the test of the test */
 	unsigned shortest; /* of what was found */
+	unsigned runs;     /* of each program on the second engine, one after the other */
+	unsigned at_run;   /* the one that showed the difference, from 1 */
+	bool fresh;        /* a new guest for each program */
 	bool keep_going, verbose;
 	u32 dead_on_fault;
 	u64 ran, differ, unlinked, steps;
@@ -53,6 +57,31 @@ static void count_unfit(struct run *r, const char *why)
 	}
 }
 
+static const struct alc_engine *find(const char *name)
+{
+	return strcmp(name, planted_engine.name) ? world_engine(name) : &planted_engine;
+}
+
+static int open_guest(struct run *r, unsigned i, struct alc_err *err)
+{
+	const struct alc_engine *e = find(r->names[i]);
+
+	return e ? block_guest_create(&r->guest[i], e, &r->settings[i], err)
+		 : alc_fail(err, -ENOENT, "no engine '%s'", r->names[i]);
+}
+
+/* An engine that can't be made again is the end: nothing could be compared any more. */
+static void refresh(struct run *r)
+{
+	struct alc_err err = {0};
+
+	block_guest_destroy(&r->guest[1]);
+	if (open_guest(r, 1, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		exit(1);
+	}
+}
+
 /* NULL: the engines agree, or the program can't be compared (trial.fit). */
 static const char *compare(struct run *r, struct block *b)
 {
@@ -62,8 +91,10 @@ static const char *compare(struct run *r, struct block *b)
 	if (!r->trial.fit)
 		return NULL;
 	block_guest_run(&r->guest[0], b, &r->out[0]);
-	/* And once more, with what the engine remembers of the first time. */
-	for (unsigned i = 0; i < RUNS && !what; i++) {
+	if (r->fresh)
+		refresh(r);
+	/* More than once, with what the engine remembers of the first time. */
+	for (r->at_run = 0; r->at_run < r->runs && !what; r->at_run++) {
 		block_guest_run(&r->guest[1], b, &r->out[1]);
 		what = block_difference(&r->out[0], &r->out[1], r->trial.undefined,
 					r->dead_on_fault);
@@ -92,18 +123,28 @@ static void reduce(struct run *r)
 static void report(struct run *r, u64 number, const char *what)
 {
 	unsigned length = block_length(&r->block), rounds = 4;
+	bool was_fresh = r->fresh;
 
 	if (r->differ++ >= REPORTS_MAX)
 		return;
-	printf("\nprogram %llu of seed %llu differs: %s\n", (unsigned long long)number,
-	       (unsigned long long)r->seed, what);
+	printf("\nprogram %llu of seed %llu differs: %s (run %u)\n", (unsigned long long)number,
+	       (unsigned long long)r->seed, what, r->at_run);
 	if (r->verbose)
 		block_print(&r->block);
+	/* One that needs what was run before it is reduced among the leftovers of all the others.
+	 */
+	r->fresh = true;
+	if (!compare(r, &r->block)) {
+		printf("not in a fresh guest: it needs what was run before\n");
+		r->fresh = was_fresh;
+	}
 	while (rounds--)
 		reduce(r);
 	block_link(&r->block);
 	what = compare(r, &r->block);
-	printf("reduced from %u instructions; differs: %s\n", length, what ? what : "not any more");
+	r->fresh = was_fresh;
+	printf("reduced from %u instructions; differs: %s (run %u)\n", length,
+	       what ? what : "not any more", r->at_run);
 	block_print(&r->block);
 	block_print_difference(&r->out[0], &r->out[1], r->trial.undefined, r->dead_on_fault,
 			       r->names);
@@ -182,7 +223,7 @@ static void parse(struct run *r, int argc, char **argv)
 		{"cases", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},       {"first", 1, NULL, 'f'},
 		{"engines", 1, NULL, 'e'}, {"configure", 1, NULL, 'c'},  {"seconds", 1, NULL, 't'},
 		{"expect", 1, NULL, 'x'},  {"keep-going", 0, NULL, 'k'}, {"verbose", 0, NULL, 'v'},
-		{NULL, 0, NULL, 0},
+		{"runs", 1, NULL, 'r'},    {"fresh", 0, NULL, 'z'},      {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -206,6 +247,10 @@ static void parse(struct run *r, int argc, char **argv)
 			parse_engines(r, optarg);
 		else if (opt == 'k')
 			r->keep_going = true;
+		else if (opt == 'r')
+			r->runs = (unsigned)strtoul(optarg, NULL, 0);
+		else if (opt == 'z')
+			r->fresh = true;
 		else if (opt == 'v')
 			r->verbose = true;
 		else if (opt != 'c' || !settings_add(&r->settings[1], optarg))
@@ -213,22 +258,13 @@ static void parse(struct run *r, int argc, char **argv)
 	}
 }
 
-static const struct alc_engine *find(const char *name)
-{
-	return strcmp(name, planted_engine.name) ? world_engine(name) : &planted_engine;
-}
-
 static int open_guests(struct run *r, struct alc_err *err)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		const struct alc_engine *e = find(r->names[i]);
-		int ret = e ? block_guest_create(&r->guest[i], e, &r->settings[i], err)
-			    : alc_fail(err, -ENOENT, "no engine '%s'", r->names[i]);
+	int ret = open_guest(r, 0, err);
 
-		if (ret)
-			return ret;
-	}
-	return block_guest_create(&r->stepper, &interp_engine, NULL, err);
+	if (!ret)
+		ret = open_guest(r, 1, err);
+	return ret ? ret : block_guest_create(&r->stepper, &interp_engine, NULL, err);
 }
 
 /* 0, or 1: what was looked for was not found, or the other way round. */
@@ -247,7 +283,8 @@ static int verdict(const struct run *r)
 
 int main(int argc, char **argv)
 {
-	static struct run r = {.names = {"interp", "interp"}, .cases = 3000, .shortest = ~0u};
+	static struct run r = {
+		.names = {"interp", "interp"}, .cases = 2000, .runs = 2, .shortest = ~0u};
 	struct alc_err err = {0};
 	int ret = 1;
 

@@ -8,9 +8,9 @@
  * Guest-physical 0 to KERNEL_END is mapped at KERNEL_VA, for the supervisor only. The window that
  * programs run in is mapped by one page table, at WINDOW and once more at WINDOW_HIGH.
  */
-#define KERNEL_VA   0xffffffff80000000
-#define WINDOW      0x10000000
-#define WINDOW_HIGH 0xffff888010000000
+#define KERNEL_VA    0xffffffff80000000
+#define WINDOW       0x10000000
+#define WINDOW_HIGH  0xffff888010000000
 
 #define GPA_PML4     0x1000
 #define GPA_PDPT     0x2000
@@ -28,9 +28,9 @@
 #define KERNEL_END   0xe000
 
 /* Pages of the window that change, by number. */
-#define PAGE_DEMAND   6  /* absent until touched, then read-only until written */
-#define PAGE_REMAP    7  /* in one of two frames */
-#define PAGE_WRITABLE 12 /* now and then not */
+#define PAGE_DEMAND   6      /* absent until touched, then read-only until written */
+#define PAGE_REMAP    7      /* in one of two frames */
+#define PAGE_WRITABLE 12     /* now and then not */
 #define REMAP_FLIP    0x1000 /* what the two frames' addresses differ in */
 
 /* Software interrupts that anyone may use. */

@@ -257,7 +257,9 @@ void world_enter_mode(struct alc_vcpu *v, u64 cr3, unsigned cpl)
 		 X86_CR4_SMAP | X86_CR4_UMIP;
 	v->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
 	v->xcr0 = 7;
+	memset(v->dr, 0, sizeof(v->dr));
 	v->dr[6] = 0xffff0ff0;
+	v->dr[7] = 0x400;
 	v->shadow_rip = ~0ull;
 	v->shadow_ss = false;
 	v->nmi_blocked = false;
