@@ -32,7 +32,7 @@ static u64 flags_that_differ(const struct block_outcome *a, const struct block_o
 /* The bits that count: a page's accessed bit may be set early, and frames hold dead flags. */
 static u8 counting_bits(u64 at)
 {
-	if (at >= GPA_STACK && at < GPA_STACK + ALC_PAGE_SIZE)
+	if (at >= GPA_STACK && at < GPA_NMI + ALC_PAGE_SIZE)
 		return 0;
 	if (at >= GPA_PML4 && at < GPA_GDT && at % 8 == 0)
 		return (u8)~PTE_A;

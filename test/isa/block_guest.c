@@ -91,7 +91,7 @@ static void make_image(u8 *image, const struct block *b)
 			pte |= PTE_U;
 		st64(image + GPA_WINDOW + page * 8, pte);
 	}
-	memset(image + GPA_STACK, 0, ALC_PAGE_SIZE);
+	memset(image + GPA_STACK, 0, KERNEL_END - GPA_STACK);
 	values_fill(b->fill, image + FRAME_DATA, FRAMES_END - FRAME_DATA);
 	memcpy(image + FRAME_CODE, b->code, ALC_PAGE_SIZE);
 	memcpy(image + FRAME_CODE - ALC_PAGE_SIZE, b->code + ALC_PAGE_SIZE, ALC_PAGE_SIZE);

@@ -4,7 +4,8 @@
  * at the end. A program that differs is reduced to the fewest instructions that still do, and
  * printed. The seed is printed, and ALCAZAR_SEED or --seed gives the same programs again; --first N
  * --cases 1 gives the one numbered N. --configure KEY=VALUE, which may be repeated, is an option of
- * the second engine. --seconds N goes on for so long.
+ * the second engine. --seconds N goes on for so long. --kicks and --nmis disturb the second engine
+ * from another thread, which must not show.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -36,6 +37,7 @@ struct run {
 	unsigned runs;     /* of each program on the second engine, one after the other */
 	unsigned at_run;   /* the one that showed the difference, from 1 */
 	bool fresh;        /* a new guest for each program */
+	u32 disturb;       /* enum x86_attention that the second engine gets all the time */
 	bool keep_going, verbose;
 	u32 dead_on_fault;
 	u64 ran, differ, unlinked, steps;
@@ -66,8 +68,12 @@ static int open_guest(struct run *r, unsigned i, struct alc_err *err)
 {
 	const struct alc_engine *e = find(r->names[i]);
 
-	return e ? block_guest_create(&r->guest[i], e, &r->settings[i], err)
-		 : alc_fail(err, -ENOENT, "no engine '%s'", r->names[i]);
+	int ret = e ? block_guest_create(&r->guest[i], e, &r->settings[i], err)
+		    : alc_fail(err, -ENOENT, "no engine '%s'", r->names[i]);
+
+	if (!ret && i == 1 && r->disturb)
+		ret = world_disturb(&r->guest[i].world, r->disturb, err);
+	return ret;
 }
 
 /* An engine that can't be made again is the end: nothing could be compared any more. */
@@ -223,7 +229,8 @@ static void parse(struct run *r, int argc, char **argv)
 		{"cases", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},       {"first", 1, NULL, 'f'},
 		{"engines", 1, NULL, 'e'}, {"configure", 1, NULL, 'c'},  {"seconds", 1, NULL, 't'},
 		{"expect", 1, NULL, 'x'},  {"keep-going", 0, NULL, 'k'}, {"verbose", 0, NULL, 'v'},
-		{"runs", 1, NULL, 'r'},    {"fresh", 0, NULL, 'z'},      {NULL, 0, NULL, 0},
+		{"runs", 1, NULL, 'r'},    {"kicks", 0, NULL, 'i'},      {"nmis", 0, NULL, 'm'},
+		{"fresh", 0, NULL, 'z'},   {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -249,6 +256,10 @@ static void parse(struct run *r, int argc, char **argv)
 			r->keep_going = true;
 		else if (opt == 'r')
 			r->runs = (unsigned)strtoul(optarg, NULL, 0);
+		else if (opt == 'i')
+			r->disturb |= X86_ATTN_WORK;
+		else if (opt == 'm')
+			r->disturb |= X86_ATTN_NMI;
 		else if (opt == 'z')
 			r->fresh = true;
 		else if (opt == 'v')

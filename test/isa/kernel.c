@@ -16,9 +16,11 @@ static u64 address_of(const u8 *handler)
 	return KERNEL_VA + GPA_HANDLERS + (u64)(handler - kernel_code);
 }
 
-static void make_gate(u8 *gate, u64 to, unsigned dpl)
+enum { IST_FAULTS = 1, IST_NMI = 2 };
+
+static void make_gate(u8 *gate, u64 to, unsigned dpl, u8 ist)
 {
-	const u8 interrupt_gate = 0x8e, ist = 1;
+	const u8 interrupt_gate = 0x8e;
 
 	st16(gate, (u16)to);
 	st16(gate + 2, CASE_CS0);
@@ -28,20 +30,21 @@ static void make_gate(u8 *gate, u64 to, unsigned dpl)
 	st32(gate + 8, (u32)(to >> 32));
 }
 
-/* A stub is "hlt" twice; that of #PF begins with a jump to its handler. */
+/* A stub halts for good, NMIs or not; that of #PF begins with a jump to its handler. */
 static void make_stubs(u8 *ram)
 {
 	u8 *pf = ram + GPA_STUBS + X86_PFV * STUB_SIZE;
-	const u8 hlt = 0xf4, jmp = 0xe9;
+	static const u8 halt[] = {0xf4, 0xeb, 0xfd}; /* hlt; jmp to it */
+	const u8 jmp = 0xe9;
 
 	for (unsigned i = 0; i < 256; i++) {
 		u8 *stub = ram + GPA_STUBS + i * STUB_SIZE;
 		bool anyone = i == X86_BP || i == X86_OFV;
 
 		memset(stub, 0x90, STUB_SIZE);
-		stub[HLT_AT] = hlt;
+		memcpy(stub + HLT_AT, halt, sizeof(halt));
 		make_gate(ram + GPA_IDT + i * GATE_SIZE, KERNEL_VA + GPA_STUBS + i * STUB_SIZE,
-			  anyone ? 3 : 0);
+			  anyone ? 3 : 0, IST_FAULTS);
 	}
 	pf[0] = jmp;
 	st32(pf + 1, (u32)(address_of(kernel_page_fault) -
@@ -56,7 +59,9 @@ static void make_calls(u8 *ram)
 
 	memcpy(ram + GPA_HANDLERS, kernel_code, (size_t)(kernel_code_end - kernel_code));
 	for (unsigned i = 0; i < CALLS; i++)
-		make_gate(ram + GPA_IDT + (CALL_FIRST + i) * GATE_SIZE, address_of(calls[i]), 3);
+		make_gate(ram + GPA_IDT + (CALL_FIRST + i) * GATE_SIZE, address_of(calls[i]), 3,
+			  IST_FAULTS);
+	make_gate(ram + GPA_IDT + X86_NMI * GATE_SIZE, address_of(kernel_call_return), 0, IST_NMI);
 }
 
 static void make_segments(u8 *ram)
@@ -71,8 +76,9 @@ static void make_segments(u8 *ram)
 	st64(gdt + TSS_SELECTOR,
 	     TSS_LIMIT | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56);
 	st64(gdt + TSS_SELECTOR + 8, tss >> 32);
-	/* IST1, and no I/O permission bitmap. */
-	st64(ram + GPA_TSS + 0x24, KERNEL_VA + KERNEL_END);
+	st64(ram + GPA_TSS + 0x1c + IST_FAULTS * 8, KERNEL_VA + GPA_STACK + ALC_PAGE_SIZE);
+	st64(ram + GPA_TSS + 0x1c + IST_NMI * 8, KERNEL_VA + GPA_NMI + ALC_PAGE_SIZE);
+	/* No I/O permission bitmap. */
 	st16(ram + GPA_TSS + 0x66, TSS_LIMIT + 1);
 }
 

@@ -9,7 +9,8 @@
  * The least that a guest needs so that whatever happens to a program is seen from outside, on any
  * engine: an IDT whose gates lead to a HLT each, on a stack of their own. A program ends at its
  * first fault, INT3 included; which it was tells the HLT's address, and the frame the rest. A few
- * software interrupts and one page change the mapping under a running program (kernel_map.h).
+ * software interrupts and one page change the mapping under a running program (kernel_map.h). NMIs
+ * leave no trace but on their own stack.
  */
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40 };
 #define PTE_NX BIT(63)

@@ -25,7 +25,8 @@
 #define GPA_STUBS    0xb000
 #define GPA_HANDLERS 0xc000
 #define GPA_STACK    0xd000
-#define KERNEL_END   0xe000
+#define GPA_NMI      0xe000 /* the stack of NMI's */
+#define KERNEL_END   0xf000
 
 /* Pages of the window that change, by number. */
 #define PAGE_DEMAND   6      /* absent until touched, then read-only until written */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "rng.h"
 #include "vm/linux/vm_linux.h"
 #include "world.h"
 
@@ -24,9 +26,9 @@ struct watchdog {
 	_Atomic(u64) run;
 };
 
-static void stop_vcpu(struct world *w)
+static void attend(struct world *w, u32 attention)
 {
-	x86_attend(w->v, X86_ATTN_STOP);
+	x86_attend(w->v, attention);
 	if (w->engine->kick)
 		w->engine->kick(w->v);
 }
@@ -45,7 +47,7 @@ static void *watch(void *arg)
 		ticks = run == seen && (run & 1) ? ticks + 1 : 0;
 		seen = run;
 		if (ticks >= TICKS_MAX)
-			stop_vcpu(d->world);
+			attend(d->world, X86_ATTN_STOP);
 		clock_gettime(CLOCK_REALTIME, &t);
 		t.tv_sec += TICK_SECONDS;
 		pthread_cond_timedwait(&d->changed, &d->lock, &t);
@@ -83,6 +85,58 @@ static void watchdog_destroy(struct watchdog *d)
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
+}
+
+/* ---- Disturbance ------------------------------------------------------------------------------
+ */
+
+struct nag {
+	pthread_t thread;
+	struct world *world;
+	u32 attention;
+	_Atomic(bool) quit;
+};
+
+static void *disturb(void *arg)
+{
+	struct nag *n = arg;
+	struct rng r = {1};
+
+	while (!atomic_load(&n->quit)) {
+		if (atomic_load(&n->world->dog->run) & 1)
+			attend(n->world, n->attention);
+		/* A program takes some microseconds: no sleep is that short. */
+		for (u64 wait = rng_below(&r, 2000); wait; wait--)
+			__builtin_ia32_pause();
+		if (!rng_below(&r, 64))
+			sched_yield();
+	}
+	return NULL;
+}
+
+int world_disturb(struct world *w, u32 attention, struct alc_err *err)
+{
+	struct nag *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return alc_fail(err, -ENOMEM, "out of memory");
+	n->world = w;
+	n->attention = attention;
+	if (pthread_create(&n->thread, NULL, disturb, n)) {
+		free(n);
+		return alc_fail(err, -EAGAIN, "can't start a thread");
+	}
+	w->nag = n;
+	return 0;
+}
+
+static void nag_destroy(struct nag *n)
+{
+	if (!n)
+		return;
+	atomic_store(&n->quit, true);
+	pthread_join(n->thread, NULL);
+	free(n);
 }
 
 /* ---- Creation ---------------------------------------------------------------------------------
@@ -200,6 +254,7 @@ int world_create(struct world *w, const struct alc_engine *engine, const struct 
 
 void world_destroy(struct world *w)
 {
+	nag_destroy(w->nag);
 	watchdog_destroy(w->dog);
 	if (w->v && w->vm)
 		w->engine->vcpu_destroy(w->v);
@@ -226,9 +281,10 @@ enum alc_exit world_run(struct world *w, struct alc_err *err)
 	w->v->activity = X86_RUNNING;
 	w->engine->set_state(w->v);
 	atomic_fetch_add(&w->dog->run, 1);
-	do
+	do {
+		atomic_fetch_and(&w->v->attention, ~(u32)X86_ATTN_WORK);
 		exit = w->engine->run(w->v, err);
-	while (exit == ALC_EXIT_ATTENTION && !(atomic_load(&w->v->attention) & X86_ATTN_STOP));
+	} while (exit == ALC_EXIT_ATTENTION && !(atomic_load(&w->v->attention) & X86_ATTN_STOP));
 	atomic_fetch_add(&w->dog->run, 1);
 	if (w->engine->get_state && w->engine->get_state(w->v, err))
 		return ALC_EXIT_ERROR;

@@ -42,7 +42,8 @@ struct world {
 	struct alc_vcpu *v;
 	struct alc_vcpu *vcpus[1];
 	struct watchdog *dog;
-	u8 *ram; /* all of WORLD_RAM; write to it only before the first run */
+	struct nag *nag; /* NULL: it runs undisturbed */
+	u8 *ram;         /* all of WORLD_RAM; write to it only before the first run */
 };
 
 /* An engine that the program has, or NULL. */
@@ -58,6 +59,12 @@ void world_destroy(struct world *w); /* zeroed or half-made is fine */
  * runs for many seconds is stopped: ALC_EXIT_ATTENTION.
  */
 enum alc_exit world_run(struct world *w, struct alc_err *err);
+
+/*
+ * From now on another thread sends it these (enum x86_attention) all the time while it runs, with
+ * kicks: X86_ATTN_WORK, after which it goes on, and X86_ATTN_NMI.
+ */
+int world_disturb(struct world *w, u32 attention, struct alc_err *err) ALC_MUST_CHECK;
 
 /* What `out` has that user mode sees, into the vCPU; and back. */
 void world_put_state(struct alc_vcpu *v, const struct case_state *in);
