@@ -404,6 +404,23 @@ static bool is_absolute(const struct decoded *d)
 	return d->insn.raw.disp.size == 64;
 }
 
+/*
+ * A locked access that crosses cache lines locks the bus, for which hosts may put a process to
+ * sleep. Across pages engines have ways of their own.
+ */
+static bool locks_bus(const struct bgen *g, const struct draft *f, i32 size)
+{
+	const struct place *p = &f->place;
+	i32 at = window_place(g, p);
+
+	if (!(f->d.insn.attributes & ZYDIS_ATTRIB_HAS_LOCK) &&
+	    f->d.insn.mnemonic != ZYDIS_MNEMONIC_XCHG)
+		return false;
+	if (p->segment || p->index >= 0 || p->base == X86_RSP)
+		return true;
+	return (at & 63) + size > 64 && (at & 0xfff) + size <= 0x1000;
+}
+
 static bool operand_hurts(const struct bgen *g, const struct draft *f,
 			  const ZydisDecodedOperand *op)
 {
@@ -424,6 +441,9 @@ static bool operand_hurts(const struct bgen *g, const struct draft *f,
 		return true;
 	if (is_absolute(&f->d))
 		return false;
+	/* A bit's offset may lead past the operand. */
+	if (locks_bus(g, f, is_bit_test(f->d.insn.mnemonic) ? 16 : op->size / 8))
+		return true;
 	return misaligned(g, f, op) || place_hurts(g, &f->place, op->size / 8, written);
 }
 
@@ -439,6 +459,12 @@ static bool hurts(const struct bgen *g, const struct draft *f)
 		if (operand_hurts(g, f, &f->d.op[i]))
 			return true;
 	return false;
+}
+
+static bool slows(const struct bgen *g, const struct draft *f)
+{
+	return (f->d.insn.attributes & ZYDIS_ATTRIB_HAS_LOCK) ||
+	       f->d.insn.mnemonic == ZYDIS_MNEMONIC_XCHG;
 }
 
 static void keep(struct bgen *g, const struct draft *f)
@@ -486,7 +512,7 @@ void put_random_at(struct bgen *g, enum menu_kind kind, int pointer, i32 disp)
 				.base = pointer, .index = -1, .scale = 1, .disp = disp};
 		if (!draft_form(g, t, kind == MENU_ATOMIC && t->mem && rng_percent(&g->r, 70), &f))
 			continue;
-		if (tries < careful && hurts(g, &f))
+		if (tries < careful ? hurts(g, &f) : slows(g, &f))
 			continue;
 		keep(g, &f);
 		return;

@@ -268,8 +268,9 @@ static void shape_stack(struct bgen *g)
 {
 	int a = (int)rng_below(&g->r, X86_GPRS), b = free_register(g), c = free_register(g);
 	u8 push_imm[5] = {0x68, 0xff, 0, 0x80, (u8)rng_u64(&g->r)};
+	static const u8 align[] = {0x48, 0x83, 0xe4, 0xe0};
 
-	switch (rng_below(&g->r, 5)) {
+	switch (rng_below(&g->r, 6)) {
 	case 0:
 		put_push(g, a);
 		put_push(g, b);
@@ -297,6 +298,15 @@ static void shape_stack(struct bgen *g)
 		put_pop(g, b);
 		put_random(g, MENU_COMMON);
 		put_rsp_add(g, 8);
+		break;
+	case 4: /* mov b, rsp; and rsp, -32; …; mov rsp, b */
+		put_rr(g, 0x89, X86_RSP, b);
+		put_bytes(g, align, sizeof(align));
+		g->undefined = X86_AF;
+		put_push(g, a);
+		put_random_at(g, MENU_COMMON, X86_RSP, 0);
+		put_pop(g, c == b ? X86_RSP : c);
+		put_rr(g, 0x8b, X86_RSP, b);
 		break;
 	default:
 		put_push(g, a);
@@ -357,7 +367,8 @@ static void shape_flags_word(struct bgen *g)
 /* Neighbours off one base, which moves now and then: what translators check at once. */
 static void shape_group(struct bgen *g)
 {
-	int base = any_with(g, ROLE_POINTER), moved = 0;
+	int base = any_with(g, ROLE_POINTER);
+	const i32 start = g->offset[base];
 	i32 disp = (i32)rng_below(&g->r, 128) - 64;
 
 	for (unsigned n = 2 + (unsigned)rng_below(&g->r, 5); n && !g->full; n--) {
@@ -365,7 +376,8 @@ static void shape_group(struct bgen *g)
 				      : rng_percent(&g->r, 50) ? MENU_GENERAL
 							       : MENU_VECTOR;
 
-		put_random_at(g, kind, base, disp - moved + (i32)rng_below(&g->r, 5) * 8);
+		put_random_at(g, kind, base,
+			      disp - (g->offset[base] - start) + (i32)rng_below(&g->r, 5) * 8);
 		if (rng_percent(&g->r, 25) && base != X86_RSP) {
 			/* add base, imm8 */
 			i8 by = (i8)((rng_u64(&g->r) & 0x3f) - 32);
@@ -373,11 +385,13 @@ static void shape_group(struct bgen *g)
 
 			put_bytes(g, add, 4);
 			g->undefined = 0;
-			moved += by;
+			g->offset[base] += by;
 		}
 	}
-	if (moved)
-		put_mov(g, base, g->b->base + (u64)(i64)g->offset[base]);
+	if (g->offset[base] != start) {
+		g->offset[base] = start;
+		put_mov(g, base, g->b->base + (u64)(i64)start);
+	}
 }
 
 static const u8 string_ops[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
@@ -442,6 +456,50 @@ static void shape_kernel(struct bgen *g)
 	put_bytes(g, call, 2);
 	if (rng_percent(&g->r, 70))
 		put_some(g, 2);
+}
+
+/* What only the supervisor may do. */
+static void shape_supervisor(struct bgen *g)
+{
+	static const u8 cli = 0xfa, sti = 0xfb, clts[] = {0x0f, 0x06},
+			swapgs[] = {0x0f, 0x01, 0xf8};
+	static const u8 control[] = {2, 3, 4, 0};
+	int reg = free_register(g), p = any_writable(g);
+	u8 cr = control[rng_below(&g->r, sizeof(control))];
+	u8 from[4] = {(u8)(0x40 | reg >> 3), 0x0f, 0x20, (u8)(0xc0 | cr << 3 | (reg & 7))};
+	u8 to[4] = {from[0], 0x0f, 0x22, from[3]};
+	u8 invlpg[5] = {(u8)(0x40 | (p < 0 ? 0 : p >> 3)), 0x0f, 0x01, (u8)(0x3c),
+			(u8)(0x20 | (p & 7))};
+
+	if (g->b->cpl)
+		return;
+	switch (rng_below(&g->r, 5)) {
+	case 0:
+		put_bytes(g, &cli, 1);
+		put_some(g, 2);
+		put_bytes(g, &sti, 1);
+		break;
+	case 1:
+		put_bytes(g, swapgs, 3);
+		put_some(g, 2);
+		put_bytes(g, swapgs, 3);
+		break;
+	case 2:
+		put_bytes(g, from, 4);
+		put_random(g, MENU_NEUTRAL);
+		put_bytes(g, from, 4);
+		put_bytes(g, to, 4);
+		/* MOV from and to control registers leaves the arithmetic flags undefined. */
+		g->undefined = X86_ARITH;
+		break;
+	case 3:
+		/* RBP and R13 have no form without a displacement. */
+		if (p >= 0 && (p & 7) != X86_RBP)
+			put_bytes(g, invlpg, 5);
+		break;
+	default:
+		put_bytes(g, clts, 2);
+	}
 }
 
 /* ---- Self-modification ------------------------------------------------------------------------
@@ -560,7 +618,7 @@ static void shape_exchange(struct bgen *g)
 	int p = any_writable(g), reg = free_register(g);
 	u8 disp = (u8)(rng_u64(&g->r) & 0x38);
 
-	if (p >= 0 && g->role[X86_RAX] == ROLE_FREE) {
+	if (p >= 0 && g->role[X86_RAX] == ROLE_FREE && !(g->offset[p] & 7)) {
 		u8 mov[5] = {(u8)(0x48 | p >> 3), 0x8b, 0x44, (u8)(0x20 | (p & 7)), disp};
 		u8 cas[7] = {0xf0, (u8)(0x48 | reg >> 3 << 2 | p >> 3), 0x0f,
 			     0xb1, (u8)(0x44 | (reg & 7) << 3),         (u8)(0x20 | (p & 7)),
@@ -578,10 +636,10 @@ static const struct {
 	void (*put)(struct bgen *g);
 	u8 percent;
 } shapes[] = {
-	{put_plain, 36},   {shape_group, 12},     {shape_skip, 8},     {shape_loop, 8},
+	{put_plain, 35},   {shape_group, 12},     {shape_skip, 8},     {shape_loop, 8},
 	{shape_call, 6},   {shape_far_jump, 5},   {shape_flags, 7},    {shape_stack, 5},
 	{shape_frame, 3},  {shape_flags_word, 1}, {shape_string, 3},   {shape_kernel, 2},
-	{shape_modify, 2}, {shape_divide, 1},     {shape_exchange, 1},
+	{shape_modify, 2}, {shape_divide, 1},     {shape_exchange, 1}, {shape_supervisor, 1},
 };
 
 void put_shapes(struct bgen *g, unsigned n)

@@ -137,6 +137,8 @@ static void report(struct run *r, u64 number, const char *what)
 	       (unsigned long long)r->seed, what, r->at_run);
 	if (r->verbose)
 		block_print(&r->block);
+	block_print_difference(&r->out[0], &r->out[1], r->trial.undefined, r->dead_on_fault,
+			       r->names);
 	/* One that needs what was run before it is reduced among the leftovers of all the others.
 	 */
 	r->fresh = true;
