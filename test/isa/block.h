@@ -22,13 +22,15 @@ enum {
 	/* PAGE_DEMAND, PAGE_REMAP */
 	PG_ALIAS = 8,  /* the frame of page PG_DATA + 1 once more */
 	PG_STACK = 10, /* two */
+	/* PAGE_STEPS: one function a register, that steps it up in one frame and down in the other
+	 */
 	/* PAGE_WRITABLE */
 	PG_CODE = 16,       /* two, writable and executable */
 	PG_CODE_ALIAS = 20, /* the frames of both once more, not executable */
 	PG_WINDOW = 24,
 };
 
-enum { BLOCK_ITEMS = 128, BLOCK_FIXES = 2, BLOCK_REGISTERS = X86_GPRS };
+enum { BLOCK_ITEMS = 128, BLOCK_FIXES = 2, BLOCK_STEP_SIZE = 64 };
 
 enum fix_kind { FIX_NONE, FIX_RELATIVE, FIX_ABSOLUTE };
 

@@ -238,7 +238,7 @@ static unsigned opcode(struct bgen *g, const struct form *t, u8 rex, bool fixed,
 		u8 v = fixed ? 0x78 : (u8)rng_u64(&g->r) & 0x78;
 
 		b[n++] = 0xc4;
-		b[n++] = (u8)(~rex << 5 & 0xe0) | t->map;
+		b[n++] = (u8)((rex ^ 7) << 5) | t->map;
 		b[n++] = (u8)(t->w << 7 | v | t->l << 2 | t->pp);
 	} else {
 		if (t->w || rex || rng_percent(&g->r, 10))

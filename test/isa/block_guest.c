@@ -19,6 +19,7 @@ enum {
 	FRAME_WRITABLE = 0x2f000,
 	FRAME_STACK = 0x32000, /* two, downwards */
 	FRAME_CODE = 0x38000,  /* two, downwards */
+	FRAME_STEPS = 0x3a000, /* two, REMAP_FLIP apart */
 	FRAMES_END = 0x40000,
 };
 
@@ -36,6 +37,8 @@ static u64 pte_of(unsigned page)
 		return FRAME_DEMAND | PTE_NX;
 	case PAGE_REMAP:
 		return FRAME_REMAP | PTE_P | PTE_W | PTE_NX;
+	case PAGE_STEPS:
+		return FRAME_STEPS | PTE_P | PTE_W;
 	case PG_ALIAS:
 		return (FRAME_DATA + 0x2000u) | PTE_P | PTE_W | PTE_NX;
 	case PG_STACK:
@@ -82,6 +85,17 @@ void block_guest_destroy(struct block_guest *g)
 	g->image = NULL;
 }
 
+/* inc reg (dec reg); ret */
+static void make_steps(u8 *frame, u8 opcode)
+{
+	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
+	for (unsigned reg = 0; reg < X86_GPRS; reg++) {
+		u8 step[] = {(u8)(0x48 | reg >> 3), 0xff, (u8)(opcode | (reg & 7)), 0xc3};
+
+		memcpy(frame + reg * BLOCK_STEP_SIZE, step, sizeof(step));
+	}
+}
+
 static void make_image(u8 *image, const struct block *b)
 {
 	for (unsigned page = 0; page < PG_WINDOW; page++) {
@@ -93,6 +107,8 @@ static void make_image(u8 *image, const struct block *b)
 	}
 	memset(image + GPA_STACK, 0, KERNEL_END - GPA_STACK);
 	values_fill(b->fill, image + FRAME_DATA, FRAMES_END - FRAME_DATA);
+	make_steps(image + FRAME_STEPS, 0xc0);
+	make_steps(image + FRAME_STEPS + REMAP_FLIP, 0xc8);
 	memcpy(image + FRAME_CODE, b->code, ALC_PAGE_SIZE);
 	memcpy(image + FRAME_CODE - ALC_PAGE_SIZE, b->code + ALC_PAGE_SIZE, ALC_PAGE_SIZE);
 }

@@ -41,7 +41,7 @@ bool block_link(struct block *b)
 
 	lay_out(b);
 	memset(b->code, CASE_INT3, sizeof(b->code));
-	if (b->addr[b->count] + 16 > start + sizeof(b->code))
+	if (b->addr[b->count] > start + sizeof(b->code))
 		return false;
 	for (unsigned i = 0; i < b->count; i++) {
 		const struct block_item *it = &b->item[i];

@@ -348,9 +348,9 @@ static void shape_flags_word(struct bgen *g)
 {
 	/* pushfq; and/or/xor qword [rsp], imm32; popfq, in the flags that do no harm */
 	static const u32 bits[] = {X86_ARITH,          X86_CF, X86_ZF | X86_SF, X86_OF | X86_PF,
-				   X86_ARITH | X86_ID, X86_DF};
+				   X86_ARITH | X86_ID, X86_DF, X86_AC,          X86_TF};
 	u8 pushf = 0x9c, popf = 0x9d, op[8] = {0x48, 0x81, 0x34, 0x24};
-	u32 mask = bits[rng_below(&g->r, rng_percent(&g->r, 10) ? 6 : 5)];
+	u32 mask = bits[rng_below(&g->r, rng_percent(&g->r, 10) ? ARRAY_LEN(bits) : 5)];
 
 	op[2] = rng_percent(&g->r, 50) ? 0x34 : 0x0c;
 	memcpy(op + 4, &mask, 4);
@@ -458,6 +458,31 @@ static void shape_kernel(struct bgen *g)
 		put_some(g, 2);
 }
 
+/* A call to where other code may be the next time. */
+static void put_step(struct bgen *g, int reg)
+{
+	u8 call[5] = {0xe8};
+
+	put_ref(g, call, 5, FIX_RELATIVE, 4, -1, PAGE_STEPS * 0x1000 + reg * BLOCK_STEP_SIZE);
+	g->undefined &= X86_CF;
+}
+
+static void shape_remapped_code(struct bgen *g)
+{
+	static const u8 remap[2] = {0xcd, CALL_REMAP};
+	int reg = free_register(g);
+
+	put_step(g, reg);
+	if (rng_percent(&g->r, 50))
+		put_step(g, reg);
+	put_bytes(g, remap, 2);
+	put_step(g, free_register(g));
+	if (rng_percent(&g->r, 50)) {
+		put_bytes(g, remap, 2);
+		put_step(g, reg);
+	}
+}
+
 /* What only the supervisor may do. */
 static void shape_supervisor(struct bgen *g)
 {
@@ -468,6 +493,7 @@ static void shape_supervisor(struct bgen *g)
 	u8 cr = control[rng_below(&g->r, sizeof(control))];
 	u8 from[4] = {(u8)(0x40 | reg >> 3), 0x0f, 0x20, (u8)(0xc0 | cr << 3 | (reg & 7))};
 	u8 to[4] = {from[0], 0x0f, 0x22, from[3]};
+	u8 set_ts[4] = {(u8)(0x48 | reg >> 3), 0x83, (u8)(0xc8 | (reg & 7)), X86_CR0_TS};
 	u8 invlpg[5] = {(u8)(0x40 | (p < 0 ? 0 : p >> 3)), 0x0f, 0x01, (u8)(0x3c),
 			(u8)(0x20 | (p & 7))};
 
@@ -497,7 +523,13 @@ static void shape_supervisor(struct bgen *g)
 		if (p >= 0 && (p & 7) != X86_RBP)
 			put_bytes(g, invlpg, 5);
 		break;
-	default:
+	default: /* x87 and vectors are off for a while */
+		from[3] = to[3] = (u8)(0xc0 | (reg & 7));
+		put_bytes(g, from, 4);
+		put_bytes(g, set_ts, 4);
+		put_bytes(g, to, 4);
+		g->undefined = X86_ARITH;
+		put_random(g, rng_percent(&g->r, 10) ? MENU_VECTOR : MENU_GENERAL);
 		put_bytes(g, clts, 2);
 	}
 }
@@ -535,11 +567,18 @@ static void put_store_direct(struct bgen *g, int target)
 static void put_store_indirect(struct bgen *g, int target, int reg)
 {
 	const u8 low = reg & 7, high = reg > 7;
+	const u8 stosd = 0xab;
 	int other = free_register(g);
 	u8 xor [5] = {0x40 | high, 0x80, 0x70 | low, 2, (u8)(8 << rng_below(&g->r, 3))};
 	u8 add[4] = {(u8)(0x40 | high | other >> 3 << 2), 0x01, (u8)(0x40 | low | (other & 7) << 3),
 		     3};
 
+	if (rng_percent(&g->r, 20) && g->role[X86_RDI] == ROLE_FREE) {
+		/* lea rdi, [target.imm]; stosd */
+		put_address(g, X86_RDI, target, 3);
+		put_bytes(g, &stosd, 1);
+		return;
+	}
 	put_address(g, reg, target,
 		    rng_percent(&g->r, 30) ? (PG_CODE_ALIAS - PG_CODE) * 0x1000 : 0);
 	if (rng_percent(&g->r, 50)) {
@@ -636,10 +675,11 @@ static const struct {
 	void (*put)(struct bgen *g);
 	u8 percent;
 } shapes[] = {
-	{put_plain, 35},   {shape_group, 12},     {shape_skip, 8},     {shape_loop, 8},
-	{shape_call, 6},   {shape_far_jump, 5},   {shape_flags, 7},    {shape_stack, 5},
-	{shape_frame, 3},  {shape_flags_word, 1}, {shape_string, 3},   {shape_kernel, 2},
-	{shape_modify, 2}, {shape_divide, 1},     {shape_exchange, 1}, {shape_supervisor, 1},
+	{put_plain, 34},          {shape_group, 12},     {shape_skip, 8},     {shape_loop, 8},
+	{shape_call, 6},          {shape_far_jump, 5},   {shape_flags, 7},    {shape_stack, 5},
+	{shape_frame, 3},         {shape_flags_word, 1}, {shape_string, 3},   {shape_kernel, 2},
+	{shape_modify, 2},        {shape_divide, 1},     {shape_exchange, 1}, {shape_supervisor, 1},
+	{shape_remapped_code, 1},
 };
 
 void put_shapes(struct bgen *g, unsigned n)
@@ -743,6 +783,16 @@ static void random_state(struct bgen *g)
 	in->gs_base = g->b->base + (PG_DATA + 1) * 0x1000 + (rng_u64(&g->r) & 0xff8);
 }
 
+/* Running on leads out of the code pages. */
+static void end_at_page_end(struct block *b)
+{
+	unsigned length = 0;
+
+	for (unsigned i = 0; i < b->count; i++)
+		length += b->item[i].len;
+	b->at = (u16)(CASE_CODE_SIZE - length);
+}
+
 void block_generate(const struct block_menu *m, u64 seed, struct block *b)
 {
 	struct bgen g = {.r = {rng_mix(seed)}, .menu = m, .b = b};
@@ -762,5 +812,8 @@ void block_generate(const struct block_menu *m, u64 seed, struct block *b)
 			put_function(&g);
 	b->entry = b->count;
 	put_shapes(&g, 4 + (unsigned)rng_below(&g.r, 12));
-	put_bytes(&g, &int3, 1);
+	if (rng_percent(&g.r, 97))
+		put_bytes(&g, &int3, 1);
+	else
+		end_at_page_end(b);
 }

@@ -29,6 +29,9 @@ kernel_call_remap:
 	movabsq $PTE(PAGE_REMAP), %rax
 	xorq $REMAP_FLIP, (%rax)
 	forget PAGE_REMAP
+	movabsq $PTE(PAGE_STEPS), %rax
+	xorq $REMAP_FLIP, (%rax)
+	forget PAGE_STEPS
 	popq %rax
 	iretq
 

@@ -31,12 +31,13 @@
 /* Pages of the window that change, by number. */
 #define PAGE_DEMAND   6      /* absent until touched, then read-only until written */
 #define PAGE_REMAP    7      /* in one of two frames */
+#define PAGE_STEPS     14     /* executable, in one of two frames */
 #define PAGE_WRITABLE 12     /* now and then not */
 #define REMAP_FLIP    0x1000 /* what the two frames' addresses differ in */
 
 /* Software interrupts that anyone may use. */
 #define CALL_RETURN 0x80 /* nothing but IRETQ */
-#define CALL_REMAP  0x81 /* PAGE_REMAP to its other frame */
+#define CALL_REMAP  0x81 /* PAGE_REMAP and PAGE_STEPS to their other frames */
 #define CALL_RIGHT  0x82 /* PAGE_WRITABLE gets or loses its write right */
 #define CALL_FLUSH  0x83 /* MOV to CR3 */
 #define CALL_UNMAP  0x84 /* PAGE_DEMAND is absent again */
