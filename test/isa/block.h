@@ -43,7 +43,8 @@ struct block_fix {
 
 struct block_item {
 	u8 bytes[16];
-	u8 len; /* 0: taken away */
+	u8 len;   /* 0: taken away */
+	bool nop; /* its place is kept, by so many NOPs */
 	struct block_fix fix[BLOCK_FIXES];
 };
 

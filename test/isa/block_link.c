@@ -48,7 +48,9 @@ bool block_link(struct block *b)
 		u8 *to = b->code + (b->addr[i] - start);
 
 		memcpy(to, it->bytes, it->len);
-		for (unsigned k = 0; k < BLOCK_FIXES && it->len; k++)
+		if (it->nop)
+			memset(to, 0x90, it->len);
+		for (unsigned k = 0; k < BLOCK_FIXES && it->len && !it->nop; k++)
 			if (!resolve(b, &it->fix[k], it, b->addr[i], to))
 				return false;
 	}
@@ -61,7 +63,7 @@ unsigned block_length(const struct block *b)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < b->count; i++)
-		n += b->item[i].len > 0;
+		n += b->item[i].len && !b->item[i].nop;
 	return n;
 }
 
@@ -72,6 +74,10 @@ static void print_item(const struct block *b, unsigned i)
 	ZydisFormatter fmt;
 	struct decoded d;
 
+	if (b->item[i].nop) {
+		printf("    %llx  nop, %u times\n", (unsigned long long)b->addr[i], b->item[i].len);
+		return;
+	}
 	ZydisFormatterInit(&fmt, ZYDIS_FORMATTER_STYLE_INTEL);
 	if (forms_decode(bytes, b->item[i].len, &d))
 		ZydisFormatterFormatInstruction(&fmt, &d.insn, d.op, d.insn.operand_count_visible,

@@ -108,21 +108,60 @@ static const char *compare(struct run *r, struct block *b)
 	return what;
 }
 
-/* Takes items away, in ever smaller pieces, as long as there is a difference. */
-static void reduce(struct run *r)
+/* What the reducer does to an item: NOPs keep all addresses as they are. */
+static void take_away(struct block_item *it, bool keep_place)
+{
+	if (keep_place)
+		it->nop = true;
+	else
+		it->len = 0;
+}
+
+static bool try_without(struct run *r, unsigned from, unsigned count, bool keep_place)
 {
 	struct block *b = &r->block, *s = &r->smaller;
 
-	for (unsigned piece = b->count / 2u; piece; piece /= 2) {
-		for (unsigned at = 0; at < b->count; at += piece) {
-			unsigned before = block_length(b);
+	*s = *b;
+	for (unsigned i = from; i < from + count && i + 1u < s->count; i++)
+		if (s->item[i].len)
+			take_away(&s->item[i], keep_place);
+	if (!memcmp(s->item, b->item, sizeof(s->item)) || !block_link(s) || !compare(r, s))
+		return false;
+	*b = *s;
+	return true;
+}
 
-			*s = *b;
-			for (unsigned i = at; i < at + piece && i + 1u < s->count; i++)
-				s->item[i].len = 0;
-			if (block_length(s) < before && block_link(s) && compare(r, s))
-				*b = *s;
+/* Takes items away, in ever smaller pieces, as long as there is a difference. */
+static void reduce(struct run *r)
+{
+	for (unsigned piece = r->block.count / 2u; piece; piece /= 2)
+		for (unsigned at = 0; at < r->block.count; at += piece)
+			if (!try_without(r, at, piece, false))
+				try_without(r, at, piece, true);
+}
+
+/* Nothing special in registers that don't matter. */
+static void reduce_state(struct run *r)
+{
+	struct case_state plain = {.mxcsr = 0x1f80, .fcw = 0x37f, .rflags = X86_R1 | X86_IF};
+	struct block *b = &r->block, *s = &r->smaller;
+
+	for (unsigned i = 0; i < X86_GPRS + 2; i++) {
+		*s = *b;
+		if (i < X86_GPRS) {
+			s->in.gpr[i] = 0;
+		} else if (i == X86_GPRS) {
+			memset(s->in.vec, 0, sizeof(s->in.vec));
+			memset(s->in.st, 0, sizeof(s->in.st));
+			s->in.fcw = plain.fcw;
+			s->in.fsw = 0;
+			s->in.ftw = 0;
+			s->in.mxcsr = plain.mxcsr;
+		} else {
+			s->in.rflags = plain.rflags;
 		}
+		if (block_link(s) && compare(r, s))
+			*b = *s;
 	}
 }
 
@@ -148,6 +187,7 @@ static void report(struct run *r, u64 number, const char *what)
 	}
 	while (rounds--)
 		reduce(r);
+	reduce_state(r);
 	block_link(&r->block);
 	what = compare(r, &r->block);
 	r->fresh = was_fresh;
