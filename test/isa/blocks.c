@@ -125,7 +125,7 @@ static bool try_without(struct run *r, unsigned from, unsigned count, bool keep_
 	for (unsigned i = from; i < from + count && i + 1u < s->count; i++)
 		if (s->item[i].len)
 			take_away(&s->item[i], keep_place);
-	if (!memcmp(s->item, b->item, sizeof(s->item)) || !block_link(s) || !compare(r, s))
+	if (block_length(s) == block_length(b) || !block_link(s) || !compare(r, s))
 		return false;
 	*b = *s;
 	return true;
