@@ -31,7 +31,7 @@
 /* Pages of the window that change, by number. */
 #define PAGE_DEMAND   6      /* absent until touched, then read-only until written */
 #define PAGE_REMAP    7      /* in one of two frames */
-#define PAGE_STEPS     14     /* executable, in one of two frames */
+#define PAGE_STEPS    14     /* executable, in one of two frames */
 #define PAGE_WRITABLE 12     /* now and then not */
 #define REMAP_FLIP    0x1000 /* what the two frames' addresses differ in */
 
