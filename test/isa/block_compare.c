@@ -29,22 +29,29 @@ static u64 flags_that_differ(const struct block_outcome *a, const struct block_o
 	return (a->cpu.out.rflags ^ b->cpu.out.rflags) & mask;
 }
 
-/* The bits that count: a page's accessed bit may be set early, and frames hold dead flags. */
-static u8 counting_bits(u64 at)
+/*
+ * The bits of a byte that differ and count. Frames hold dead flags. A page's accessed bit may be
+ * set early, and its dirty bit where a fault came between.
+ */
+static u8 differing_bits(const struct block_outcome *a, const struct block_outcome *b, u64 at)
 {
+	u8 x = a->ram[at], y = b->ram[at];
+
 	if (at >= GPA_STACK && at < GPA_NMI + ALC_PAGE_SIZE)
 		return 0;
-	if (at >= GPA_PML4 && at < GPA_GDT && at % 8 == 0)
-		return (u8)~PTE_A;
-	return 0xff;
+	if (at < GPA_PML4 || at >= GPA_GDT || at % 8)
+		return x ^ y;
+	if (a->cpu.fault.vector != X86_BP)
+		x |= y & PTE_D;
+	return (u8)((x ^ y) & ~PTE_A);
 }
 
-static bool same_page(const u8 *a, const u8 *b, u64 at)
+static bool same_page(const struct block_outcome *a, const struct block_outcome *b, u64 at)
 {
-	if (!memcmp(a + at, b + at, ALC_PAGE_SIZE))
+	if (!memcmp(a->ram + at, b->ram + at, ALC_PAGE_SIZE))
 		return true;
 	for (u64 i = at; i < at + ALC_PAGE_SIZE; i++)
-		if ((a[i] ^ b[i]) & counting_bits(i))
+		if (differing_bits(a, b, i))
 			return false;
 	return true;
 }
@@ -52,7 +59,7 @@ static bool same_page(const u8 *a, const u8 *b, u64 at)
 static bool same_ram(const struct block_outcome *a, const struct block_outcome *b)
 {
 	for (u64 at = 0; at < WORLD_RAM; at += ALC_PAGE_SIZE)
-		if (!same_page(a->ram, b->ram, at))
+		if (!same_page(a, b, at))
 			return false;
 	return true;
 }
@@ -124,14 +131,14 @@ static void print_fields(const struct case_state *a, const struct case_state *b)
 	}
 }
 
-static void print_ram(const u8 *a, const u8 *b)
+static void print_ram(const struct block_outcome *a, const struct block_outcome *b)
 {
 	unsigned shown = 0;
 
 	for (u64 i = 0; i < WORLD_RAM && shown < 24; i++) {
-		if (!((a[i] ^ b[i]) & counting_bits(i)))
+		if (!differing_bits(a, b, i))
 			continue;
-		printf("  gpa %llx: %02x %02x\n", (unsigned long long)i, a[i], b[i]);
+		printf("  gpa %llx: %02x %02x\n", (unsigned long long)i, a->ram[i], b->ram[i]);
 		shown++;
 	}
 }
@@ -146,5 +153,5 @@ void block_print_difference(const struct block_outcome *a, const struct block_ou
 	if (flags)
 		printf("  flags differ in %llx\n", (unsigned long long)flags);
 	print_fields(&a->cpu.out, &b->cpu.out);
-	print_ram(a->ram, b->ram);
+	print_ram(a, b);
 }
