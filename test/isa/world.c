@@ -202,6 +202,7 @@ static int make_platform(struct world *w, struct alc_err *err)
 		.kick = no_kick,
 		.vcpus = w->vcpus,
 		.nvcpus = 1,
+		.vcpu_bytes = w->engine->vcpu_bytes,
 	};
 	if (!ret)
 		w->ram = space_bank(&w->space, gpa(0))->hva;
