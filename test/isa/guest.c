@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "engine/interp/step.h"
 #include "guest.h"
 #include "kernel.h"
+#include "silicon.h"
 
 enum {
 	GPA_DATA = 0x10000,
@@ -19,6 +24,21 @@ enum {
 struct guest {
 	struct world world;
 	void (*run)(struct world *w, struct case_outcome *o);
+};
+
+/*
+ * An engine that jumps to the wrong place takes its process with it, so that a batch is run by a
+ * process that may die: the case that killed it is known, and another one goes on behind it.
+ */
+struct batch {
+	unsigned next; /* case */
+	struct case_outcome out[SILICON_BATCH];
+};
+
+struct apart {
+	const char *engine;
+	struct settings settings;
+	struct batch *shared;
 };
 
 static void map_pages(struct world *w, u64 gva, u64 to, u64 size, u64 rights)
@@ -145,18 +165,105 @@ static int create_steps(const struct settings *settings, void **out, struct alc_
 	return guest_create("interp", settings, step, out, err);
 }
 
+/* ---- In processes that may die ----------------------------------------------------------------
+ */
+
+static void apart_destroy(void *ctx)
+{
+	struct apart *a = ctx;
+
+	if (a)
+		munmap(a->shared, sizeof(*a->shared));
+	free(a);
+}
+
+static int apart_create(const char *engine, const struct settings *settings, void **out,
+			struct alc_err *err)
+{
+	struct apart *a = calloc(1, sizeof(*a));
+	void *trial;
+	int ret = a ? guest_create(engine, settings, kernel_run, &trial, err)
+		    : alc_fail(err, -ENOMEM, "out of memory");
+
+	if (ret) {
+		free(a);
+		return ret;
+	}
+	guest_destroy(trial);
+	a->engine = engine;
+	a->settings = *settings;
+	a->shared = mmap(NULL, sizeof(*a->shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (a->shared == MAP_FAILED) {
+		free(a);
+		return alc_fail(err, -ENOMEM, "out of memory");
+	}
+	*out = a;
+	return 0;
+}
+
+static int child(struct apart *a, const struct isa_case *cases, unsigned n)
+{
+	struct batch *b = a->shared;
+	struct alc_err err = {0};
+	void *guest;
+	int ret = guest_create(a->engine, &a->settings, kernel_run, &guest, &err);
+
+	for (; !ret && b->next < n; b->next++)
+		ret = run_one(guest, &cases[b->next], &b->out[b->next], &err);
+	return ret != 0;
+}
+
+/* One process, which ends the batch or dies of a case. */
+static int run_process(struct apart *a, const struct isa_case *cases, unsigned n,
+		       struct alc_err *err)
+{
+	struct case_outcome *o;
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(child(a, cases, n));
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return alc_fail(err, -EAGAIN, "can't make a process");
+	if (!WIFSIGNALED(status))
+		return WEXITSTATUS(status) ? alc_fail(err, -EIO, "a guest could not be made") : 0;
+	o = &a->shared->out[a->shared->next++];
+	o->end = CASE_LOST;
+	snprintf(o->why, sizeof(o->why), "the process died: %s", strsignal(WTERMSIG(status)));
+	return 0;
+}
+
+static int apart_run(void *ctx, const struct isa_case *cases, struct case_outcome *out, unsigned n,
+		     struct alc_err *err)
+{
+	struct apart *a = ctx;
+
+	a->shared->next = 0;
+	while (a->shared->next < n) {
+		int ret = run_process(a, cases, n, err);
+
+		if (ret)
+			return ret;
+	}
+	memcpy(out, a->shared->out, n * sizeof(*out));
+	return 0;
+}
+
 static int create_interp(const struct settings *settings, void **out, struct alc_err *err)
 {
-	return guest_create("interp", settings, kernel_run, out, err);
+	return apart_create("interp", settings, out, err);
 }
 
 static int create_translate(const struct settings *settings, void **out, struct alc_err *err)
 {
 	struct settings all = {.count = 1, .all = {{"threshold", "0"}}};
 
-	for (unsigned i = 0; settings && i < settings->count && all.count < SETTINGS_MAX; i++)
+	for (unsigned i = 0; i < settings->count && all.count < SETTINGS_MAX; i++)
 		all.all[all.count++] = settings->all[i];
-	return guest_create("translate", &all, kernel_run, out, err);
+	return apart_create("translate", &all, out, err);
 }
 
 const struct runner guest_interp = {
@@ -170,16 +277,16 @@ const struct runner guest_interp = {
 const struct runner guest_interp_run = {
 	.name = "interp-run",
 	.create = create_interp,
-	.destroy = guest_destroy,
-	.run = guest_run,
+	.destroy = apart_destroy,
+	.run = apart_run,
 	.has = guest_has,
 };
 
 const struct runner guest_translate = {
 	.name = "translate",
 	.create = create_translate,
-	.destroy = guest_destroy,
-	.run = guest_run,
+	.destroy = apart_destroy,
+	.run = apart_run,
 	.has = guest_has,
 	.dead_on_fault = X86_ARITH,
 };
