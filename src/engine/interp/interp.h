@@ -143,6 +143,7 @@ struct interp {
 	bool upper_nonglobal; /* a non-global page of the upper half is cached */
 	bool align_check;     /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
 	bool single_once;     /* MODE_SINGLE is set for the next block alone */
+	bool interrupted;     /* the instruction was a software interrupt, which clears TF */
 	bool intr_waiting;    /* an interrupt waits for IF or the shadow's end */
 	/*
 	 * Set by an engine whose stores through the TLB tell nobody: then no entry has a write tag

@@ -322,7 +322,7 @@ static void watched_after(struct alc_vcpu *v, struct interp *c, bool tf)
 		c->single_once = false;
 		interp_mode_changed(v);
 	}
-	if (tf && !(v->shadow_ss && in_shadow(v)) &&
+	if (tf && !c->interrupted && !(v->shadow_ss && in_shadow(v)) &&
 	    (c->exit == EXIT_NONE || c->exit == EXIT_BOUNDARY)) {
 		x86_raise(v, X86_DB);
 		v->fault.dr6_set = BIT(14); /* BS */
@@ -347,6 +347,7 @@ static void run_watched(struct alc_vcpu *v, struct interp *c, struct block *b)
 
 	if (!watched_before(v, c))
 		return;
+	c->interrupted = false;
 	run_one_block(v, c, b);
 	watched_after(v, c, tf);
 }
