@@ -12,4 +12,3 @@ SELECT count(*) FROM t JOIN t AS u ON u.id = t.a WHERE t.id % 5 = 0;
 UPDATE t SET b = b + a, c = upper(c) WHERE id % 10 = 3;
 DELETE FROM t WHERE id % 17 = 0;
 SELECT count(*), sum(a), round(sum(b), 1) FROM t WHERE c LIKE '%ROW 1%';
-PRAGMA integrity_check;

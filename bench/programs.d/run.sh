@@ -56,7 +56,7 @@ openssl_rsa() {
 
 # Its own checksums are its result: it says so when data is not what it was.
 seven_zip() {
-	7z b "$1" -mmt1 -md18 >out 2>err || failed 7z
+	7z b "$1" -mmt1 -md18 -mtime=0 >out 2>err || failed 7z
 	rate 7z-compress 1024 "$(awk '$1 == "Avr:" { print $2 }' out)" -
 	rate 7z-decompress 4096 "$(awk '$1 == "Avr:" { print $7 }' out)" -
 	rm -f out
