@@ -28,13 +28,14 @@ def guest_image():
     return [pathlib.Path(line) for line in out.stdout.split()]
 
 
-def measure(command):
-    """Runs to the end; {name: (seconds, work, *words)} of the BENCH lines, `boot` among them."""
+def measure(command, watch=None, limit_s=LIMIT_S):
+    """Runs to the end; {name: (seconds, work, *words)} of the BENCH lines, `boot` among them.
+    Of each line `watch` is told while the process is still there."""
     results = {}
     start = time.monotonic()
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
-        limit = threading.Timer(LIMIT_S, process.kill)
+        limit = threading.Timer(limit_s, process.kill)
         limit.start()
         last = b""
         for line in process.stdout:
@@ -43,6 +44,8 @@ def measure(command):
             if b"BENCH" not in words[:1]:
                 continue
             name = words[1].decode()
+            if watch:
+                watch(process, name)
             if name == "ready":
                 results["boot"] = (time.monotonic() - start, 1)
             else:
@@ -109,13 +112,13 @@ def qemu_command(args, kernel, initrd, *more):
             "-kernel", kernel, "-initrd", initrd, "-append", APPEND, *more]
 
 
-def runs(contenders, rounds):
+def runs(contenders, rounds, watch=None, limit_s=LIMIT_S):
     """Contenders in turns, and what each run measured."""
     for number in range(rounds):
         for contender, command in contenders.items():
             if sys.stderr.isatty():
                 print(f"round {number + 1}/{rounds}: {contender}", file=sys.stderr)
-            yield contender, measure(command)
+            yield contender, measure(command, watch, limit_s)
 
 
 def interleave(contenders, rounds):
