@@ -38,22 +38,26 @@ static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 		interp_fetch_failed(c);
 	c->mode &= ~(u32)MODE_ONE;
 	c->slot = NULL;
-	return v->rip == s->rip + s->next && c->mode == mode && !c->exit &&
+	return v->rip == s->rip + s->next && c->mode == mode && !c->align_check && !c->exit &&
 	       !atomic_load_explicit(&v->attention, memory_order_relaxed) &&
 	       c->epoch[s->rip >> 63] == epoch && t->n_code_flushes == flushes && !s->region->dead;
 }
 
 /* ---- Translated code ---- */
 
-static void poison(struct alc_vcpu *v, struct tr *t)
+/* False: there is no translated code any more. */
+static bool poison(struct alc_vcpu *v, struct tr *t)
 {
+	u64 flushes = t->n_code_flushes;
+
 	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
 	if (tr_poisoned(t, POISON_FLUSH) && !(t->rng >> 60))
 		tr_cache_flush(t);
 	if (tr_poisoned(t, POISON_RANDOM) && !(t->rng >> 54))
 		tr_ops.flush_all(v);
-	if (tr_poisoned(t, POISON_STEP))
+	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
+	return t->n_code_flushes == flushes;
 }
 
 /* Enters at a code offset; *s is where it left. */
@@ -107,8 +111,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_ent
 	struct tr_site s;
 
 	for (;;) {
-		if (unlikely(t->vm->poison))
-			poison(v, t);
+		if (unlikely(t->vm->poison) && !poison(v, t))
+			return false;
 		if (unlikely(e->region->dead))
 			return false;
 		enter(v, t, host, fpu, &s);
