@@ -252,6 +252,11 @@ static unsigned entry_hash(u64 rip)
 	return (unsigned)((rip ^ rip >> 14) & (ENTRY_HASH - 1));
 }
 
+static unsigned lookup_hash(u64 rip)
+{
+	return (unsigned)(rip ^ rip >> 12) & (LOOKUPS - 1);
+}
+
 static unsigned region_hash(const struct alc_page *p)
 {
 	return (unsigned)((uintptr_t)p / sizeof(*p) % REGION_HASH);
@@ -273,6 +278,9 @@ void tr_entry_add(struct tr *t, struct tr_entry *e)
 
 	e->next = t->entries[h];
 	t->entries[h] = e;
+	h = lookup_hash(e->rip);
+	if (t->lookups[h].rip == e->rip) /* this one may suit better */
+		t->lookups[h].entry = NULL;
 }
 
 static bool seen_kernel_page(const struct tr *t, const struct tr_region *r)
@@ -327,7 +335,7 @@ static bool holds(const struct tr_entry *e)
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 {
 	u64 rip = v->rip, epoch = t->c.epoch[rip >> 63];
-	unsigned h = (unsigned)(rip ^ rip >> 12) & (LOOKUPS - 1);
+	unsigned h = lookup_hash(rip);
 	struct tr_entry *e = t->lookups[h].entry, *found = NULL, **link;
 	const struct itlb_entry *it;
 	struct alc_page *page;

@@ -103,11 +103,35 @@ static void leave_gone(struct alc_vcpu *v, struct tr *t)
 		tr_replace(t, e, next);
 }
 
+static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
+{
+	struct tr_entry *e;
+
+	if (tr_cache_full(t))
+		tr_cache_flush(t);
+	e = tr_translate(v, t);
+	if (!e && t->emit.at > t->emit.size)
+		tr_cache_flush(t);
+	return e;
+}
+
+/*
+ * What is at RIP, as far as hot code goes there. A place in the middle of a region gets a region of
+ * its own, to which jumps can be linked.
+ */
+static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
+{
+	struct tr_entry *e = tr_lookup(v, t);
+
+	return e && !e->mem ? translate(v, t) : e;
+}
+
 /* Runs translated code from an entry on; true: the interpreter must run what is at RIP. */
 static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
 {
 	u32 host = e->host;
 	bool fpu = e->region->fpu, interpret = false;
+	u64 flushes = t->n_code_flushes;
 	struct tr_site s;
 
 	for (;;) {
@@ -138,12 +162,12 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_ent
 		}
 		if (interpret || atomic_load_explicit(&v->attention, memory_order_relaxed))
 			return interpret;
-		e = tr_lookup(v, t);
+		e = linkable(v, t);
 		if (!e)
 			return false;
-		if (s.kind == SITE_LINK)
+		if (t->n_code_flushes == flushes && s.kind == SITE_LINK)
 			tr_link(t, tr_site(t, t->exit_site), e);
-		else
+		else if (s.kind == SITE_INDIRECT)
 			tr_jump_add(t, v->rip, e);
 		host = e->host;
 		fpu = e->region->fpu;
@@ -166,18 +190,6 @@ static void note_mode(struct tr *t)
 		t->key_mode = mode;
 		tr_forget_jumps(t, true);
 	}
-}
-
-static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
-{
-	struct tr_entry *e;
-
-	if (tr_cache_full(t))
-		tr_cache_flush(t);
-	e = tr_translate(v, t);
-	if (!e && t->emit.at > t->emit.size)
-		tr_cache_flush(t);
-	return e;
 }
 
 /* True, once, when the block has been run often enough. */
