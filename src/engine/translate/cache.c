@@ -179,6 +179,12 @@ void tr_cache_destroy(struct tr *t)
 
 /* ---- Forgetting ---- */
 
+/* If the guest jumps to just that value, C raises its fault. */
+static void jump_clear(const struct tr *t, struct tr_jump *j)
+{
+	*j = (struct tr_jump){.rip = NO_RETURN, .host = tr_host(t, t->rt.indirect)};
+}
+
 /* What translated code believes about where user code is, and (kernel) about kernel code. */
 void tr_forget_jumps(struct tr *t, bool kernel)
 {
@@ -187,15 +193,15 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 	if (t->npage_log > PAGE_LOG)
 		__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
 	for (unsigned k = 0; k < t->njump_log && k < JUMP_LOG; k++)
-		t->jumps[1][t->jump_log[k]].rip = NO_RETURN;
+		jump_clear(t, &t->jumps[1][t->jump_log[k]]);
 	if (t->njump_log > JUMP_LOG)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			t->jumps[1][k].rip = NO_RETURN;
+			jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
 	if (kernel || t->low_kernel) {
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			t->jumps[0][k].rip = NO_RETURN;
+			jump_clear(t, &t->jumps[0][k]);
 		pairs_reset(t, 0);
 	}
 }

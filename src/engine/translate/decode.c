@@ -487,6 +487,33 @@ static enum tr_kind other(const struct dec *d)
 	return goes_on(&d->z) ? K_ONE : K_END;
 }
 
+/* MOV from a segment register to a general one. */
+static bool reads_segment(const struct dec *d, struct tr_insn *i)
+{
+	if (d->z.mnemonic != ZYDIS_MNEMONIC_MOV || d->o[1].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	    ZydisRegisterGetClass(d->o[1].reg.value) != ZYDIS_REGCLASS_SEGMENT ||
+	    d->o[0].type != ZYDIS_OPERAND_TYPE_REGISTER || d->o[0].size < 32)
+		return false;
+	i->rm = gpr_number(d->o[0].reg.value);
+	i->reg = (u8)(d->o[1].reg.value - ZYDIS_REGISTER_ES);
+	return true;
+}
+
+static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
+{
+	bool override = d->z.attributes &
+			(ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS);
+
+	i->size = (u8)(d->o[0].size / 8);
+	return override || d->z.address_width != 64 || i->prefixes & PFX_F2 ? K_ONE : K_STRING;
+}
+
+/* Those that only the supervisor may execute whatever IOPL says. */
+static enum tr_kind supervisor(const struct dec *d, enum tr_kind kind)
+{
+	return d->mode & MODE_USER ? K_ONE : kind;
+}
+
 static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 {
 	ZydisMnemonic m = d->z.mnemonic;
@@ -505,9 +532,31 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return kind_branch(d, i);
 	case ZYDIS_MNEMONIC_RET:
 		return kind_ret(d, i);
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		return K_PUSHF;
+	case ZYDIS_MNEMONIC_POPFQ:
+		return supervisor(d, K_POPF);
+	case ZYDIS_MNEMONIC_CLI:
+		return supervisor(d, K_CLI);
+	case ZYDIS_MNEMONIC_STI:
+		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSQ:
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ:
+		return kind_string(d, i);
+	case ZYDIS_MNEMONIC_MOVSD:
+		if (d->z.meta.category == ZYDIS_CATEGORY_STRINGOP)
+			return kind_string(d, i);
+		break;
 	default:
 		break;
 	}
+	if (reads_segment(d, i))
+		return K_READ_SEGMENT;
 	if (d->z.meta.category == ZYDIS_CATEGORY_COND_BR)
 		return kind_conditional(d, i);
 	if (is_nop(&d->z))
@@ -515,7 +564,7 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
 		return other(d);
 	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return K_ONE;
+		return i->size >= 4 ? K_BITS : K_ONE;
 	return K_PLAIN;
 }
 
