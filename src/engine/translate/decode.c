@@ -148,6 +148,11 @@ static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOpera
 	return i->has_modrm && i->disp == (i32)i->disp;
 }
 
+static bool names_rsp(const struct tr_insn *i)
+{
+	return (i->gpr & FIELD_REG && i->reg == X86_RSP) || (i->gpr & FIELD_RM && i->rm == X86_RSP);
+}
+
 static bool use_operands(struct dec *d, struct tr_insn *i)
 {
 	for (unsigned k = 0; k < d->z.operand_count; k++) {
@@ -161,8 +166,8 @@ static bool use_operands(struct dec *d, struct tr_insn *i)
 		if (o->type == ZYDIS_OPERAND_TYPE_POINTER)
 			return false;
 	}
-	/* Memory as an operand of a high-byte register could need a REX prefix. */
-	return !(i->high_byte && i->mem);
+	/* AH … BH exclude a REX prefix, which replaced operands beside them may need. */
+	return !i->high_byte || !(i->mem || names_rsp(i));
 }
 
 /* ---- Encoding ---- */
