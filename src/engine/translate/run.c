@@ -192,12 +192,15 @@ static void note_mode(struct tr *t)
 	}
 }
 
-/* True, once, when the block has been run often enough. */
+/* Time to translate it? If that fails, or is undone, it counts anew. */
 static bool is_hot(const struct tr *t, struct block *b)
 {
-	if (b->runs > t->vm->threshold)
+	if (b->runs < t->vm->threshold) {
+		b->runs++;
 		return false;
-	return b->runs++ == t->vm->threshold;
+	}
+	b->runs = 0;
+	return true;
 }
 
 static void interpret_counting(struct alc_vcpu *v, struct tr *t)
