@@ -136,6 +136,7 @@ struct alc_dev_env {
 	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */
 	struct alc_msi_sink msi;
 	struct pci_root *pci;    /* for classes that are PCI functions */
+	unsigned cpus;           /* vCPUs of the machine; 0: unknown */
 	struct alc_char chardev; /* for classes that have a stream */
 	struct block *block;     /* the top of a pipeline; not the device's to close */
 	struct net_link *net;    /* likewise */

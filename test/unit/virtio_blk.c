@@ -304,7 +304,7 @@ static void configuration(void **state)
 	struct rig *r = begin_opts(false, opts, 1, ~0ull);
 
 	assert_int_equal(config(r, 0, 8), DISK / SECTOR);
-	assert_int_equal(config(r, 12, 4), 254);
+	assert_int_equal(config(r, 12, 4), 510);
 	assert_int_equal(config(r, 20, 4), SECTOR);
 	assert_int_equal(config(r, 32, 1), 1);
 	assert_int_equal(config(r, 34, 2), 3);
@@ -313,6 +313,27 @@ static void configuration(void **state)
 	assert_true(vd_offered(&r->vd) & F_MQ);
 	assert_false(vd_offered(&r->vd) & F_RO);
 	assert_true(vd_offered(&r->vd) & F_DISCARD);
+	end(r);
+}
+
+/* One a vCPU, and no chain longer than its queue. */
+static void defaults(void **state)
+{
+	const struct alc_dev_opt small[] = {{"queue_size", "64"}};
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	plug_disk(r);
+	r->vd.env.cpus = 5;
+	vd_create(&r->vd, &virtio_blk_class, NULL, 0);
+	assert_int_equal(vd_get(&r->vd, R_NUM_QUEUES, 2), 5);
+	end(r);
+	r = begin();
+	assert_int_equal(vd_get(&r->vd, R_NUM_QUEUES, 2), 1);
+	assert_false(vd_offered(&r->vd) & F_MQ);
+	end(r);
+	r = begin_opts(false, small, 1, ~0ull);
+	assert_int_equal(config(r, 12, 4), 62);
 	end(r);
 }
 
@@ -413,6 +434,80 @@ static void done_later(void **state)
 	end(r);
 }
 
+enum { POOL = VD_SIZE, POOL_QUEUES = 3, FLUSHES = 8 };
+
+/* All queues full of flushes, which are more than the pool has requests. */
+static struct rig *begin_starved(void)
+{
+	const struct alc_dev_opt opts[] = {{"queues", "3"}, {"queue_size", "16"}};
+	const struct vd_buf bufs[] = {{HEADER, 16, false}, {STATUS, 1, true}};
+	struct rig *r = begin_opts(false, opts, 2, ~0ull);
+
+	_Static_assert(POOL_QUEUES * FLUSHES > POOL, "one queue gets none");
+	vd_up(&r->vd, ~0ull, POOL_QUEUES);
+	put_header(r, T_FLUSH, 0);
+	r->disk.hold = true;
+	for (unsigned q = 0; q < POOL_QUEUES; q++) {
+		for (unsigned i = 0; i < FLUSHES; i++)
+			vd_add(&r->vd, q, bufs, 2);
+		vd_kick(&r->vd, q);
+	}
+	assert_int_equal(r->disk.nheld, POOL);
+	return r;
+}
+
+static unsigned count_done(struct rig *r, unsigned queue)
+{
+	unsigned n = 0;
+	u16 id;
+	u32 len;
+
+	while (vd_used(&r->vd, queue, &id, &len))
+		n++;
+	return n;
+}
+
+static void starved_queue(void **state)
+{
+	struct rig *r = begin_starved();
+
+	assert_int_equal(count_done(r, 2), 0);
+	r->disk.hold = false;
+	disk_drain(&r->disk.block);
+	test_host_settle(&r->vd.th);
+	for (unsigned q = 0; q < POOL_QUEUES; q++)
+		assert_int_equal(count_done(r, q), FLUSHES);
+	assert_int_equal(r->disk.flushes, POOL_QUEUES * FLUSHES);
+	end(r);
+}
+
+/* One queue's reset, or a save, takes away what others waited for. */
+static void starved_queue_later(void **state)
+{
+	struct rig *r = begin_starved();
+	u8 *saved = malloc(dev_save_size(r->vd.dev));
+
+	r->disk.hold = false;
+	vd_set(&r->vd, R_QUEUE_SELECT, 0, 2);
+	vd_set(&r->vd, R_QUEUE_RESET, 1, 2);
+	assert_int_equal(count_done(r, 0), 0);
+	assert_int_equal(count_done(r, 1), FLUSHES);
+	assert_int_equal(count_done(r, 2), FLUSHES);
+	end(r);
+	r = begin_starved();
+	dev_save(r->vd.dev, saved);
+	for (unsigned q = 0; q < POOL_QUEUES; q++)
+		assert_int_equal(count_done(r, q), FLUSHES);
+	free(saved);
+	end(r);
+	r = begin_starved();
+	vd_up(&r->vd, ~0ull, POOL_QUEUES);
+	assert_int_equal(r->disk.flushes, POOL);
+	r->disk.hold = false;
+	assert_int_equal(request(r, T_IN, 1, SECTOR), OK);
+	end(r);
+}
+
 /* After a reset nothing of what was in flight reaches the guest. */
 static void reset_in_flight(void **state)
 {
@@ -496,7 +591,8 @@ int main(void)
 		cmocka_unit_test(ranges),           cmocka_unit_test(durability),
 		cmocka_unit_test(done_later),       cmocka_unit_test(reset_in_flight),
 		cmocka_unit_test(saved_in_flight),  cmocka_unit_test(queue_reset_in_flight),
-		cmocka_unit_test(needs_a_disk),
+		cmocka_unit_test(needs_a_disk),     cmocka_unit_test(defaults),
+		cmocka_unit_test(starved_queue),    cmocka_unit_test(starved_queue_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
