@@ -89,9 +89,6 @@ struct blk {
 
 	_Atomic(struct request *) done; /* the last one first */
 	_Atomic(bool) submitting;       /* who does that collects afterwards */
-	_Atomic(bool) quit;
-	struct alc_event *wake;
-	struct alc_thread *thread;
 };
 
 struct config {
@@ -143,7 +140,7 @@ static void block_done(struct block_req *req)
 	}
 	list_push(b, r);
 	if (!atomic_load(&b->submitting))
-		b->v->dev->env.host->event_signal(b->v->dev->env.host->ctx, b->wake);
+		virtio_wake(b->v);
 }
 
 /* In the order in which they were done. */
@@ -444,21 +441,10 @@ static void blk_notify(struct virtio *v, unsigned queue)
 	serve_starved(v->priv);
 }
 
-static void collector(void *arg)
+static void blk_work(struct virtio *v)
 {
-	struct blk *b = arg;
-	struct alc_dev *d = b->v->dev;
-	const struct alc_host *h = d->env.host;
-
-	for (;;) {
-		h->event_wait(h->ctx, b->wake, ALC_WAIT_FOREVER);
-		if (atomic_load(&b->quit))
-			return;
-		dev_lock(d);
-		collect(b, QUEUES_MAX);
-		serve_starved(b);
-		dev_unlock(d);
-	}
+	collect(v->priv, QUEUES_MAX);
+	serve_starved(v->priv);
 }
 
 /* ---- configuration ---- */
@@ -542,20 +528,6 @@ static u64 features(const struct virtio *v)
 	return f | (info->discard ? F_DISCARD : 0) | (info->zeroes ? F_WRITE_ZEROES : 0);
 }
 
-static int start_thread(struct blk *b, struct alc_err *err)
-{
-	const struct alc_host *h = b->v->dev->env.host;
-	int rc;
-
-	b->wake = h->event_create(h->ctx);
-	if (!b->wake)
-		return no_memory(b->v, err);
-	rc = h->thread_start(h->ctx, "virtio-blk", collector, b, &b->thread);
-	if (rc)
-		return alc_fail(err, rc, "can't start a thread for disk '%s'", b->v->dev->id);
-	return 0;
-}
-
 static int blk_probe(struct virtio *v, struct alc_err *err)
 {
 	const struct config *c = v->dev->config;
@@ -573,7 +545,7 @@ static int blk_probe(struct virtio *v, struct alc_err *err)
 	for (unsigned i = 0; i < v->nqueues; i++)
 		v->queue_size[i] = (u16)c->queue_size;
 	v->offers = features(v);
-	return start_thread(b, err);
+	return 0;
 }
 
 static void blk_remove(struct virtio *v)
@@ -581,12 +553,6 @@ static void blk_remove(struct virtio *v)
 	const struct alc_host *h = v->dev->env.host;
 	struct blk *b = v->priv;
 
-	if (b->thread) {
-		atomic_store(&b->quit, true);
-		h->event_signal(h->ctx, b->wake);
-		h->thread_join(h->ctx, b->thread);
-	}
-	h->event_destroy(h->ctx, b->wake);
 	host_free(h, b->requests, b->requests_len * sizeof(struct request));
 }
 
@@ -653,6 +619,8 @@ static const struct virtio_type type = {
 	.stop = blk_stop,
 	.stop_queue = blk_stop_queue,
 	.quiesce = blk_quiesce,
+	.work = blk_work,
+	.busy = true,
 	.reset = blk_reset,
 	.check = blk_check,
 };
