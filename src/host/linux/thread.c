@@ -238,12 +238,13 @@ int linux_event_wait(void *ctx, struct alc_event *e, u64 deadline_ns)
 
 void linux_event_signal(void *ctx, struct alc_event *e)
 {
-	int saved = errno;
+	int saved = errno, fd = e->fd;
+	/* A waiter that has this may destroy the event: from now on only its address is used. */
 	u32 was = atomic_exchange(&e->state, EVENT_SIGNALLED);
 
-	if (e->fd >= 0 && was != EVENT_SIGNALLED)
-		eventfd_write(e->fd, 1);
-	else if (e->fd < 0 && was == EVENT_WAITING)
+	if (fd >= 0 && was != EVENT_SIGNALLED)
+		eventfd_write(fd, 1);
+	else if (fd < 0 && was == EVENT_WAITING)
 		syscall(SYS_futex, &e->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 	errno = saved;
 }
