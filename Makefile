@@ -16,7 +16,7 @@ setup-test: ; @tools/setup test
 build: setup ; @CC="$(CC)" tools/build $(BUILD)
 test: setup-test ; @tools/run-tests
 check: setup-test ; @tools/check
-bench: setup-test build ; @bench/run $(ARGS) && bench/io
+bench: setup-test build ; @bench/run $(ARGS) && bench/io && bench/kernels
 install: build ; @meson install -C $(BUILD) --no-rebuild
 format: ; @tools/check-format --fix
 clean: ; rm -rf build build-test build-check

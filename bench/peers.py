@@ -28,13 +28,14 @@ def guest_image():
     return [pathlib.Path(line) for line in out.stdout.split()]
 
 
-def measure(command):
-    """Runs to the end; {name: (seconds, work)} of the BENCH lines, `boot` among them."""
+def measure(command, watch=None, limit_s=LIMIT_S):
+    """Runs to the end; {name: (seconds, work, *words)} of the BENCH lines, `boot` among them.
+    Of each line `watch` is told while the process is still there."""
     results = {}
     start = time.monotonic()
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
-        limit = threading.Timer(LIMIT_S, process.kill)
+        limit = threading.Timer(limit_s, process.kill)
         limit.start()
         last = b""
         for line in process.stdout:
@@ -43,10 +44,13 @@ def measure(command):
             if b"BENCH" not in words[:1]:
                 continue
             name = words[1].decode()
+            if watch:
+                watch(process, name)
             if name == "ready":
                 results["boot"] = (time.monotonic() - start, 1)
             else:
-                results[name] = (int(words[2]) / 1e9, int(words[3]))
+                results[name] = (int(words[2]) / 1e9, int(words[3]),
+                                 *(word.decode() for word in words[4:]))
         limit.cancel()
         errors = process.stderr.read().decode(errors="replace").strip()
     if "boot" not in results:
@@ -70,20 +74,26 @@ def make_initrd(base, archive, path):
     path.write_bytes(data + b"\0" * (-len(data) % 4) + archive)
 
 
-def add_arguments(parser):
+def add_arguments(parser, several_engines):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--alcazar", help="the program (default: alcazar in the build folder)")
-    parser.add_argument("--engine", default="auto")
+    if several_engines:
+        parser.add_argument("--engine", action="append", metavar="ENGINE[:SWITCHES] [ARGUMENT ...]",
+                            help="a contender; may be given several times (default: auto)")
+    else:
+        parser.add_argument("--engine", default="auto")
     parser.add_argument("--qemu", default="qemu-system-x86_64")
     parser.add_argument("--qemu-cpu", default="qemu64")
     parser.add_argument("--json", type=pathlib.Path, help="also write all samples to this file")
 
 
-def parse_args(parser):
-    add_arguments(parser)
+def parse_args(parser, several_engines=False):
+    """With several engines, args.engine is a list."""
+    add_arguments(parser, several_engines)
     args = parser.parse_args()
+    args.engine = args.engine or ["auto"]
     if args.quick:
         args.rounds = 1
     if args.alcazar is None:
@@ -91,9 +101,9 @@ def parse_args(parser):
     return args
 
 
-def alcazar_command(args, kernel, initrd, *more):
-    return [args.alcazar, "run", "--engine", args.engine, "--memory", MEMORY, "--kernel", kernel,
-            "--initrd", initrd, "--append", APPEND, *more]
+def alcazar_command(args, kernel, initrd, *more, engine=None):
+    return [args.alcazar, "run", "--engine", engine or args.engine, "--memory", MEMORY,
+            "--kernel", kernel, "--initrd", initrd, "--append", APPEND, *more]
 
 
 def qemu_command(args, kernel, initrd, *more):
@@ -102,15 +112,21 @@ def qemu_command(args, kernel, initrd, *more):
             "-kernel", kernel, "-initrd", initrd, "-append", APPEND, *more]
 
 
-def interleave(contenders, rounds):
-    """{contender: {name: [seconds, ...]}}, contenders in turns."""
-    samples = {name: {} for name in contenders}
+def runs(contenders, rounds, watch=None, limit_s=LIMIT_S):
+    """Contenders in turns, and what each run measured."""
     for number in range(rounds):
         for contender, command in contenders.items():
             if sys.stderr.isatty():
                 print(f"round {number + 1}/{rounds}: {contender}", file=sys.stderr)
-            for name, (seconds, _) in measure(command).items():
-                samples[contender].setdefault(name, []).append(seconds)
+            yield contender, measure(command, watch, limit_s)
+
+
+def interleave(contenders, rounds):
+    """{contender: {name: [seconds, ...]}}, contenders in turns."""
+    samples = {name: {} for name in contenders}
+    for contender, results in runs(contenders, rounds):
+        for name, (seconds, *_) in results.items():
+            samples[contender].setdefault(name, []).append(seconds)
     return samples
 
 

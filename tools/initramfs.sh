@@ -10,7 +10,7 @@
 candidate() {
 	command -v apt-cache >/dev/null 2>&1 || return 0
 	name=$(apt-cache depends "$KERNEL_META" 2>/dev/null |
-		sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64\)$/\1/p' | head -n 1)
+		sed -n 's/^ *Depends: \(linux-image-[0-9].*-amd64\)$/\1/p' | head -n 1)
 	[ -n "$name" ] || return 0
 	version=$(apt-cache policy "$name" 2>/dev/null | sed -n 's/^ *Candidate: //p')
 	case $version in '' | '(none)') ;; *) echo "$name=$version" ;; esac

@@ -50,6 +50,7 @@ struct alc_irqchip {
 
 struct alc_engine {
 	const char *name, *summary;
+	size_t vcpu_bytes; /* of its own, behind each struct alc_vcpu; x86_platform.vcpu_bytes */
 	/*
 	 * The engine gives guests KVM's clock and steal time by itself; else the machine does, by
 	 * isa/pvclock.h.

@@ -180,7 +180,7 @@ static enum walk_result walk_once(struct alc_vcpu *v, u64 gva, unsigned access, 
 		if ((entry & update) != update && host) {
 			if (!entry_set(host, f->entry_size, entry, update))
 				return WALK_AGAIN;
-			space_note_write(page, page_offset(where.v), f->entry_size);
+			space_note_write(v->plat->space, page, page_offset(where.v), f->entry_size);
 			entry |= update;
 		}
 		if (leaf) {

@@ -107,7 +107,7 @@ void vcpu_start(struct alc_vcpu *v, u8 vector)
 int vcpu_create(const struct x86_platform *plat, unsigned index,
 		const struct x86_cpuid_table *cpuid, struct alc_vcpu **out, struct alc_err *err)
 {
-	struct alc_vcpu *v = host_alloc(plat->host, sizeof(*v));
+	struct alc_vcpu *v = host_alloc(plat->host, sizeof(*v) + plat->vcpu_bytes);
 	int r;
 
 	if (!v)
@@ -117,7 +117,7 @@ int vcpu_create(const struct x86_platform *plat, unsigned index,
 	v->cpuid = cpuid;
 	r = lapic_create(v, err);
 	if (r) {
-		host_free(plat->host, v, sizeof(*v));
+		host_free(plat->host, v, sizeof(*v) + plat->vcpu_bytes);
 		return r;
 	}
 	vcpu_reset(v, false);
@@ -130,5 +130,5 @@ void vcpu_destroy(struct alc_vcpu *v)
 	if (!v)
 		return;
 	lapic_destroy(v->lapic);
-	host_free(v->plat->host, v, sizeof(*v));
+	host_free(v->plat->host, v, sizeof(*v) + v->plat->vcpu_bytes);
 }

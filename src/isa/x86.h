@@ -258,6 +258,7 @@ enum x86_attention {
 	X86_ATTN_SMI = 1 << 5,
 	X86_ATTN_WORK = 1 << 6,  /* the run loop has something to do on this thread */
 	X86_ATTN_PAUSE = 1 << 7, /* the engine's own: another vCPU must be alone for a moment */
+	X86_ATTN_CODE = 1 << 8,  /* the engine's own: code was written to */
 };
 
 /* Where the vCPU stands in its machine. Constant after creation. */
@@ -278,6 +279,7 @@ struct x86_platform {
 	void *kick_ctx;
 	struct alc_vcpu **vcpus; /* all, by index */
 	unsigned nvcpus;
+	size_t vcpu_bytes; /* zeroed memory behind each struct alc_vcpu, for its engine */
 };
 
 struct alc_vcpu {

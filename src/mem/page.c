@@ -63,7 +63,7 @@ static void section_leave(struct alc_page *p, u8 clear)
 	atomic_fetch_and(&p->flags, (u8) ~(PAGE_BUSY | clear));
 }
 
-static void hit_lines(struct alc_page *p, u64 lines)
+static void hit_lines(const struct alc_space *s, struct alc_page *p, u64 lines)
 {
 	u8 clear = 0;
 
@@ -74,9 +74,11 @@ static void hit_lines(struct alc_page *p, u64 lines)
 		clear = PAGE_CODE;
 	}
 	section_leave(p, clear);
+	if (clear && s->watch)
+		s->watch->code_hit(s->watch->ctx, p);
 }
 
-void space_note_write(struct alc_page *p, u64 off, u64 len)
+void space_note_write(struct alc_space *s, struct alc_page *p, u64 off, u64 len)
 {
 	u8 flags = flags_of(p);
 	u64 lines;
@@ -90,7 +92,7 @@ void space_note_write(struct alc_page *p, u64 off, u64 len)
 	lines = lines_of(off, len);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load(&p->code_lines) & lines)
-		hit_lines(p, lines);
+		hit_lines(s, p, lines);
 }
 
 u32 space_mark_code(struct alc_space *s, struct alc_page *p, u64 off, u64 len)
@@ -105,6 +107,9 @@ u32 space_mark_code(struct alc_space *s, struct alc_page *p, u64 off, u64 len)
 			s->host->barrier_all(s->host->ctx);
 	}
 	section_leave(p, 0);
+	/* Outside the section: whom this waits for may be waiting for the section. */
+	if (s->watch && atomic_load(&p->silent_writers))
+		s->watch->silence(s->watch->ctx, p);
 	return gen;
 }
 
@@ -117,12 +122,17 @@ static bool take_page(struct alc_page *p)
 void space_take_dirty(struct alc_space *s, const struct alc_bank *b, u64 *bitmap)
 {
 	u64 npages = b->size >> ALC_PAGE_SHIFT;
+	bool any = false;
 
 	for (u64 i = 0; i < npages; i++) {
 		if (i % 64 == 0)
 			bitmap[i / 64] = 0;
-		if (take_page(&b->pages[i]))
+		if (take_page(&b->pages[i])) {
 			bitmap[i / 64] |= BIT(i % 64);
+			any = true;
+		}
 	}
+	if (any && s->watch)
+		s->watch->silence(s->watch->ctx, NULL);
 	s->host->barrier_all(s->host->ctx);
 }

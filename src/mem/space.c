@@ -159,13 +159,13 @@ static bool all_memory(const struct alc_space *s, alc_gpa a, u64 len, bool writa
 	return true;
 }
 
-void space_note_span(struct alc_page *p, u64 off, u64 len)
+void space_note_span(struct alc_space *s, struct alc_page *p, u64 off, u64 len)
 {
 	for (; len; p++, off = 0) {
 		u64 n = min_u64(len, ALC_PAGE_SIZE - off);
 
 		if (atomic_load_explicit(&p->flags, memory_order_acquire) != PAGE_DIRTY)
-			space_note_write(p, off, n);
+			space_note_write(s, p, off, n);
 		len -= n;
 	}
 }
@@ -185,7 +185,7 @@ void space_note_host(struct alc_space *s, const u8 *hva, u64 len)
 	u64 off = b ? (u64)(hva - b->hva) : 0;
 
 	if (b)
-		space_note_span(&b->pages[off >> ALC_PAGE_SHIFT], page_offset(off),
+		space_note_span(s, &b->pages[off >> ALC_PAGE_SHIFT], page_offset(off),
 				min_u64(len, b->size - off));
 }
 
@@ -228,7 +228,7 @@ static void copy_out(struct alc_space *s, alc_gpa a, const u8 *from, u64 len)
 	for (; len; len -= span.len, a = gpa_add(a, span.len), from += span.len) {
 		space_span(s, a, len, &span);
 		__builtin_memcpy(span.hva, from, span.len);
-		space_note_span(span.page, page_offset(a.v), span.len);
+		space_note_span(s, span.page, page_offset(a.v), span.len);
 	}
 }
 
@@ -290,7 +290,7 @@ void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size)
 		if (span.rom)
 			return;
 		st_size(span.hva, val, size);
-		space_note_span(span.page, page_offset(a.v), size);
+		space_note_span(s, span.page, page_offset(a.v), size);
 		return;
 	}
 	if (size == 1 || !touches_memory(s, a, size)) {

@@ -29,6 +29,8 @@ enum {
 
 struct alc_page {
 	_Atomic(u8) flags;
+	/* Somebody may store here without looking at flags: see struct alc_space_watch. */
+	_Atomic(bool) silent_writers;
 	_Atomic(u32) gen;        /* changes after every write that may have hit decoded bytes */
 	_Atomic(u64) code_lines; /* which 64-byte lines were decoded since gen last changed */
 };
@@ -41,6 +43,21 @@ struct alc_bank {
 	bool rom;
 };
 
+/*
+ * Those whose stores don't follow the writer's side of the protocol, because they asked for leave
+ * when flags was PAGE_DIRTY alone, and noted it in silent_writers. From any thread.
+ */
+struct alc_space_watch {
+	/*
+	 * The page (NULL: every page) is watched from now on: on return nobody stores into it
+	 * silently, stores that were made so are visible, and silent_writers is clear.
+	 */
+	void (*silence)(void *ctx, struct alc_page *p);
+	/* The page's gen has changed. */
+	void (*code_hit)(void *ctx, struct alc_page *p);
+	void *ctx;
+};
+
 enum { SPACE_BANKS_MAX = 8 };
 
 struct alc_space {
@@ -48,7 +65,8 @@ struct alc_space {
 	struct alc_host_ram ram; /* all banks are cut from this one object */
 	struct alc_bank banks[SPACE_BANKS_MAX];
 	unsigned nbanks;
-	u64 ram_used; /* of ram.size */
+	u64 ram_used;                        /* of ram.size */
+	const struct alc_space_watch *watch; /* NULL: everybody follows the protocol */
 	struct region_map devices;
 };
 
@@ -99,9 +117,9 @@ u64 space_read(const struct alc_space *s, alc_gpa a, unsigned size);
 void space_write(struct alc_space *s, alc_gpa a, u64 val, unsigned size);
 
 /* After a store of len bytes at offset `off` of the page (off + len <= page size). */
-void space_note_write(struct alc_page *p, u64 off, u64 len);
+void space_note_write(struct alc_space *s, struct alc_page *p, u64 off, u64 len);
 /* The same for a store of any length, which goes on in the pages that follow p. */
-void space_note_span(struct alc_page *p, u64 off, u64 len);
+void space_note_span(struct alc_space *s, struct alc_page *p, u64 off, u64 len);
 /* The same for a store by a pointer into one bank, as space_span gave it. */
 void space_note_host(struct alc_space *s, const u8 *hva, u64 len);
 /*

@@ -53,6 +53,7 @@ static int map_area(const struct virtq *q, const char *name, u64 addr,
 		return alc_fail(err, -EINVAL, "a queue's %s area at 0x%llx is not in RAM", name,
 				(ull)addr);
 	*out = (struct area){
+		.space = q->space,
 		.hva = span.hva,
 		.page = span.page,
 		.page_off = page_offset(addr),

@@ -25,6 +25,7 @@ struct desc {
 
 /* One of a queue's three areas: in RAM, all of it, for as long as the queue runs. */
 struct area {
+	struct alc_space *space;
 	u8 *hva;
 	struct alc_page *page; /* of the first byte */
 	u64 page_off;          /* of the first byte in it */
@@ -87,13 +88,13 @@ static inline u32 ring_load32(const struct area *a, u64 off)
 static inline void ring_store16(const struct area *a, u64 off, u16 v)
 {
 	__atomic_store_n((u16 *)(void *)(a->hva + off), v, __ATOMIC_RELEASE);
-	space_note_span(a->page, a->page_off + off, sizeof(v));
+	space_note_span(a->space, a->page, a->page_off + off, sizeof(v));
 }
 
 static inline void ring_store32(const struct area *a, u64 off, u32 v)
 {
 	__atomic_store_n((u32 *)(void *)(a->hva + off), v, __ATOMIC_RELEASE);
-	space_note_span(a->page, a->page_off + off, sizeof(v));
+	space_note_span(a->space, a->page, a->page_off + off, sizeof(v));
 }
 
 /*

@@ -146,7 +146,7 @@ static void packed_put(struct virtq *q, const struct virtq_chain *c, u32 written
 		flags |= DESC_WRITE;
 	st32(q->desc.hva + at + 8, written);
 	st16(q->desc.hva + at + DESC_ID, c->id);
-	space_note_span(q->desc.page, q->desc.page_off + at + 8, 6);
+	space_note_span(q->space, q->desc.page, q->desc.page_off + at + 8, 6);
 	if (q->held)
 		ring_store16(&q->desc, at + DESC_FLAGS, flags);
 	else

@@ -81,7 +81,7 @@ static void split_put(struct virtq *q, const struct virtq_chain *c, u32 written)
 	u64 at = RING_ELEMENTS + (u64)USED_ELEMENT * (q->put & (q->config.size - 1));
 
 	st64(q->device.hva + at, c->id | (u64)written << 32);
-	space_note_span(q->device.page, q->device.page_off + at, USED_ELEMENT);
+	space_note_span(q->space, q->device.page, q->device.page_off + at, USED_ELEMENT);
 	q->put++;
 }
 

@@ -178,6 +178,7 @@ static int add_basics(struct machine *m, struct alc_err *err)
 {
 	const struct alc_engine *const *engines = m->parts.engines ? m->parts.engines : alc_engines;
 	int r = engine_select(m->host, engines, m->desc->engine, &m->engine, err);
+	size_t vcpu_bytes = 0;
 
 	if (r)
 		return r;
@@ -189,6 +190,8 @@ static int add_basics(struct machine *m, struct alc_err *err)
 	if (!m->doorbells_lock || !m->lock || !m->wake || !m->pause_lock || !m->parked ||
 	    clock_create(m->host, &m->clock))
 		return alc_fail(err, -ENOMEM, "no memory for a machine");
+	for (const struct alc_engine *const *e = engines; *e; e++) /* it may move between them */
+		vcpu_bytes = (*e)->vcpu_bytes > vcpu_bytes ? (*e)->vcpu_bytes : vcpu_bytes;
 	m->plat = (struct x86_platform){
 		.host = m->host,
 		.clock = m->clock,
@@ -198,6 +201,7 @@ static int add_basics(struct machine *m, struct alc_err *err)
 		.kick = machine_kick,
 		.kick_ctx = m,
 		.vcpus = m->vcpus,
+		.vcpu_bytes = vcpu_bytes,
 	};
 	return 0;
 }

@@ -365,7 +365,7 @@ class Listings(Base):
             stats = json.load(f)
         self.assertGreater(stats["instructions"], 0)
         self.assertEqual(len(stats["cpus"]), 2)
-        self.assertEqual(stats["engine"], "interp")
+        self.assertEqual(stats["engine"], "translate")
 
     def test_console_file(self):
         path = self.path("console.txt")

@@ -25,7 +25,8 @@ static const struct {
 static const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 					"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
-static u32 compared_flags(const struct isa_case *c, const struct case_outcome *host)
+static u32 compared_flags(const struct isa_case *c, const struct case_outcome *host,
+			  u32 dead_on_fault)
 {
 	u64 fault_rip = host->fault.vector == X86_BP ? 0 : host->out.rip;
 	u32 flags = SEEN_FLAGS & ~undefined_in(c, fault_rip).flags;
@@ -33,7 +34,7 @@ static u32 compared_flags(const struct isa_case *c, const struct case_outcome *h
 	/* A faulting instruction leaves no flags undefined if it is the only one. */
 	if (host->out.rip == c->in.rip && host->fault.vector != X86_BP)
 		flags = SEEN_FLAGS;
-	return flags;
+	return host->fault.vector == X86_BP ? flags : flags & ~dead_on_fault;
 }
 
 static bool same_state(const struct case_state *a, const struct case_state *b)
@@ -91,7 +92,7 @@ static bool is_shadow(u64 a)
 }
 
 enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcome *host,
-			      const struct case_outcome *other)
+			      const struct case_outcome *other, u32 dead_on_fault)
 {
 	u64 flags;
 
@@ -103,7 +104,7 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 		return CASE_INCOMPARABLE;
 	if (other->fault.vector == X86_PFV && is_shadow(other->fault.cr2))
 		return CASE_INCOMPARABLE;
-	flags = (host->out.rflags ^ other->out.rflags) & compared_flags(c, host);
+	flags = (host->out.rflags ^ other->out.rflags) & compared_flags(c, host, dead_on_fault);
 	if (!flags && same_fault(host, other) && same_state(&host->out, &other->out) &&
 	    same_mxcsr(host, other) && !memcmp(host->data, other->data, sizeof(host->data)) &&
 	    !memcmp(host->code, other->code, sizeof(host->code)))
@@ -244,13 +245,14 @@ static void print_literal(const struct isa_case *c)
 }
 
 void compare_report(const struct isa_case *c, const struct case_outcome *host,
-		    const struct case_outcome *other, const char *other_name)
+		    const struct case_outcome *other, const char *other_name, u32 dead_on_fault)
 {
 	print_code(c);
 	print_end("host", host);
 	print_end(other_name, other);
 	if (host->end != CASE_LOST && other->end != CASE_LOST) {
-		u64 flags = (host->out.rflags ^ other->out.rflags) & compared_flags(c, host);
+		u64 flags = (host->out.rflags ^ other->out.rflags) &
+			    compared_flags(c, host, dead_on_fault);
 
 		if (flags)
 			printf("  flags differ in %llx, before %llx\n", (unsigned long long)flags,

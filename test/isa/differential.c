@@ -2,6 +2,7 @@
 /*
  * Runs cases on the host CPU and on a runner, and compares. The seed is printed, and
  * ALCAZAR_SEED or --seed gives the same cases again; --first N --cases 1 gives the one numbered N.
+ * --configure KEY=VALUE, which may be repeated, is an option of the runner's engine.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "generate.h"
 #include "runner.h"
 #include "silicon.h"
+#include "world.h"
 
 enum { EXIT_SKIP = 77, REPORTS_MAX = 20 };
 
@@ -25,8 +27,10 @@ struct run {
 	u64 seed, first, cases;
 	ZydisMnemonic only;
 	bool keep_going, list;
+	struct settings settings;
 	u64 ran, differ, incomparable;
 	struct isa_case batch[SILICON_BATCH];
+	u64 numbers[SILICON_BATCH];
 	struct case_outcome host[SILICON_BATCH], other[SILICON_BATCH];
 };
 
@@ -37,7 +41,7 @@ static bool has_feature(const char *feature)
 	return silicon_has(feature) && (!chosen->has || chosen->has(feature));
 }
 
-static void report(struct run *r, unsigned i, u64 number)
+static void report(struct run *r, unsigned i)
 {
 	const struct isa_case *c = &r->batch[i];
 
@@ -46,24 +50,47 @@ static void report(struct run *r, unsigned i, u64 number)
 	if (c->name)
 		printf("\n'%s' differs\n", c->name);
 	else
-		printf("\ncase %llu of seed %llu differs\n", (unsigned long long)number,
+		printf("\ncase %llu of seed %llu differs\n", (unsigned long long)r->numbers[i],
 		       (unsigned long long)r->seed);
-	compare_report(c, &r->host[i], &r->other[i], r->runner->name);
+	compare_report(c, &r->host[i], &r->other[i], r->runner->name, r->runner->dead_on_fault);
 }
 
-static int run_batch(struct run *r, unsigned n, u64 number)
+/* Leaves out what never ends on the host CPU, on which others would only lose time. */
+static unsigned drop_endless(struct run *r, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (r->host[i].end == CASE_TIMEOUT) {
+			r->incomparable++;
+			continue;
+		}
+		if (kept != i) {
+			r->batch[kept] = r->batch[i];
+			r->numbers[kept] = r->numbers[i];
+			r->host[kept] = r->host[i];
+		}
+		kept++;
+	}
+	return kept;
+}
+
+static int run_batch(struct run *r, unsigned n)
 {
 	struct alc_err err = {0};
+	int ret = silicon_run(r->silicon, r->batch, r->host, n, &err);
 
-	if (silicon_run(r->silicon, r->batch, r->host, n, &err) ||
-	    r->runner->run(r->ctx, r->batch, r->other, n, &err)) {
+	r->ran += n;
+	n = drop_endless(r, n);
+	if (ret || r->runner->run(r->ctx, r->batch, r->other, n, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		return -1;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		switch (compare_outcomes(&r->batch[i], &r->host[i], &r->other[i])) {
+		switch (compare_outcomes(&r->batch[i], &r->host[i], &r->other[i],
+					 r->runner->dead_on_fault)) {
 		case CASE_DIFFERS:
-			report(r, i, number + i);
+			report(r, i);
 			break;
 		case CASE_INCOMPARABLE:
 			r->incomparable++;
@@ -72,7 +99,6 @@ static int run_batch(struct run *r, unsigned n, u64 number)
 			break;
 		}
 	}
-	r->ran += n;
 	return 0;
 }
 
@@ -80,7 +106,7 @@ static int run_written(struct run *r)
 {
 	for (unsigned i = 0; i < ncases; i++) {
 		case_at(i, &r->batch[0]);
-		if (run_batch(r, 1, 0))
+		if (run_batch(r, 1))
 			return -1;
 	}
 	return 0;
@@ -91,10 +117,11 @@ static int run_random(struct run *r)
 	for (u64 done = 0; done < r->cases && (r->keep_going || r->differ < REPORTS_MAX);) {
 		unsigned n = (unsigned)min_u64(SILICON_BATCH, r->cases - done);
 
-		for (unsigned i = 0; i < n; i++)
-			generate_case(&r->forms, r->seed, r->first + done + i, r->only,
-				      &r->batch[i]);
-		if (run_batch(r, n, r->first + done))
+		for (unsigned i = 0; i < n; i++) {
+			r->numbers[i] = r->first + done + i;
+			generate_case(&r->forms, r->seed, r->numbers[i], r->only, &r->batch[i]);
+		}
+		if (run_batch(r, n))
 			return -1;
 		done += n;
 	}
@@ -159,9 +186,9 @@ static void choose_runner(const char *name)
 static void parse(struct run *r, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},  {"only", 1, NULL, 'o'},
-		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'}, {"runner", 1, NULL, 'r'},
-		{"list", 0, NULL, 'l'},       {NULL, 0, NULL, 0},
+		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},      {"only", 1, NULL, 'o'},
+		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'},     {"runner", 1, NULL, 'r'},
+		{"list", 0, NULL, 'l'},       {"configure", 1, NULL, 'c'}, {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -189,6 +216,12 @@ static void parse(struct run *r, int argc, char **argv)
 			break;
 		case 'k':
 			r->keep_going = true;
+			break;
+		case 'c':
+			if (!settings_add(&r->settings, optarg)) {
+				fprintf(stderr, "'%s' is not KEY=VALUE\n", optarg);
+				exit(2);
+			}
 			break;
 		case 'l':
 			r->list = true;
@@ -226,7 +259,7 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", err.text);
 		return EXIT_SKIP;
 	}
-	if (forms_create(&r.forms, has_feature) || r.runner->create(&r.ctx, &err)) {
+	if (forms_create(&r.forms, has_feature) || r.runner->create(&r.settings, &r.ctx, &err)) {
 		fprintf(stderr, "%s\n", err.text[0] ? err.text : "out of memory");
 		ret = 1;
 	} else {

@@ -226,6 +226,12 @@ static bool prefix_or_escape(u8 op)
 	       op == 0x62;
 }
 
+/* What leads from the two-byte map to the three-byte ones, which are tried by themselves. */
+static bool escape_of_map(u8 map, u8 op)
+{
+	return map == 1 && (op == 0x38 || op == 0x3a);
+}
+
 /* Keys that were seen: open addressing, never deleted from. */
 struct keys {
 	u64 slot[1 << 16];
@@ -291,7 +297,8 @@ static int try_all(struct forms *f, struct keys *seen, bool (*has)(const char *f
 			for (unsigned op = 0; op < 256; op++) {
 				int ret;
 
-				if (!t.vex && !t.map && prefix_or_escape((u8)op))
+				if (!t.vex && (t.map ? escape_of_map(t.map, (u8)op)
+						     : prefix_or_escape((u8)op)))
 					continue;
 				t.opcode = (u8)op;
 				ret = try_opcode(f, &t, seen, has);

@@ -87,8 +87,7 @@ u32 undefined_after(const struct decoded *d)
 	return d->insn.cpu_flags ? d->insn.cpu_flags->undefined & ALL : 0;
 }
 
-/* Flags that the instruction always gives a value: not the ones it may leave alone. */
-static u32 defined_after(const struct decoded *d)
+u32 undefined_defined(const struct decoded *d)
 {
 	const ZydisAccessedFlags *f = d->insn.cpu_flags;
 	bool by_count = known_count(d) < 0 && (d->insn.meta.category == ZYDIS_CATEGORY_SHIFT ||
@@ -101,7 +100,7 @@ static u32 defined_after(const struct decoded *d)
 	return (f->modified | f->set_0 | f->set_1) & ~f->undefined & ALL;
 }
 
-static u32 read_by(const struct decoded *d)
+u32 undefined_read(const struct decoded *d)
 {
 	if (d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHF || d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHFQ)
 		return ALL;
@@ -110,12 +109,7 @@ static u32 read_by(const struct decoded *d)
 	return d->insn.cpu_flags ? d->insn.cpu_flags->tested & ALL : 0;
 }
 
-/*
- * Instructions whose operand is accessed in parts: which part's address a fault names, what of
- * the operand was stored before it, and whether a mask of zeros or a misaligned part faults at
- * all is the implementation's choice (SDM vol. 2, MASKMOVDQU, VMASKMOV, FSTP, FLDENV).
- */
-static bool faults_vary(const struct decoded *d)
+bool undefined_fault(const struct decoded *d)
 {
 	static const ZydisMnemonic parts[] = {
 		ZYDIS_MNEMONIC_MASKMOVQ,   ZYDIS_MNEMONIC_MASKMOVDQU, ZYDIS_MNEMONIC_VMASKMOVDQU,
@@ -141,7 +135,7 @@ struct undefined undefined_in(const struct isa_case *c, u64 fault_rip)
 
 	for (size_t off = 0; off < c->len && forms_decode(c->code + off, c->len - off, &d);
 	     off += d.insn.length) {
-		if (u.flags & read_by(&d))
+		if (u.flags & undefined_read(&d))
 			u.read = true;
 		if (d.insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
 			straight = false;
@@ -149,9 +143,9 @@ struct undefined undefined_in(const struct isa_case *c, u64 fault_rip)
 			straight = false;
 		/* Where a branch may have skipped it, an instruction defines nothing for sure. */
 		if (straight)
-			u.flags &= ~defined_after(&d);
+			u.flags &= ~undefined_defined(&d);
 		u.flags |= undefined_after(&d);
-		u.fault |= faults_vary(&d);
+		u.fault |= undefined_fault(&d);
 	}
 	return u;
 }

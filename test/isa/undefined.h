@@ -7,6 +7,15 @@
 
 /* Flags that the architecture leaves undefined after one instruction. */
 u32 undefined_after(const struct decoded *d);
+/* Flags that the instruction always gives a value: not the ones it may leave alone. */
+u32 undefined_defined(const struct decoded *d);
+u32 undefined_read(const struct decoded *d);
+/*
+ * Instructions whose operand is accessed in parts: which part's address a fault names, what of
+ * the operand was stored before it, and whether a mask of zeros or a misaligned part faults at
+ * all is the implementation's choice (SDM vol. 2, MASKMOVDQU, VMASKMOV, FSTP, FLDENV).
+ */
+bool undefined_fault(const struct decoded *d);
 
 struct undefined {
 	u32 flags;  /* after the whole case */

@@ -189,7 +189,7 @@ static struct block *decode_crossing(struct alc_vcpu *v, struct interp *c, struc
 
 static unsigned insns_max(const struct interp *c)
 {
-	return c->mode & MODE_SINGLE || c->stop_on_fault ? 1 : BLOCK_INSNS_MAX;
+	return c->mode & (MODE_SINGLE | MODE_ONE) || c->stop_on_fault ? 1 : BLOCK_INSNS_MAX;
 }
 
 static struct block *decode_once(struct alc_vcpu *v, struct interp *c, struct fetch *f)

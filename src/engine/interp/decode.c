@@ -305,6 +305,16 @@ static void make_op(struct dec *d)
 	d->end = true;
 }
 
+bool dec_is_simd(const struct dec *d)
+{
+	return !use_row(d, d->c->vm->rows[d->z.mnemonic]);
+}
+
+bool dec_available(struct dec *d)
+{
+	return dec_is_simd(d) ? simd_offered(d) : has_feature(d);
+}
+
 /*
  * Zydis 4.0.0 takes a SIB byte with mod 0 and base 5 for [R13] when REX.B is set. The encoding
  * means a displacement and no base whatever REX.B says (SDM vol. 2A table 2-5), so it is decoded
@@ -319,7 +329,7 @@ static bool misread_base(const ZydisDecodedInstruction *z)
 	       z->raw.sib.base == 5 && rex_b;
 }
 
-static ZyanStatus decode_bytes(struct dec *d, const u8 *bytes, unsigned max)
+ZyanStatus dec_bytes(struct dec *d, const u8 *bytes, unsigned max)
 {
 	const ZydisDecoder *dec = &d->c->decoder[decoder_index(d->mode)];
 	ZyanStatus s = ZydisDecoderDecodeFull(dec, bytes, max, &d->z, d->o);
@@ -340,7 +350,7 @@ static ZyanStatus decode_bytes(struct dec *d, const u8 *bytes, unsigned max)
 unsigned decode_one(struct dec *d, const u8 *bytes, unsigned avail)
 {
 	unsigned max = avail < 15 ? avail : 15;
-	ZyanStatus s = decode_bytes(d, bytes, max);
+	ZyanStatus s = dec_bytes(d, bytes, max);
 
 	if (ZYAN_SUCCESS(s)) {
 		make_op(d);

@@ -24,60 +24,72 @@ static void interp_probe(const struct alc_host *host, struct alc_engine_score *s
 	fmt_text(score->why, sizeof(score->why), "runs anywhere, needs no privileges");
 }
 
-static void interp_vm_destroy(void *opaque)
+void interp_vm_fini(struct interp_vm *vm)
 {
-	struct interp_vm *vm = opaque;
-	const struct alc_host *h;
+	const struct alc_host *h = vm->plat->host;
 
-	if (!vm)
-		return;
-	h = vm->plat->host;
 	host_free(h, (void *)(uintptr_t)vm->rows, ROWS_BYTES);
 	if (vm->exclusive)
 		h->mutex_destroy(h->ctx, vm->exclusive);
-	host_free(h, vm, sizeof(*vm));
 }
 
-static int interp_vm_create(const struct x86_platform *plat, void **out, struct alc_err *err)
+int interp_vm_init(struct interp_vm *vm, const struct x86_platform *plat, struct alc_err *err)
 {
 	const struct alc_host *h = plat->host;
-	struct interp_vm *vm = host_alloc(h, sizeof(*vm));
 
-	if (!vm)
-		return alc_fail(err, -ENOMEM, "no memory for the interpreter");
 	vm->plat = plat;
 	vm->rows = host_alloc(h, ROWS_BYTES);
 	vm->exclusive = h->mutex_create(h->ctx);
 	if (!vm->rows || !vm->exclusive) {
-		interp_vm_destroy(vm);
+		interp_vm_fini(vm);
 		return alc_fail(err, -ENOMEM, "no memory for the interpreter");
 	}
 	decode_index_rows(vm->rows);
+	return 0;
+}
+
+static void interp_vm_destroy(void *opaque)
+{
+	struct interp_vm *vm = opaque;
+
+	if (!vm)
+		return;
+	interp_vm_fini(vm);
+	host_free(vm->plat->host, vm, sizeof(*vm));
+}
+
+static int interp_vm_create(const struct x86_platform *plat, void **out, struct alc_err *err)
+{
+	struct interp_vm *vm = host_alloc(plat->host, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return alc_fail(err, -ENOMEM, "no memory for the interpreter");
+	r = interp_vm_init(vm, plat, err);
+	if (r) {
+		host_free(plat->host, vm, sizeof(*vm));
+		return r;
+	}
 	*out = vm;
 	return 0;
 }
 
-static void interp_vcpu_destroy(struct alc_vcpu *v)
+void interp_vcpu_fini(struct interp *c)
 {
-	struct interp *c = v->engine;
+	struct alc_vcpu *v = c->v;
 
-	if (!c)
-		return;
 	simd_destroy(c);
 	block_cache_destroy(v, c);
 	tlb_destroy(v, c);
 	v->engine = NULL;
 	v->ops = NULL;
-	host_free(v->plat->host, c, sizeof(*c));
 }
 
-static int interp_vcpu_create(void *vm, struct alc_vcpu *v, struct alc_err *err)
+int interp_vcpu_init(struct interp *c, struct interp_vm *vm, struct alc_vcpu *v,
+		     struct alc_err *err)
 {
-	struct interp *c = host_alloc(v->plat->host, sizeof(*c));
 	int r;
 
-	if (!c)
-		return alc_fail(err, -ENOMEM, "no memory for vCPU %u of the interpreter", v->index);
 	c->v = v;
 	c->vm = vm;
 	v->engine = c;
@@ -88,7 +100,7 @@ static int interp_vcpu_create(void *vm, struct alc_vcpu *v, struct alc_err *err)
 	if (!r)
 		r = simd_create(v, c, err);
 	if (r) {
-		interp_vcpu_destroy(v);
+		interp_vcpu_fini(c);
 		return r;
 	}
 	v->ops = &interp_ops;
@@ -97,7 +109,30 @@ static int interp_vcpu_create(void *vm, struct alc_vcpu *v, struct alc_err *err)
 	return 0;
 }
 
-static void interp_set_state(struct alc_vcpu *v)
+static void interp_vcpu_destroy(struct alc_vcpu *v)
+{
+	struct interp *c = v->engine;
+
+	if (!c)
+		return;
+	interp_vcpu_fini(c);
+	host_free(v->plat->host, c, sizeof(*c));
+}
+
+static int interp_vcpu_create(void *vm, struct alc_vcpu *v, struct alc_err *err)
+{
+	struct interp *c = host_alloc(v->plat->host, sizeof(*c));
+	int r;
+
+	if (!c)
+		return alc_fail(err, -ENOMEM, "no memory for vCPU %u of the interpreter", v->index);
+	r = interp_vcpu_init(c, vm, v, err);
+	if (r)
+		host_free(v->plat->host, c, sizeof(*c));
+	return r;
+}
+
+void interp_set_state(struct alc_vcpu *v)
 {
 	struct interp *c = v->engine;
 
@@ -109,7 +144,7 @@ static void interp_set_state(struct alc_vcpu *v)
 }
 
 /* Generations change for whatever holds decoded bytes; each vCPU finds out by itself. */
-static void interp_invalidate(void *opaque, alc_gpa base, u64 len)
+void interp_invalidate(void *opaque, alc_gpa base, u64 len)
 {
 	struct interp_vm *vm = opaque;
 	struct alc_span span;
@@ -117,14 +152,13 @@ static void interp_invalidate(void *opaque, alc_gpa base, u64 len)
 	while (len && space_span(vm->plat->space, base, len, &span)) {
 		u64 n = min_u64(span.len, ALC_PAGE_SIZE - page_offset(base.v));
 
-		space_note_write(span.page, page_offset(base.v), n);
+		space_note_write(vm->plat->space, span.page, page_offset(base.v), n);
 		base = gpa_add(base, n);
 		len -= n;
 	}
 }
 
-static void interp_stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value),
-			 void *ctx)
+void interp_stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value), void *ctx)
 {
 	const struct interp *c = v->engine;
 	const struct {

@@ -30,9 +30,9 @@ void exclusive_leave_guest(struct interp *c)
 	atomic_store(&c->in_guest, false);
 }
 
-static void wait_until_alone(const struct interp *self)
+static void wait_until_alone(const struct interp_vm *vm, const struct interp *self)
 {
-	const struct x86_platform *p = self->vm->plat;
+	const struct x86_platform *p = vm->plat;
 	unsigned i;
 
 	for (i = 0; i < p->nvcpus; i++) {
@@ -47,23 +47,37 @@ static void wait_until_alone(const struct interp *self)
 	}
 }
 
-void exclusive_begin(struct interp *c)
+void exclusive_begin_by(struct interp_vm *vm, struct interp *c)
 {
 	/* Not in the guest while queueing, or two who want to be alone would wait for each other.
 	 */
-	exclusive_leave_guest(c);
-	host_lock(c->vm->plat->host, c->vm->exclusive);
-	atomic_store(&c->vm->wanted, true);
-	wait_until_alone(c);
-	c->alone = true;
+	if (c)
+		exclusive_leave_guest(c);
+	host_lock(vm->plat->host, vm->exclusive);
+	atomic_store(&vm->wanted, true);
+	wait_until_alone(vm, c);
+	if (c)
+		c->alone = true;
+}
+
+void exclusive_end_by(struct interp_vm *vm, struct interp *c)
+{
+	if (c)
+		c->alone = false;
+	atomic_store(&vm->wanted, false);
+	host_unlock(vm->plat->host, vm->exclusive);
+	if (c)
+		exclusive_enter_guest(c);
+}
+
+void exclusive_begin(struct interp *c)
+{
+	exclusive_begin_by(c->vm, c);
 }
 
 void exclusive_end(struct interp *c)
 {
-	c->alone = false;
-	atomic_store(&c->vm->wanted, false);
-	host_unlock(c->vm->plat->host, c->vm->exclusive);
-	exclusive_enter_guest(c);
+	exclusive_end_by(c->vm, c);
 }
 
 void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
@@ -71,13 +85,17 @@ void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op 
 {
 	void *p = mem_rmw_begin_slow(v, c, op, gva, size);
 
-	if (p != c->bounce)
+	if (!p || (p != c->bounce && in_line(gva, size)))
 		return p;
 	exclusive_begin(c);
 	p = mem_rmw_begin_slow(v, c, op, gva, size);
-	if (p != c->bounce) /* the page tables changed meanwhile */
+	if (!p || (p != c->bounce && in_line(gva, size))) { /* the page tables changed meanwhile */
 		exclusive_end(c);
-	return p;
+		return p;
+	}
+	if (p != c->bounce)
+		__builtin_memcpy(c->bounce, p, size);
+	return c->bounce;
 }
 
 int mem_lock_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,

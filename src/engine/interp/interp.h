@@ -66,6 +66,7 @@ enum {
 	MODE_AVX = 1 << 9,     /* CR4.OSXSAVE and XCR0[2:1] = 3 */
 	MODE_SINGLE = 1 << 10, /* one instruction a block: single-stepping, debug registers */
 	MODE_LONG = 1 << 11,   /* EFER.LMA: compatibility rather than legacy mode */
+	MODE_ONE = 1 << 12,    /* one instruction a block: the rest is run by another engine */
 };
 
 struct block {
@@ -78,6 +79,7 @@ struct block {
 	struct block *hash_next;
 	struct block *succ[2]; /* fall-through and taken, in the same page; may be stale */
 	u16 ninsn, bytes;
+	u16 runs; /* how often it was run, as far as the engine around the interpreter counts */
 	struct op ops[];
 };
 
@@ -90,10 +92,12 @@ struct tlb_entry {
 	struct alc_page *page;
 };
 
-/* The upper half of each table holds the upper half of the address space: mostly global pages. */
-enum { TLB_HALF = 2048, TLB_SIZE = 2 * TLB_HALF, TLB_LOG_MAX = 512 };
+enum { TLB_TABLE_KERNEL, TLB_TABLE_USER, TLB_TABLE_CHECKED, TLB_TABLES };
+enum { TLB_SIZE = 4096, TLB_LOG_MAX = 512 };
 
-/* Which entries of one half were filled since it was last empty; count > max: not known any more.
+/*
+ * Which entries were filled for one half of the address space since that was last flushed; count >
+ * max: not known any more.
  */
 struct tlb_log {
 	u32 count;
@@ -133,12 +137,19 @@ struct interp {
 	struct alc_vcpu *v;
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
-	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
-	u64 epoch[2];             /* of the lower and the upper half: bumped by flushes */
-	bool upper_nonglobal;     /* a non-global page of the upper half is cached */
-	bool align_check;         /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
-	bool single_once;         /* MODE_SINGLE is set for the next block alone */
-	bool intr_waiting;        /* an interrupt waits for IF or the shadow's end */
+	bool tables_own;
+	struct tlb_log *log;  /* [2]: of the lower and the upper half, all tables */
+	u64 epoch[2];         /* of the lower and the upper half: bumped by flushes */
+	bool upper_nonglobal; /* a non-global page of the upper half is cached */
+	bool align_check;     /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
+	bool single_once;     /* MODE_SINGLE is set for the next block alone */
+	bool interrupted;     /* the instruction was a software interrupt, which clears TF */
+	bool intr_waiting;    /* an interrupt waits for IF or the shadow's end */
+	/*
+	 * Set by an engine whose stores through the TLB tell nobody: then no entry has a write tag
+	 * while somebody watches the page.
+	 */
+	bool silent_stores;
 	struct itlb_entry *itlb;
 	struct jump *jumps;
 	struct block **hash;
@@ -340,7 +351,7 @@ static inline int linear(struct alc_vcpu *v, const struct op *op, u64 *ea, unsig
  */
 static inline unsigned tlb_index(u64 gva)
 {
-	return (gva >> 12 & (TLB_HALF - 1)) | (gva >> 63) * TLB_HALF;
+	return gva >> 12 & (TLB_SIZE - 1);
 }
 
 int mem_read_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva, void *to,
@@ -430,8 +441,14 @@ static inline int mem_rmw_end(struct alc_vcpu *v, struct interp *c, const struct
 
 /*
  * The same for operations that must be atomic between vCPUs: where no host access is, the others
- * stand still from begin to end.
+ * stand still from begin to end. So they do for operands that cross a cache line, at whose locked
+ * access the host's other CPUs would stand still, or its kernel intervene.
  */
+static inline bool in_line(u64 gva, unsigned size)
+{
+	return (gva & 63) + size <= 64;
+}
+
 void *mem_lock_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
 			  unsigned size);
 int mem_lock_end_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
@@ -442,7 +459,7 @@ static inline void *mem_lock_begin(struct alc_vcpu *v, struct interp *c, const s
 {
 	u8 *p = mem_wptr(c, gva, size);
 
-	return likely(p) ? p : mem_lock_begin_slow(v, c, op, gva, size);
+	return likely(p && in_line(gva, size)) ? p : mem_lock_begin_slow(v, c, op, gva, size);
 }
 
 static inline int mem_lock_end(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
@@ -459,6 +476,9 @@ void exclusive_enter_guest(struct interp *c);
 void exclusive_leave_guest(struct interp *c);
 void exclusive_begin(struct interp *c);
 void exclusive_end(struct interp *c);
+/* The same by a thread that may be no vCPU's: c is NULL then. */
+void exclusive_begin_by(struct interp_vm *vm, struct interp *c);
+void exclusive_end_by(struct interp_vm *vm, struct interp *c);
 
 /* ---- Decoding -------------------------------------------------------------------------------- */
 
@@ -498,6 +518,12 @@ void simd_flush(struct interp *c);
 /* There may not be room for another block's thunks: flush the block cache before decoding. */
 bool simd_full(const struct interp *c);
 
+/* Fills d->z, d->o and d->bytes. */
+ZyanStatus dec_bytes(struct dec *d, const u8 *bytes, unsigned max);
+/* May the instruction in d->z be executed now, as far as CPUID and control registers say? */
+bool dec_available(struct dec *d);
+bool simd_offered(struct dec *d); /* the same for those of simd_gen */
+bool dec_is_simd(const struct dec *d);
 /* Register number of a Zydis general register operand; byte offset in gpr[] for 8-bit ones. */
 u8 dec_reg(ZydisRegister r);
 /* Presets d->op's address fields from a memory operand. */
@@ -543,11 +569,45 @@ static inline void interp_recheck_interrupts(struct alc_vcpu *v, struct interp *
 	}
 }
 
+/* In memory of its own, if c->tables is not set yet; that must have TLB_TABLES_BYTES, zeroed. */
+enum { TLB_TABLES_BYTES = TLB_TABLES * TLB_SIZE * sizeof(struct tlb_entry) };
 int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void tlb_destroy(struct alc_vcpu *v, struct interp *c);
+/* Makes an entry for an access of the present privilege, if memory is there; else false. */
+bool tlb_refill(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned access);
+/* silent_stores: takes the write right from all entries of a page. */
+void tlb_drop_writes(struct interp *c, const struct alc_page *page);
 /* Chooses table and mode from the present state. */
 void interp_mode_changed(struct alc_vcpu *v);
 extern const struct x86_engine_ops interp_ops;
+
+/* ---- For engines that are built around the interpreter ------------------------------------------
+ *
+ * Their struct begins with a struct interp, to which v->engine points, and their machine's with a
+ * struct interp_vm. Between interp_begin and interp_end, on one thread: interp_boundary where
+ * v->attention or c->exit say so, then blocks.
+ */
+enum interp_next { NEXT_RUN, NEXT_RETURN };
+
+int interp_vm_init(struct interp_vm *vm, const struct x86_platform *plat, struct alc_err *err);
+void interp_vm_fini(struct interp_vm *vm);
+int interp_vcpu_init(struct interp *c, struct interp_vm *vm, struct alc_vcpu *v,
+		     struct alc_err *err);
+void interp_vcpu_fini(struct interp *c);
+void interp_begin(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
+void interp_end(struct alc_vcpu *v, struct interp *c);
+/* After a block: what it left, then what came from outside. NEXT_RETURN: *out is the reason. */
+enum interp_next interp_boundary(struct alc_vcpu *v, struct interp *c, enum alc_exit *out);
+/* Runs the block at RIP, whatever that takes; c->exit says if there is more to do. */
+void interp_run_next(struct alc_vcpu *v, struct interp *c);
+/* The same for a block that block_next has found, not under MODE_SINGLE. */
+void interp_run_block(struct alc_vcpu *v, struct interp *c, struct block *b);
+void interp_fetch_failed(struct interp *c);
+/* What the contract of engine.h asks for. */
+void interp_set_state(struct alc_vcpu *v);
+void interp_invalidate(void *vm, alc_gpa base, u64 len);
+void interp_stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value),
+		  void *ctx);
 
 enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err);
 extern const struct alc_engine interp_engine;

@@ -127,16 +127,14 @@ void op_leave_result(struct alc_vcpu *v, const struct op *op, struct interp *c, 
 /* ---- Between blocks
  * -------------------------------------------------------------------------------------- */
 
-enum next { NEXT_RUN, NEXT_RETURN };
-
-static enum next stop_with(enum alc_exit *out, enum alc_exit why)
+static enum interp_next stop_with(enum alc_exit *out, enum alc_exit why)
 {
 	*out = why;
 	return NEXT_RETURN;
 }
 
-static enum next after_delivery(struct alc_vcpu *v, struct interp *c, int result,
-				enum alc_exit *out)
+static enum interp_next after_delivery(struct alc_vcpu *v, struct interp *c, int result,
+				       enum alc_exit *out)
 {
 	if (result == X86_UNSUPPORTED) {
 		alc_fail(c->err, -ENOTSUP, "%s is not supported: at %llx in %s, vCPU %u",
@@ -148,7 +146,7 @@ static enum next after_delivery(struct alc_vcpu *v, struct interp *c, int result
 	return NEXT_RUN;
 }
 
-static enum next deliver_fault(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
+static enum interp_next deliver_fault(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
 {
 	c->n_faults++;
 	flags_sync(v, c);
@@ -160,7 +158,7 @@ static bool in_shadow(const struct alc_vcpu *v)
 	return v->shadow_rip == v->rip;
 }
 
-static enum next take_interrupt(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
+static enum interp_next take_interrupt(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
 {
 	int vector;
 
@@ -184,7 +182,7 @@ static enum next take_interrupt(struct alc_vcpu *v, struct interp *c, enum alc_e
 	return after_delivery(v, c, x86_deliver_interrupt(v, (u8)vector), out);
 }
 
-static enum next take_nmi(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
+static enum interp_next take_nmi(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
 {
 	if (v->nmi_blocked || in_shadow(v))
 		return NEXT_RUN;
@@ -212,10 +210,10 @@ static void take_start_up(struct alc_vcpu *v, struct interp *c, u32 attn)
 	}
 }
 
-static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
+static enum interp_next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
 {
 	u32 attn = atomic_load(&v->attention);
-	enum next n = NEXT_RUN;
+	enum interp_next n = NEXT_RUN;
 
 	if (attn & X86_ATTN_PAUSE) {
 		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_PAUSE);
@@ -251,10 +249,10 @@ static enum next attend(struct alc_vcpu *v, struct interp *c, enum alc_exit *out
 }
 
 /* After a block: what it left for us, then what came from outside. */
-static enum next boundary(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
+enum interp_next interp_boundary(struct alc_vcpu *v, struct interp *c, enum alc_exit *out)
 {
 	u32 exit = c->exit;
-	enum next n = NEXT_RUN;
+	enum interp_next n = NEXT_RUN;
 
 	c->exit = EXIT_NONE;
 	c->slot = NULL;
@@ -324,7 +322,7 @@ static void watched_after(struct alc_vcpu *v, struct interp *c, bool tf)
 		c->single_once = false;
 		interp_mode_changed(v);
 	}
-	if (tf && !(v->shadow_ss && in_shadow(v)) &&
+	if (tf && !c->interrupted && !(v->shadow_ss && in_shadow(v)) &&
 	    (c->exit == EXIT_NONE || c->exit == EXIT_BOUNDARY)) {
 		x86_raise(v, X86_DB);
 		v->fault.dr6_set = BIT(14); /* BS */
@@ -335,7 +333,7 @@ static void watched_after(struct alc_vcpu *v, struct interp *c, bool tf)
 /* ---- The loop
  * --------------------------------------------------------------------------------------------- */
 
-static inline void run_block(struct alc_vcpu *v, struct interp *c, struct block *b)
+static inline void run_one_block(struct alc_vcpu *v, struct interp *c, struct block *b)
 {
 	v->gpr[X86_REG_BLOCK] = v->rip;
 	c->block = b;
@@ -349,47 +347,73 @@ static void run_watched(struct alc_vcpu *v, struct interp *c, struct block *b)
 
 	if (!watched_before(v, c))
 		return;
-	run_block(v, c, b);
+	c->interrupted = false;
+	run_one_block(v, c, b);
 	watched_after(v, c, tf);
 }
 
 /* A page fault or #GP on fetching: at the instruction itself. */
-static void fetch_failed(struct interp *c)
+void interp_fetch_failed(struct interp *c)
 {
 	if (c->exit == EXIT_NONE)
 		c->exit = EXIT_FAULT;
+}
+
+void interp_begin(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
+{
+	c->err = err;
+	c->exit = EXIT_BOUNDARY;
+	flags_load(v, c);
+	interp_mode_changed(v);
+	exclusive_enter_guest(c);
+}
+
+void interp_end(struct alc_vcpu *v, struct interp *c)
+{
+	exclusive_leave_guest(c);
+	flags_sync(v, c);
+	c->slot = NULL;
+	c->err = NULL;
+}
+
+static inline void run_next(struct alc_vcpu *v, struct interp *c)
+{
+	struct block *b = block_next(v, c);
+
+	if (unlikely(!b))
+		interp_fetch_failed(c);
+	else if (unlikely(c->mode & MODE_SINGLE))
+		run_watched(v, c, b);
+	else
+		run_one_block(v, c, b);
+}
+
+void interp_run_next(struct alc_vcpu *v, struct interp *c)
+{
+	run_next(v, c);
+}
+
+void interp_run_block(struct alc_vcpu *v, struct interp *c, struct block *b)
+{
+	run_one_block(v, c, b);
 }
 
 enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err)
 {
 	struct interp *c = v->engine;
 	enum alc_exit out = ALC_EXIT_ATTENTION;
-	struct block *b;
 
-	c->err = err;
-	c->exit = EXIT_BOUNDARY;
-	flags_load(v, c);
-	interp_mode_changed(v);
-	exclusive_enter_guest(c);
+	interp_begin(v, c, err);
 	for (;;) {
 		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | c->exit)) {
-			if (boundary(v, c, &out) == NEXT_RETURN)
+			if (interp_boundary(v, c, &out) == NEXT_RETURN)
 				break;
 			if (c->exit)
 				continue;
 		}
-		b = block_next(v, c);
-		if (unlikely(!b))
-			fetch_failed(c);
-		else if (unlikely(c->mode & MODE_SINGLE))
-			run_watched(v, c, b);
-		else
-			run_block(v, c, b);
+		run_next(v, c);
 	}
-	exclusive_leave_guest(c);
-	flags_sync(v, c);
-	c->slot = NULL;
-	c->err = NULL;
+	interp_end(v, c);
 	return out;
 }
 
@@ -398,7 +422,6 @@ enum alc_exit interp_step(struct alc_vcpu *v, unsigned max_instructions, struct 
 {
 	struct interp *c = v->engine;
 	enum alc_exit out = ALC_EXIT_ATTENTION;
-	struct block *b;
 	unsigned i;
 
 	*faulted = false;
@@ -410,13 +433,7 @@ enum alc_exit interp_step(struct alc_vcpu *v, unsigned max_instructions, struct 
 	interp_mode_changed(v);
 	for (i = 0; i < max_instructions && c->exit == EXIT_NONE; i++) {
 		c->slot = NULL;
-		b = block_next(v, c);
-		if (!b)
-			fetch_failed(c);
-		else if (c->mode & MODE_SINGLE)
-			run_watched(v, c, b);
-		else
-			run_block(v, c, b);
+		run_next(v, c);
 		if (c->exit == EXIT_BOUNDARY)
 			c->exit = EXIT_NONE;
 	}

@@ -244,6 +244,13 @@ static bool thunk_gen(struct dec *d)
 	return true;
 }
 
+bool simd_offered(struct dec *d)
+{
+	const struct isa_row *row = isa_row(d);
+
+	return row && cpuid_has(d->v->cpuid, row->feature) && simd_available(d, kind_of(d, row));
+}
+
 bool simd_gen(struct dec *d)
 {
 	const struct isa_row *row = isa_row(d);

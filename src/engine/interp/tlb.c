@@ -11,13 +11,10 @@
 #include "isa/lapic.h"
 #include "isa/segment.h"
 
-enum { TABLE_KERNEL, TABLE_USER, TABLE_CHECKED, TABLES };
-enum { TABLES_BYTES = TABLES * TLB_SIZE * sizeof(struct tlb_entry) };
-
 /* A tag that entry i can't match: a non-canonical page whose place is another entry. */
 static u64 impossible_tag(unsigned i)
 {
-	return BIT(62) | (u64)((i ^ 1) & (TLB_HALF - 1)) << ALC_PAGE_SHIFT;
+	return BIT(62) | (u64)((i ^ 1) & (TLB_SIZE - 1)) << ALC_PAGE_SHIFT;
 }
 
 static void entry_clear(struct tlb_entry *table, unsigned i)
@@ -39,9 +36,10 @@ static void clear_all(struct interp *c, unsigned half)
 {
 	unsigned t, i;
 
-	for (t = 0; t < TABLES; t++)
-		for (i = half * TLB_HALF; i < (half + 1) * TLB_HALF; i++)
-			entry_clear(c->tables + t * TLB_SIZE, i);
+	for (t = 0; t < TLB_TABLES; t++)
+		for (i = 0; i < TLB_SIZE; i++)
+			if (c->tables[t * TLB_SIZE + i].rtag >> 63 == half)
+				entry_clear(c->tables + t * TLB_SIZE, i);
 }
 
 /* Address spaces change often and fill little: then only what was filled is cleared. */
@@ -92,7 +90,7 @@ static void flush_page(struct alc_vcpu *v, u64 gva)
 		flush_half(c, half);
 		return;
 	}
-	for (t = 0; t < TABLES; t++)
+	for (t = 0; t < TLB_TABLES; t++)
 		entry_clear(c->tables + t * TLB_SIZE, tlb_index(gva));
 	c->epoch[half]++;
 }
@@ -101,20 +99,23 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
 {
 	const struct alc_host *h = v->plat->host;
 
-	c->tables = host_alloc(h, TABLES_BYTES);
+	c->tables_own = !c->tables;
+	if (c->tables_own)
+		c->tables = host_alloc(h, TLB_TABLES_BYTES);
 	c->itlb = host_alloc(h, ITLB_SIZE * sizeof(*c->itlb));
 	c->log = host_alloc(h, 2 * sizeof(*c->log));
 	if (!c->tables || !c->itlb || !c->log)
 		return alc_fail(err, -ENOMEM, "no memory for the TLB of vCPU %u", v->index);
 	c->epoch[0] = c->epoch[1] = 1;
-	clear_all(c, 0);
-	clear_all(c, 1);
+	for (unsigned i = 0; i < TLB_TABLES * TLB_SIZE; i++)
+		entry_clear(c->tables + (i & ~(TLB_SIZE - 1u)), i & (TLB_SIZE - 1));
 	return 0;
 }
 
 void tlb_destroy(struct alc_vcpu *v, struct interp *c)
 {
-	host_free(v->plat->host, c->tables, TABLES_BYTES);
+	if (c->tables_own)
+		host_free(v->plat->host, c->tables, TLB_TABLES_BYTES);
 	host_free(v->plat->host, c->itlb, ITLB_SIZE * sizeof(*c->itlb));
 	host_free(v->plat->host, c->log, 2 * sizeof(*c->log));
 }
@@ -152,9 +153,9 @@ void interp_mode_changed(struct alc_vcpu *v)
 	mode |= x86_long_mode(v) ? MODE_LONG : 0;
 	mode |= (v->rflags & X86_TF) || x86_breakpoints_armed(v) ? MODE_SINGLE : 0;
 	c->mode = mode;
-	c->tlb = c->tables + TLB_SIZE * (c->align_check ? TABLE_CHECKED
-					 : v->cpl == 3  ? TABLE_USER
-							: TABLE_KERNEL);
+	c->tlb = c->tables + TLB_SIZE * (c->align_check ? TLB_TABLE_CHECKED
+					 : v->cpl == 3  ? TLB_TABLE_USER
+							: TLB_TABLE_KERNEL);
 }
 
 /* ---- From linear address to host address
@@ -177,8 +178,29 @@ static bool is_lapic(const struct alc_vcpu *v, alc_gpa a)
 	       ((a.v ^ base) & mask_low(52) & ALC_PAGE_MASK) == 0;
 }
 
+/*
+ * May stores go to this page without a word? Whoever begins to watch it changes its flags first and
+ * looks at silent_writers then; both sides' pairs are sequentially consistent.
+ */
+static bool may_be_silent(struct alc_page *p, bool writing)
+{
+	if (writing && !(atomic_load(&p->flags) & PAGE_DIRTY))
+		atomic_fetch_or(&p->flags, PAGE_DIRTY);
+	if (atomic_load(&p->flags) != PAGE_DIRTY)
+		return false;
+	atomic_store(&p->silent_writers, true);
+	return atomic_load(&p->flags) == PAGE_DIRTY;
+}
+
+void tlb_drop_writes(struct interp *c, const struct alc_page *page)
+{
+	for (unsigned i = 0; i < TLB_TABLES * TLB_SIZE; i++)
+		if ((!page || c->tables[i].page == page))
+			c->tables[i].wtag = impossible_tag(i & (TLB_SIZE - 1));
+}
+
 static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, u64 gva,
-		 const struct x86_translation *tr, const struct alc_span *span)
+		 unsigned access, const struct x86_translation *tr, const struct alc_span *span)
 {
 	unsigned i = tlb_index(gva), half = gva >> 63;
 	u64 page = gva & ALC_PAGE_MASK;
@@ -189,9 +211,10 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 	table[i].addend = (u64)(uintptr_t)span->hva - gva;
 	table[i].page = span->page;
 	/* Under SMAP the right depends on EFLAGS.AC: such pages are looked up each time. */
-	if (table != c->tables + TABLE_CHECKED * TLB_SIZE && !smap) {
+	if (table != c->tables + TLB_TABLE_CHECKED * TLB_SIZE && !smap) {
 		table[i].rtag = page;
-		if (tr->writable && !span->rom)
+		if (tr->writable && !span->rom &&
+		    (!c->silent_stores || may_be_silent(span->page, access & X86_WRITE)))
 			table[i].wtag = page;
 	}
 	if (half && !tr->global)
@@ -213,11 +236,20 @@ static int resolve(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned acces
 	*t = (struct target){.gpa = tr.gpa, .lapic = is_lapic(v, tr.gpa)};
 	if (t->lapic || !space_span(v->plat->space, tr.gpa, 1, &span))
 		return 0;
-	fill(v, c, table, gva, &tr, &span);
+	fill(v, c, table, gva, access, &tr, &span);
 	if (!(access & X86_WRITE) || !span.rom)
 		t->hva = span.hva;
 	t->page = span.page;
 	return 0;
+}
+
+bool tlb_refill(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned access)
+{
+	struct target t;
+
+	if (x86_long_mode(v) && !x86_canonical(gva))
+		return false;
+	return !resolve(v, c, gva, access, &t) && t.hva;
 }
 
 /* Canonical, and aligned where that is asked of user accesses. `stack`: through SS. */
@@ -300,7 +332,7 @@ static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op
 void mem_written(struct interp *c, const struct op *op, struct alc_page *page, u64 gva,
 		 unsigned size)
 {
-	space_note_write(page, page_offset(gva), size);
+	space_note_write(c->v->plat->space, page, page_offset(gva), size);
 	if (c->block && op && block_is_stale(c)) {
 		/* The block wrote to itself: what follows must be decoded anew. */
 		struct op *next = (struct op *)(uintptr_t)(op + 1);

@@ -23,6 +23,7 @@ OP(software_int)
 		return;
 	}
 	r = x86_deliver_software(v, (u8)op->imm, at);
+	c->interrupted = !r;
 	flags_load(v, c);
 	if (r)
 		op_leave_result(v, op, c, r);

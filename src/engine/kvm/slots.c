@@ -67,17 +67,17 @@ int kvm_dirty_log(void *opaque, bool on, struct alc_err *err)
 	return rc;
 }
 
-static void note_page(const struct alc_bank *b, u64 index)
+static void note_page(struct alc_space *s, const struct alc_bank *b, u64 index)
 {
 	if (index < b->size >> ALC_PAGE_SHIFT)
-		space_note_write(&b->pages[index], 0, ALC_PAGE_SIZE);
+		space_note_write(s, &b->pages[index], 0, ALC_PAGE_SIZE);
 }
 
-static void note_bitmap(const struct alc_bank *b, const u64 *bits, u64 words)
+static void note_bitmap(struct alc_space *s, const struct alc_bank *b, const u64 *bits, u64 words)
 {
 	for (u64 w = 0; w < words; w++)
 		for (u64 rest = bits[w]; rest; rest &= rest - 1)
-			note_page(b, w * 64 + (u64)__builtin_ctzll(rest));
+			note_page(s, b, w * 64 + (u64)__builtin_ctzll(rest));
 }
 
 static int sync_bitmap(struct kvm_vm *vm, unsigned slot, struct alc_err *err)
@@ -96,7 +96,7 @@ static int sync_bitmap(struct kvm_vm *vm, unsigned slot, struct alc_err *err)
 	if (rc)
 		alc_fail(err, rc, "KVM does not give its log of written pages: %s", strerror(-rc));
 	else
-		note_bitmap(b, bits, words);
+		note_bitmap(vm->plat->space, b, bits, words);
 	host_free(h, bits, words * sizeof(*bits));
 	return rc;
 }
@@ -112,7 +112,7 @@ static unsigned sync_ring(struct kvm_vm *vm, struct kvm_vcpu *c)
 		if (!(__atomic_load_n(&g->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
 			break;
 		if ((g->slot & 0xffff) < vm->nslots)
-			note_page(&vm->plat->space->banks[g->slot & 0xffff], g->offset);
+			note_page(vm->plat->space, &vm->plat->space->banks[g->slot & 0xffff], g->offset);
 		__atomic_store_n(&g->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 		c->ring_next++;
 	}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory operands: is the page there with the right, and is it plain RAM? Then the instruction
+ * works on host memory itself.
+ *
+ * The check subtracts the tag of the TLB entry from the address. What results is the offset in
+ * the page or, when the entry is another page's, larger than any offset: one unsigned comparison
+ * tests the tag and that the operand does not cross the page.
+ */
+#include "engine/translate/gen.h"
+
+/* ---- Flags ---- */
+
+void flags_to_memory(struct gen *g)
+{
+	struct code *c = g->c;
+
+	if (g->fstate == FLAGS_MEM)
+		return;
+	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
+	e_flags_to_ax(c);
+	e_store32(c, hm_gs(T_OFF(flags_mem)), X86_RAX);
+	e_rr(c, OP_MOV_LOAD, true, X86_RAX, T0);
+	g->fstate = FLAGS_MEM;
+}
+
+void flags_to_host(struct gen *g)
+{
+	struct code *c = g->c;
+
+	if (g->fstate == FLAGS_HOST)
+		return;
+	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
+	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_mem)));
+	e_flags_from_ax(c);
+	e_rr(c, OP_MOV_LOAD, true, X86_RAX, T0);
+	g->fstate = FLAGS_HOST;
+}
+
+bool flags_prepare(struct gen *g)
+{
+	if (g->fstate == FLAGS_MEM)
+		return false;
+	if (g->i->strong)
+		return true;
+	if (g->i->weak)
+		flags_to_memory(g);
+	return false;
+}
+
+void flags_bracket(struct gen *g)
+{
+	e_store(g->c, hm_gs(T_OFF(save_rax)), X86_RAX);
+	e_flags_to_ax(g->c);
+}
+
+void flags_unbracket(struct gen *g)
+{
+	e_flags_from_ax(g->c);
+	e_load(g->c, X86_RAX, hm_gs(T_OFF(save_rax)));
+}
+
+/* ---- Addresses ---- */
+
+static u64 constant_address(const struct gen *g, const struct tr_insn *i)
+{
+	u64 a = (u64)i->disp + (i->rip_relative ? gen_rip(g, i) : 0);
+
+	return i->a32 ? (u32)a : a;
+}
+
+static bool is_constant(const struct tr_insn *i)
+{
+	return i->base == NO_REG && i->index == NO_REG;
+}
+
+void ea_operand(struct gen *g, const struct tr_insn *i)
+{
+	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
+	struct code *c = g->c;
+
+	if (is_constant(i)) {
+		e_mov_imm(c, T0, constant_address(g, i));
+	} else {
+		if (i->base != NO_REG) {
+			m.base = in_state(i->base) ? T0 : (int)host_reg(i->base);
+			if (in_state(i->base))
+				e_load(c, T0, state_reg(i->base));
+		}
+		if (i->index != NO_REG) {
+			m.index = in_state(i->index) ? T1 : (int)host_reg(i->index);
+			if (in_state(i->index))
+				e_load(c, T1, state_reg(i->index));
+		}
+		e_lea(c, T0, m);
+		if (i->a32)
+			e_rr(c, OP_MOV_LOAD, false, T0, T0);
+	}
+	if (i->seg) {
+		e_load(c, T1,
+		       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
+		e_lea(c, T0, (struct hmem){.base = T0, .index = T1});
+	}
+}
+
+/* ---- Checks ---- */
+
+static i32 table_off(const struct gen *g)
+{
+	return T_OFF(tables) + (i32)((g->in->user ? TLB_TABLE_USER : TLB_TABLE_KERNEL) * TLB_SIZE *
+				     sizeof(struct tlb_entry));
+}
+
+static i32 tag_off(const struct gen *g, unsigned access)
+{
+	return table_off(g) + (i32)(access & X86_WRITE ? offsetof(struct tlb_entry, wtag)
+						       : offsetof(struct tlb_entry, rtag));
+}
+
+static i32 addend_off(const struct gen *g)
+{
+	return table_off(g) + (i32)offsetof(struct tlb_entry, addend);
+}
+
+/* T1 = byte offset in the table of the entry for the address in T0. */
+static void entry_offset(struct gen *g)
+{
+	struct code *c = g->c;
+
+	_Static_assert(sizeof(struct tlb_entry) == 32, "the shift below is by 12 - 5");
+	if (g->t->has_bmi2)
+		E_CODE(c, 0xc4, 0x43, 0xfb, 0xf0, 0xd1, 7); /* rorx r10, r9, 7 */
+	else
+		E_CODE(c, 0x45, 0x89, 0xca, 0x41, 0xc1, 0xea, 7); /* mov r10d, r9d; shr r10d, 7 */
+	e_and32_imm(c, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry));
+}
+
+/* An access that must be one for other CPUs too; XCHG is so without a prefix. */
+static bool is_locked(const struct tr_insn *i)
+{
+	return i->kind == K_PLAIN && i->mem &&
+	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
+}
+
+static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
+{
+	return new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
+					    .kind = SITE_INTERP,
+					    .flags = (u8)g->fstate,
+					    .size = (u8)size,
+					    .access = (u8)access,
+					    .locked = is_locked(g->i),
+					    .stack = stack});
+}
+
+/* A check in the making: its flags are cared for and its address is in T0. */
+struct check {
+	bool bracket;
+	u32 retry, site;
+	u8 ea;
+	i32 disp;
+};
+
+static void check_failed(struct gen *g, const struct check *k, unsigned cc)
+{
+	struct stub *s;
+	u32 jump = e_jcc(g->c, cc);
+
+	s = new_stub(g, STUB_SLOW);
+	s->ea = k->ea;
+	s->bracket = k->bracket;
+	s->jump = jump;
+	s->back = k->retry;
+	s->site = k->site;
+	s->disp = k->disp;
+}
+
+static struct check check_begin(struct gen *g, unsigned size, unsigned access, bool stack)
+{
+	struct check k = {.bracket = flags_prepare(g)};
+
+	k.site = access_site(g, size, access, stack);
+	k.retry = g->c->at;
+	return k;
+}
+
+static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
+{
+	entry_offset(g);
+	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tag_off(g, access)));
+	e_cmp_imm(g->c, T0, (i32)(ALC_PAGE_SIZE - size));
+	check_failed(g, k, CC_A);
+	if (is_locked(g->i) && size > 1) {                /* see slow.c */
+		E_CODE(g->c, 0x41, 0xf6, 0xc1, size - 1); /* test r9b, size - 1 */
+		check_failed(g, k, CC_NE);
+	}
+}
+
+/* Base and displacement: the base keeps its register, the check is off the path of the data. */
+static struct access check_base(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	ea_operand(g, i);
+	if (k.bracket)
+		flags_bracket(g);
+	check_tag(g, &k, i->size, i->access);
+	e_load(g->c, T1, hm_gs_at(T1, addend_off(g)));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){
+		.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
+		.busy = BIT(T1),
+		.site = k.site};
+}
+
+/* Anything: the host address ends up in T0. */
+static struct access check_any(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	ea_operand(g, i);
+	if (k.bracket)
+		flags_bracket(g);
+	check_tag(g, &k, i->size, i->access);
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tag_off(g, i->access)));
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, addend_off(g)));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = k.site};
+}
+
+/* A constant address has a constant entry. */
+static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 gva)
+{
+	i32 entry = (i32)(tlb_index(gva) * sizeof(struct tlb_entry));
+	u64 page = gva & ALC_PAGE_MASK;
+	bool near = (u64)(i64)(i32)page == page && (u64)(i64)(i32)gva == gva;
+	struct check k = check_begin(g, i->size, i->access, false);
+	struct code *c = g->c;
+	struct access a = {.site = k.site};
+
+	if (!near)
+		e_mov_imm(c, T0, page);
+	if (k.bracket)
+		flags_bracket(g);
+	if (near) {
+		e_rm(c, 0x81, true, 7, hm_gs(tag_off(g, i->access) + entry));
+		e32(c, (u32)page);
+	} else {
+		e_rm(c, OP_CMP, true, T0, hm_gs(tag_off(g, i->access) + entry));
+	}
+	check_failed(g, &k, CC_NE);
+	e_load(c, T1, hm_gs(addend_off(g) + entry));
+	if (k.bracket)
+		flags_unbracket(g);
+	if (near) {
+		a.m = hm(T1, (i32)gva);
+		a.busy = BIT(T1);
+	} else {
+		a.m = (struct hmem){.base = T0, .index = T1, .disp = (i32)page_offset(gva)};
+		a.busy = BIT(T0) | BIT(T1);
+	}
+	return a;
+}
+
+static i32 limit_off(unsigned size)
+{
+	return (i32)(offsetof(struct tr_range, limit) + (u64)__builtin_ctz(size) * sizeof(u64));
+}
+
+/* Near RSP, as a rule: a run of pages that is known to be writable. */
+static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigned size,
+				 unsigned access, enum ea_kind ea)
+{
+	i32 range = T_OFF(range) + (i32)(g->in->user * sizeof(struct tr_range));
+	struct check k = check_begin(g, size, access, true);
+	struct code *c = g->c;
+
+	k.ea = (u8)ea;
+	k.disp = disp;
+	e_lea(c, T0, hm((int)base, disp));
+	if (k.bracket)
+		flags_bracket(g);
+	e_rm(c, OP_SUB, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, base)));
+	e_rm(c, OP_CMP, true, T0, hm_gs(range + limit_off(size)));
+	check_failed(g, &k, CC_A);
+	e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){.m = {.base = (int)base, .index = T1, .disp = disp},
+			       .busy = BIT(T1),
+			       .site = k.site};
+}
+
+static unsigned fields_in_state(const struct tr_insn *i)
+{
+	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
+}
+
+struct access access_operand(struct gen *g, const struct tr_insn *i)
+{
+	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
+
+	if (is_locked(i))
+		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
+	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
+	    tr_has(g->t, TR_RANGE))
+		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
+	if (simple && !in_state(i->base))
+		return check_base(g, i);
+	if (is_constant(i) && !i->seg && tr_has(g->t, TR_CONSTANT) && fields_in_state(i) < 2) {
+		u64 gva = constant_address(g, i);
+
+		if (page_offset(gva) + i->size <= ALC_PAGE_SIZE)
+			return check_constant(g, i, gva);
+	}
+	return check_any(g, i);
+}
+
+static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsigned access,
+				    enum ea_kind ea)
+{
+	struct check k = check_begin(g, 8, access, false);
+
+	k.ea = (u8)ea;
+	k.disp = disp;
+	e_lea(g->c, T0, hm((int)base, disp));
+	if (k.bracket)
+		flags_bracket(g);
+	check_tag(g, &k, 8, access);
+	e_load(g->c, T1, hm_gs_at(T1, addend_off(g)));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){.m = {.base = (int)base, .index = T1, .disp = disp},
+			       .busy = BIT(T1),
+			       .site = k.site};
+}
+
+struct access access_stack(struct gen *g, i32 disp, unsigned access)
+{
+	return tr_has(g->t, TR_RANGE) ? check_range(g, H_RSP, disp, 8, access, EA_STACK)
+				      : stack_by_table(g, H_RSP, disp, access, EA_STACK);
+}
+
+struct access access_frame(struct gen *g)
+{
+	return tr_has(g->t, TR_RANGE) ? check_range(g, X86_RBP, 0, 8, X86_READ, EA_FRAME)
+				      : stack_by_table(g, X86_RBP, 0, X86_READ, EA_FRAME);
+}
+
+/* Out of line: the address once more, and let C see what can be done. */
+void stub_slow(struct gen *g, const struct stub *s)
+{
+	struct code *c = g->c;
+
+	if (s->bracket)
+		flags_unbracket(g);
+	if (s->ea == EA_STACK)
+		e_lea(c, T0, hm(H_RSP, s->disp));
+	else if (s->ea == EA_FRAME)
+		e_rr(c, OP_MOV_LOAD, true, T0, X86_RBP);
+	else
+		ea_operand(g, g->i);
+	e_mov_imm(c, T1, s->site);
+	e_call_to(c, g->t->rt.slow);
+	e_jmp_to(c, s->back);
+}

@@ -1,0 +1,662 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Translated code: where it is, how it is found, what invalidates it.
+ *
+ * An entry holds for one guest-physical page and one linear address; that the one is still mapped
+ * at the other is what C checks by its instruction TLB whenever it looks an entry up, and what a
+ * link into another user page checks by tr.page_ids. Links between kernel pages are not checked:
+ * when a kernel mapping changes under translated code, all code is dropped.
+ *
+ * Code of a page whose bytes were written to is dead: its entries are overwritten by calls to the
+ * runtime. Its memory is used again only after all code was dropped.
+ */
+#include <sys/mman.h>
+
+#include "base/errno.h"
+#include "engine/translate/translate.h"
+
+enum { ARENA_CHUNK = 1 << 20, ARENA_CHUNKS = 96, SITES_CHUNK = 4096, SITE_CHUNKS = 1024 };
+enum { CODE_SLACK = 1 << 20 }; /* room for one more region */
+
+/* ---- Memory ---- */
+
+void *tr_alloc(struct tr *t, size_t size)
+{
+	struct tr_arena *a = &t->arena;
+	void *p;
+
+	size = align_up(size, 16);
+	if (size > ARENA_CHUNK)
+		return NULL;
+	if (!a->used_chunks || a->used + size > ARENA_CHUNK) {
+		if (a->used_chunks == ARENA_CHUNKS)
+			return NULL;
+		if (a->used_chunks == a->nchunks) {
+			u8 *chunk = host_alloc(t->c.v->plat->host, ARENA_CHUNK);
+
+			if (!chunk)
+				return NULL;
+			a->chunks[a->nchunks++] = chunk;
+		}
+		a->used_chunks++;
+		a->used = 0;
+	}
+	p = a->chunks[a->used_chunks - 1] + a->used;
+	a->used += size;
+	return p;
+}
+
+u32 tr_site_new(struct tr *t, const struct tr_site *s)
+{
+	u32 chunk = t->nsites / SITES_CHUNK;
+
+	if (chunk == SITE_CHUNKS)
+		return 0;
+	if (t->nsites % SITES_CHUNK == 0) {
+		t->sites[chunk] = tr_alloc(t, SITES_CHUNK * sizeof(*s));
+		if (!t->sites[chunk])
+			return 0;
+	}
+	t->sites[chunk][t->nsites % SITES_CHUNK] = *s;
+	return t->nsites++;
+}
+
+struct tr_site *tr_site(struct tr *t, u32 site)
+{
+	return &t->sites[site / SITES_CHUNK][site % SITES_CHUNK];
+}
+
+bool tr_fault_point(struct tr *t, u32 off, u32 site)
+{
+	if (t->nfaults == t->faults_max)
+		return false;
+	t->faults[t->nfaults++] = (struct tr_fault_point){.off = off, .site = site};
+	return true;
+}
+
+u32 tr_fault_site(const struct tr *t, u32 off)
+{
+	u32 low = 0, high = t->nfaults;
+
+	while (low < high) {
+		u32 mid = (low + high) / 2;
+
+		if (t->faults[mid].off < off)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < t->nfaults && t->faults[low].off == off ? t->faults[low].site : 0;
+}
+
+/* ---- Pairs ---- */
+
+/* Above the first pair lies what no return address matches, for those who look deeper. */
+enum { PAIR_MARGIN = 256 };
+#define NO_RETURN BIT(62)
+
+u64 tr_pair_base(const struct tr *t, unsigned user)
+{
+	return (u64)(uintptr_t)(t->pair_stack[user] + PAIR_STACK - PAIR_MARGIN);
+}
+
+static void pairs_reset(struct tr *t, unsigned user)
+{
+	u64 *at = (u64 *)(uintptr_t)tr_pair_base(t, user);
+
+	t->pair_saved[user] = tr_pair_base(t, user);
+	/* If the guest returns to that very value, C raises its fault. */
+	for (unsigned i = 0; i < PAIR_MARGIN / 8; i += 2) {
+		at[i] = (u64)(uintptr_t)tr_host(t, t->rt.indirect);
+		at[i + 1] = NO_RETURN;
+	}
+}
+
+static int pairs_create(struct tr *t)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		u8 *p = mmap(NULL, PAIR_STACK + 2 * ALC_PAGE_SIZE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p == MAP_FAILED)
+			return -ENOMEM;
+		t->pair_stack[k] = p + ALC_PAGE_SIZE;
+		if (mprotect(t->pair_stack[k], PAIR_STACK, PROT_READ | PROT_WRITE))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void pairs_destroy(struct tr *t)
+{
+	for (unsigned k = 0; k < 2; k++)
+		if (t->pair_stack[k])
+			munmap(t->pair_stack[k] - ALC_PAGE_SIZE, PAIR_STACK + 2 * ALC_PAGE_SIZE);
+}
+
+/* ---- Creation ---- */
+
+int tr_cache_create(struct tr *t, struct alc_err *err)
+{
+	const struct alc_host *h = t->c.v->plat->host;
+	u64 bytes = t->vm->cache_bytes / t->c.v->cpuid->ncpus;
+	int r;
+
+	bytes = align_up(bytes < 8 << 20 ? 8 << 20 : bytes, ALC_PAGE_SIZE);
+	t->faults_max = (u32)(bytes / 32);
+	t->arena.chunks = host_alloc(h, ARENA_CHUNKS * sizeof(*t->arena.chunks));
+	t->sites = host_alloc(h, SITE_CHUNKS * sizeof(*t->sites));
+	t->faults = host_alloc(h, t->faults_max * sizeof(*t->faults));
+	if (!t->arena.chunks || !t->sites || !t->faults || pairs_create(t))
+		return alc_fail(err, -ENOMEM, "no memory for the translations of vCPU %u",
+				t->c.v->index);
+	r = h->code_map(h->ctx, bytes, &t->code);
+	if (r)
+		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
+				t->c.v->index);
+	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
+	tr_emit_runtime(t);
+	tr_cache_flush(t);
+	t->n_code_flushes = 0;
+	return 0;
+}
+
+void tr_cache_destroy(struct tr *t)
+{
+	const struct alc_host *h = t->c.v->plat->host;
+
+	for (unsigned k = 0; k < t->arena.nchunks; k++)
+		host_free(h, t->arena.chunks[k], ARENA_CHUNK);
+	host_free(h, t->arena.chunks, ARENA_CHUNKS * sizeof(*t->arena.chunks));
+	host_free(h, t->sites, SITE_CHUNKS * sizeof(*t->sites));
+	host_free(h, t->faults, t->faults_max * sizeof(*t->faults));
+	if (t->code.size)
+		h->code_unmap(h->ctx, &t->code);
+	pairs_destroy(t);
+	tr_builder_free(t);
+	tr_work_free(t);
+}
+
+/* ---- Forgetting ---- */
+
+/* What translated code believes about where user code is, and (kernel) about kernel code. */
+void tr_forget_jumps(struct tr *t, bool kernel)
+{
+	for (unsigned k = 0; k < t->npage_log && k < PAGE_LOG; k++)
+		t->page_ids[t->page_log[k]] = 0;
+	if (t->npage_log > PAGE_LOG)
+		__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
+	for (unsigned k = 0; k < t->njump_log && k < JUMP_LOG; k++)
+		t->jumps[1][t->jump_log[k]].rip = NO_RETURN;
+	if (t->njump_log > JUMP_LOG)
+		for (unsigned k = 0; k < JUMP_CACHE; k++)
+			t->jumps[1][k].rip = NO_RETURN;
+	t->npage_log = t->njump_log = 0;
+	pairs_reset(t, 1);
+	if (kernel || t->low_kernel) {
+		for (unsigned k = 0; k < JUMP_CACHE; k++)
+			t->jumps[0][k].rip = NO_RETURN;
+		pairs_reset(t, 0);
+	}
+}
+
+void tr_forget_ranges(struct tr *t)
+{
+	for (unsigned k = 0; k < 2; k++)
+		t->range[k] = (struct tr_range){.base = NO_RETURN, .addend = NO_RETURN};
+}
+
+void tr_cache_flush(struct tr *t)
+{
+	/* Sites 0 and 1 are no place. */
+	static const struct tr_site gone = {.kind = SITE_GONE, .flags = FLAGS_MEM};
+
+	t->arena.used_chunks = 0;
+	t->nsites = 0;
+	t->nfaults = 0;
+	t->emit.at = t->code_start;
+	__builtin_memset(t->entries, 0, sizeof(t->entries));
+	__builtin_memset(t->regions, 0, sizeof(t->regions));
+	__builtin_memset(t->lookups, 0, sizeof(t->lookups));
+	__builtin_memset(t->code_pages, 0, sizeof(t->code_pages));
+	__builtin_memset(t->pages, 0, sizeof(t->pages));
+	t->norder = t->nkernel_pages = 0;
+	t->npage_log = PAGE_LOG + 1;
+	t->njump_log = JUMP_LOG + 1;
+	t->low_kernel = false;
+	tr_forget_jumps(t, true);
+	tr_forget_ranges(t);
+	tr_site_new(t, &gone);
+	tr_site_new(t, &gone);
+	t->n_code_flushes++;
+}
+
+bool tr_cache_full(const struct tr *t)
+{
+	return t->emit.at + CODE_SLACK > t->emit.size || t->arena.used_chunks + 4 > ARENA_CHUNKS ||
+	       t->nfaults + 4096 > t->faults_max || t->norder == REGIONS_MAX ||
+	       t->nkernel_pages == KERNEL_PAGES ||
+	       t->nsites + 2 * SITES_CHUNK > SITE_CHUNKS * SITES_CHUNK;
+}
+
+/* ---- Entries ---- */
+
+static unsigned entry_hash(u64 rip)
+{
+	return (unsigned)((rip ^ rip >> 14) & (ENTRY_HASH - 1));
+}
+
+static unsigned region_hash(const struct alc_page *p)
+{
+	return (unsigned)((uintptr_t)p / sizeof(*p) % REGION_HASH);
+}
+
+static unsigned page_hash(u64 va)
+{
+	return (unsigned)((va >> 12 ^ va >> 22) & (PAGE_CACHE - 1));
+}
+
+static u8 *page_filter(struct tr *t, u64 va)
+{
+	return &t->code_pages[(va >> 12 ^ va >> 24) & (ARRAY_LEN(t->code_pages) - 1)];
+}
+
+void tr_entry_add(struct tr *t, struct tr_entry *e)
+{
+	unsigned h = entry_hash(e->rip);
+
+	e->next = t->entries[h];
+	t->entries[h] = e;
+}
+
+static bool seen_kernel_page(const struct tr *t, const struct tr_region *r)
+{
+	for (unsigned k = t->nkernel_pages; k-- > 0;)
+		if (t->kernel_pages[k].va == (r->rip & ALC_PAGE_MASK))
+			return true;
+	return false;
+}
+
+static void note_kernel_page(struct tr *t, const struct tr_region *r)
+{
+	if (!(r->rip >> 63))
+		return;
+	t->kernel_pages[t->nkernel_pages].va = r->rip & ALC_PAGE_MASK;
+	t->kernel_pages[t->nkernel_pages++].page = r->page;
+}
+
+void tr_region_add(struct tr *t, struct tr_region *r)
+{
+	unsigned h = region_hash(r->page);
+
+	r->page_next = t->regions[h];
+	t->regions[h] = r;
+	t->order[t->norder++] = r;
+	if (!*page_filter(t, r->rip) || !seen_kernel_page(t, r))
+		note_kernel_page(t, r);
+	*page_filter(t, r->rip) = 1;
+	t->low_kernel |= !(r->mode & MODE_USER) && !(r->rip >> 63);
+	for (unsigned k = 0; k < r->nheads; k++)
+		if (!r->mem_heads[k].pops)
+			tr_entry_add(t, &r->mem_heads[k]);
+}
+
+/* The second page of a crossing instruction is still mapped behind the first? */
+static bool second_holds(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
+{
+	const struct itlb_entry *it;
+
+	if (!e->region->page2)
+		return true;
+	it = itlb_lookup(v, &t->c, (e->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE);
+	return it && it->page == e->region->page2;
+}
+
+static bool holds(const struct tr_entry *e)
+{
+	return !e->region->dead &&
+	       e->region->gen == atomic_load_explicit(&e->region->page->gen, memory_order_acquire);
+}
+
+struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
+{
+	u64 rip = v->rip, epoch = t->c.epoch[rip >> 63];
+	unsigned h = (unsigned)(rip ^ rip >> 12) & (LOOKUPS - 1);
+	struct tr_entry *e = t->lookups[h].entry, *found = NULL, **link;
+	const struct itlb_entry *it;
+	struct alc_page *page;
+
+	if (likely(e && t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
+		   t->lookups[h].mode == t->c.mode && holds(e)))
+		return e;
+	if (!t->entries[entry_hash(rip)])
+		return NULL;
+	it = itlb_lookup(v, &t->c, rip);
+	if (!it)
+		return NULL; /* the interpreter finds the same fault */
+	page = it->page;
+	for (link = &t->entries[entry_hash(rip)]; (e = *link);) {
+		if (e->region->dead) {
+			*link = e->next;
+			continue;
+		}
+		if (e->rip == rip && e->mode == t->c.mode && e->region->page == page && holds(e) &&
+		    (!found || e->mem) && second_holds(v, t, e))
+			found = e;
+		link = &e->next;
+	}
+	if (found) {
+		t->lookups[h].rip = rip;
+		t->lookups[h].epoch = epoch;
+		t->lookups[h].mode = t->c.mode;
+		t->lookups[h].entry = found;
+	}
+	return found;
+}
+
+/* ---- Links ---- */
+
+/* The number of a user page's mapping, now believed by translated code. */
+static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
+{
+	unsigned h = page_hash(va);
+	struct tr_page_id *p;
+
+	va &= ALC_PAGE_MASK;
+	for (p = t->pages[h]; p; p = p->next)
+		if (p->va == va && p->page == page)
+			break;
+	if (!p) {
+		p = tr_alloc(t, sizeof(*p));
+		if (!p)
+			return 0;
+		*p = (struct tr_page_id){
+			.va = va, .page = page, .id = ++t->page_id_next, .next = t->pages[h]};
+		t->pages[h] = p;
+	}
+	if (t->page_ids[h] != p->id) {
+		if (t->npage_log < PAGE_LOG)
+			t->page_log[t->npage_log] = (u16)h;
+		if (t->npage_log <= PAGE_LOG)
+			t->npage_log++;
+		t->page_ids[h] = p->id;
+	}
+	return p->id;
+}
+
+static void check_page(struct tr *t, const struct tr_site *s, u64 va, u32 id)
+{
+	struct code *c = &t->emit;
+
+	if (!id)
+		return;
+	e_cmp32_mem(c, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))), id);
+	e_bind(c, e_jcc(c, CC_NE), s->stub);
+}
+
+/* The user pages that a jump to e relies on to be where they are, as numbers; 0: none. */
+struct reliance {
+	bool any;
+	u32 first, second;
+};
+
+static struct reliance reliance(struct tr *t, const struct tr_site *s, const struct tr_entry *e)
+{
+	struct reliance r = {0};
+	bool user = !(e->rip >> 63);
+
+	if (user && (e->rip & ALC_PAGE_MASK) != (s->region->rip & ALC_PAGE_MASK)) {
+		r.any = true;
+		r.first = page_id(t, e->rip, e->region->page);
+	}
+	if (user && e->region->page2) {
+		r.any = true;
+		r.second = page_id(t, e->rip + ALC_PAGE_SIZE, e->region->page2);
+	}
+	return r;
+}
+
+/* Code that goes to e only while its pages are where they were. */
+static u32 guard(struct tr *t, const struct tr_site *s, const struct tr_entry *e,
+		 const struct reliance *r)
+{
+	u32 at = t->emit.at;
+
+	check_page(t, s, e->rip, r->first);
+	check_page(t, s, e->rip + ALC_PAGE_SIZE, r->second);
+	e_jmp_to(&t->emit, e->host);
+	return at;
+}
+
+void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e)
+{
+	struct reliance r;
+
+	if (!tr_has(t, TR_LINK) || !e->mem || s->region->dead || !s->patch ||
+	    e->mode != s->region->mode || tr_cache_full(t))
+		return;
+	r = reliance(t, s, e);
+	if (r.any) {
+		u32 known = r.first ^ r.second << 16 ^ r.second >> 16;
+
+		/* The link may be there already, and only its pages have been in doubt. */
+		if (known == s->next)
+			return;
+		s->next = known;
+		e_bind(&t->emit, s->patch, guard(t, s, e, &r));
+	} else {
+		if (s->dead && !e->live)
+			e_bind(&t->emit, s->dead, e->host);
+		e_bind(&t->emit, s->patch, e->host);
+	}
+	t->n_links++;
+}
+
+void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e)
+{
+	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = gone->host};
+
+	if (!tr_has(t, TR_LINK) || !e->mem || e->region->page != gone->region->page ||
+	    e->mode != gone->mode)
+		return;
+	if (gone->pops)
+		E_CODE(&at, 0x48, 0x8d, 0x64, 0x24, 8); /* as it was; what follows is an entry */
+	else
+		e_jmp_to(&at, e->host);
+}
+
+void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
+{
+	struct tr_jump *j = &t->jumps[(e->mode & MODE_USER) != 0][rip & (JUMP_CACHE - 1)];
+
+	if (!tr_has(t, TR_JUMPS) || !e->mem)
+		return;
+	/* The supervisor's part is not emptied when address spaces change. */
+	if (!(e->mode & MODE_USER) && !(rip >> 63))
+		return;
+	if (e->mode & MODE_USER) {
+		if (t->njump_log < JUMP_LOG)
+			t->jump_log[t->njump_log] = rip & (JUMP_CACHE - 1);
+		if (t->njump_log <= JUMP_LOG)
+			t->njump_log++;
+	}
+	*j = (struct tr_jump){.rip = rip, .host = tr_host(t, e->host)};
+}
+
+/* ---- Invalidation ---- */
+
+/* The entry, of a dead region, whose code began at an offset. */
+const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off)
+{
+	unsigned low = 0, high = t->norder;
+	const struct tr_region *r;
+
+	while (high - low > 1) {
+		unsigned mid = (low + high) / 2;
+
+		if (t->order[mid]->begin <= off)
+			low = mid;
+		else
+			high = mid;
+	}
+	r = t->order[low];
+	for (unsigned k = 0; k < r->nheads; k++)
+		if (r->mem_heads[k].host == off && r->mem_heads[k].mem)
+			return &r->mem_heads[k];
+	return NULL;
+}
+
+static void kill_region(struct tr *t, struct tr_region *r)
+{
+	r->dead = true;
+	if (r->whole) {
+		kill_region(t, r->whole);
+		return;
+	}
+	t->n_killed++;
+	for (unsigned k = 0; k < r->nheads; k++) {
+		struct code at = {.base = t->emit.base, .size = t->emit.size};
+
+		if (!r->mem_heads[k].mem)
+			continue;
+		at.at = r->mem_heads[k].host;
+		e_call_to(&at, t->rt.gone);
+	}
+}
+
+static void kill_page(struct tr *t, const struct alc_page *p)
+{
+	struct tr_region **link = &t->regions[region_hash(p)], *r;
+
+	while ((r = *link)) {
+		if (r->page == p && r->gen != atomic_load(&p->gen)) {
+			kill_region(t, r);
+			*link = r->page_next;
+			continue;
+		}
+		link = &r->page_next;
+	}
+}
+
+static void lock_hits(struct tr *t)
+{
+	while (atomic_exchange_explicit(&t->hits_lock, true, memory_order_acquire))
+		__builtin_ia32_pause();
+}
+
+static void unlock_hits(struct tr *t)
+{
+	atomic_store_explicit(&t->hits_lock, false, memory_order_release);
+}
+
+void tr_note_hit(struct tr *t, struct alc_page *p)
+{
+	lock_hits(t);
+	if (t->nhits < HITS_MAX)
+		t->hits[t->nhits] = p;
+	if (t->nhits <= HITS_MAX)
+		t->nhits++;
+	unlock_hits(t);
+}
+
+void tr_take_hits(struct tr *t)
+{
+	struct alc_page *hits[HITS_MAX];
+	unsigned n;
+
+	lock_hits(t);
+	n = t->nhits;
+	__builtin_memcpy(hits, t->hits, sizeof(hits));
+	t->nhits = 0;
+	unlock_hits(t);
+	if (n > HITS_MAX) {
+		tr_cache_flush(t);
+		return;
+	}
+	for (unsigned k = 0; k < n; k++)
+		kill_page(t, hits[k]);
+}
+
+/* ---- Translations of addresses change ---- */
+
+static void changed(struct alc_vcpu *v, bool kernel)
+{
+	struct tr *t = tr_of(v);
+
+	tr_forget_ranges(t);
+	tr_forget_jumps(t, kernel);
+}
+
+/* Kernel code that is where it was keeps its links. */
+static void verify_kernel(struct alc_vcpu *v)
+{
+	struct tr *t = tr_of(v);
+
+	t->n_verified++;
+	for (unsigned k = 0; k < t->nkernel_pages; k++) {
+		struct x86_translation tr;
+		struct alc_span span;
+
+		if (!x86_walk(v, t->kernel_pages[k].va, X86_EXEC, false, &tr) &&
+		    space_span(v->plat->space, tr.gpa, 1, &span) &&
+		    span.page == t->kernel_pages[k].page)
+			continue;
+		tr_cache_flush(t);
+		return;
+	}
+}
+
+static void flush_all(struct alc_vcpu *v)
+{
+	interp_ops.flush_all(v);
+	changed(v, true);
+	verify_kernel(v);
+}
+
+static void flush_nonglobal(struct alc_vcpu *v)
+{
+	struct tr *t = tr_of(v);
+	bool kernel = t->c.upper_nonglobal;
+
+	interp_ops.flush_nonglobal(v);
+	changed(v, kernel);
+	if (kernel)
+		verify_kernel(v);
+}
+
+static void flush_page(struct alc_vcpu *v, u64 gva)
+{
+	struct tr *t = tr_of(v);
+
+	interp_ops.flush_page(v, gva);
+	tr_forget_ranges(t);
+	if (!*page_filter(t, gva) && !t->c.large_pages[gva >> 63])
+		return;
+	changed(v, gva >> 63);
+	if (gva >> 63)
+		verify_kernel(v);
+}
+
+static void mode_changed(struct alc_vcpu *v)
+{
+	interp_mode_changed(v);
+}
+
+static int read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
+{
+	return interp_ops.read(v, gva, to, len, access);
+}
+
+static int write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access)
+{
+	return interp_ops.write(v, gva, from, len, access);
+}
+
+const struct x86_engine_ops tr_ops = {
+	.read = read,
+	.write = write,
+	.flush_all = flush_all,
+	.flush_nonglobal = flush_nonglobal,
+	.flush_page = flush_page,
+	.mode_changed = mode_changed,
+};

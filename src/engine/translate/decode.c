@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From Zydis's view of an instruction to what the generator needs: which kind it is, where its
+ * registers stand in the encoding, its memory operand, its flags.
+ */
+#include "engine/translate/translate.h"
+
+/* ---- Registers ---- */
+
+static bool is_gpr(ZydisRegister r)
+{
+	ZydisRegisterClass k = ZydisRegisterGetClass(r);
+
+	return k == ZYDIS_REGCLASS_GPR8 || k == ZYDIS_REGCLASS_GPR16 || k == ZYDIS_REGCLASS_GPR32 ||
+	       k == ZYDIS_REGCLASS_GPR64;
+}
+
+static bool is_high_byte(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
+}
+
+static bool is_vector(ZydisRegister r)
+{
+	ZydisRegisterClass k = ZydisRegisterGetClass(r);
+
+	return k == ZYDIS_REGCLASS_XMM || k == ZYDIS_REGCLASS_YMM;
+}
+
+/* 0-15; high bytes count as their register. */
+static u8 gpr_number(ZydisRegister r)
+{
+	if (ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_GPR8)
+		return (u8)(dec_reg(r) / 8);
+	return dec_reg(r);
+}
+
+static bool in_memory(unsigned reg)
+{
+	return reg >= X86_R8 && reg <= X86_R11;
+}
+
+static unsigned field_of(const ZydisDecodedOperand *o)
+{
+	switch (o->encoding) {
+	case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+		return FIELD_REG;
+	case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+		return FIELD_RM;
+	case ZYDIS_OPERAND_ENCODING_NDSNDD:
+		return FIELD_V;
+	case ZYDIS_OPERAND_ENCODING_OPCODE:
+		return FIELD_OP;
+	default:
+		return 0;
+	}
+}
+
+static void set_field(struct tr_insn *i, unsigned field, u8 reg)
+{
+	if (field == FIELD_REG)
+		i->reg = reg;
+	else if (field == FIELD_RM)
+		i->rm = reg;
+	else if (field == FIELD_V)
+		i->v = reg;
+	else
+		i->op_reg = reg;
+}
+
+/* False: a register that the generator can't replace. */
+static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
+{
+	u8 reg = gpr_number(o->reg.value);
+	unsigned field = field_of(o);
+	bool whole = o->size >= 32;
+
+	if (is_high_byte(o->reg.value)) { /* of a register that stays: its encoding does too */
+		i->high_byte = true;
+		return true;
+	}
+	if (!field) /* implied: it must be where it is in the host too */
+		return reg != X86_RSP && !in_memory(reg);
+	i->gpr |= (u8)field;
+	set_field(i, field, reg);
+	if (o->actions != ZYDIS_OPERAND_ACTION_WRITE || !whole)
+		i->loads |= (u8)field;
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		i->stores |= (u8)field;
+	return true;
+}
+
+static bool use_register(struct tr_insn *i, const ZydisDecodedOperand *o)
+{
+	ZydisRegister r = o->reg.value;
+
+	if (is_gpr(r))
+		return use_gpr(i, o);
+	if (is_vector(r)) {
+		unsigned field = field_of(o);
+
+		i->fpu = true;
+		if (field)
+			set_field(i, field, (u8)ZydisRegisterGetId(r));
+		return ZydisRegisterGetId(r) < 16;
+	}
+	if (r == ZYDIS_REGISTER_MXCSR) {
+		i->fpu = true;
+		return true;
+	}
+	return r == ZYDIS_REGISTER_RFLAGS || r == ZYDIS_REGISTER_EFLAGS ||
+	       r == ZYDIS_REGISTER_FLAGS;
+}
+
+/* ---- Memory ---- */
+
+static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOperand *o)
+{
+	ZydisRegister base = o->mem.base, index = o->mem.index;
+
+	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
+		return false;
+	if (o->size / 8 > 64)
+		return false;
+	i->mem = true;
+	i->size = (u8)(o->size / 8);
+	i->a32 = d->z.address_width == 32;
+	i->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
+	i->access = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? X86_WRITE : X86_READ;
+	i->base = i->index = NO_REG;
+	i->shift = 0;
+	if (base == ZYDIS_REGISTER_RIP || base == ZYDIS_REGISTER_EIP) {
+		i->rip_relative = true;
+		i->disp += i->len;
+	} else if (base != ZYDIS_REGISTER_NONE) {
+		i->base = gpr_number(base);
+	}
+	if (index != ZYDIS_REGISTER_NONE && o->mem.scale) {
+		if (!is_gpr(index))
+			return false;
+		i->index = gpr_number(index);
+		i->shift = (u8)__builtin_ctz(o->mem.scale);
+	}
+	i->seg = o->mem.segment == ZYDIS_REGISTER_FS   ? X86_FS
+		 : o->mem.segment == ZYDIS_REGISTER_GS ? X86_GS
+						       : 0;
+	/* Absolute addresses of 64 bits (MOV AL, moffs) have no ModRM to replace. */
+	return i->has_modrm && i->disp == (i32)i->disp;
+}
+
+static bool use_operands(struct dec *d, struct tr_insn *i)
+{
+	for (unsigned k = 0; k < d->z.operand_count; k++) {
+		const ZydisDecodedOperand *o = &d->o[k];
+
+		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && !use_register(i, o))
+			return false;
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN || !use_memory(d, i, o)))
+			return false;
+		if (o->type == ZYDIS_OPERAND_TYPE_POINTER)
+			return false;
+	}
+	/* Memory as an operand of a high-byte register could need a REX prefix. */
+	return !(i->high_byte && i->mem);
+}
+
+/* ---- Encoding ---- */
+
+static bool set_encoding(const struct dec *d, struct tr_insn *i)
+{
+	const ZydisDecodedInstruction *z = &d->z;
+
+	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return false;
+	i->vex = z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+	switch (z->opcode_map) {
+	case ZYDIS_OPCODE_MAP_DEFAULT:
+		i->map = 0;
+		break;
+	case ZYDIS_OPCODE_MAP_0F:
+		i->map = 1;
+		break;
+	case ZYDIS_OPCODE_MAP_0F38:
+		i->map = 2;
+		break;
+	case ZYDIS_OPCODE_MAP_0F3A:
+		i->map = 3;
+		break;
+	default:
+		return false;
+	}
+	i->opcode = z->opcode;
+	i->has_modrm = z->attributes & ZYDIS_ATTRIB_HAS_MODRM;
+	i->reg = z->raw.modrm.reg;
+	i->rm = z->raw.modrm.rm;
+	i->op_reg = i->v = NO_REG;
+	i->rex = z->attributes & ZYDIS_ATTRIB_HAS_REX;
+	i->w = i->vex ? z->raw.vex.W : i->rex && z->raw.rex.W;
+	if (i->vex) {
+		i->l = z->raw.vex.L;
+		i->prefixes = z->raw.vex.pp;
+	}
+	for (unsigned k = 0; !i->vex && k < z->raw.prefix_count; k++) {
+		u8 p = z->raw.prefixes[k].value;
+
+		i->prefixes |= p == 0x66   ? PFX_66
+			       : p == 0xf2 ? PFX_F2
+			       : p == 0xf3 ? PFX_F3
+			       : p == 0xf0 ? PFX_LOCK
+					   : 0;
+	}
+	/* Repeated or contradicting prefixes: the last of F2 and F3 counts. */
+	if ((i->prefixes & (PFX_F2 | PFX_F3)) == (PFX_F2 | PFX_F3))
+		return false;
+	i->imm_size = (u8)((z->raw.imm[0].size + z->raw.imm[1].size) / 8);
+	for (unsigned k = 0; k < i->imm_size && k < 8; k++)
+		i->imm |= (u64)d->bytes[z->length - i->imm_size + k] << 8 * k;
+	return i->imm_size <= 8;
+}
+
+/* ---- Flags ---- */
+
+static u8 six(u32 f)
+{
+	return (u8)((f & X86_CF ? F_CF : 0) | (f & X86_PF ? F_PF : 0) | (f & X86_AF ? F_AF : 0) |
+		    (f & X86_ZF ? F_ZF : 0) | (f & X86_SF ? F_SF : 0) | (f & X86_OF ? F_OF : 0));
+}
+
+/* A count of zero leaves all flags (SDM vol. 2, SAL): is it sure that there is another? */
+static bool count_unknown(const struct dec *d)
+{
+	const ZydisDecodedInstruction *z = &d->z;
+	u64 mask = d->o[0].size == 64 ? 63 : 31;
+
+	if (z->meta.category != ZYDIS_CATEGORY_SHIFT && z->meta.category != ZYDIS_CATEGORY_ROTATE &&
+	    z->mnemonic != ZYDIS_MNEMONIC_SHLD && z->mnemonic != ZYDIS_MNEMONIC_SHRD)
+		return false;
+	for (unsigned k = 0; k < z->operand_count; k++)
+		if (d->o[k].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (d->o[k].imm.value.u & mask))
+			return false;
+	return true;
+}
+
+static void set_flags(const struct dec *d, struct tr_insn *i)
+{
+	const ZydisAccessedFlags *f = d->z.cpu_flags;
+	unsigned changes;
+
+	if (!f)
+		return;
+	changes = six(f->modified | f->set_0 | f->set_1 | f->undefined);
+	i->flags_read = six(f->tested);
+	/* SHLX and kin are of the category and change none. */
+	if (changes && count_unknown(d))
+		i->flags_maybe = true;
+	else
+		i->flags_written = (u8)changes;
+}
+
+/* ---- Kinds ---- */
+
+static bool plain_category(const ZydisDecodedInstruction *z)
+{
+	switch (z->meta.category) {
+	case ZYDIS_CATEGORY_ADOX_ADCX:
+	case ZYDIS_CATEGORY_AES:
+	case ZYDIS_CATEGORY_AVX:
+	case ZYDIS_CATEGORY_AVX2:
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_BMI1:
+	case ZYDIS_CATEGORY_BMI2:
+	case ZYDIS_CATEGORY_BROADCAST:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_GFNI:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_LOGICAL_FP:
+	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_PCLMULQDQ:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_SEMAPHORE:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_SHA:
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_SSE:
+	case ZYDIS_CATEGORY_TBM:
+	case ZYDIS_CATEGORY_VAES:
+	case ZYDIS_CATEGORY_VFMA:
+	case ZYDIS_CATEGORY_VPCLMULQDQ:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Exceptions to the categories, both ways. */
+static bool plain_mnemonic(ZydisMnemonic m, bool by_category)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_CLC:
+	case ZYDIS_MNEMONIC_STC:
+	case ZYDIS_MNEMONIC_CMC:
+	case ZYDIS_MNEMONIC_LAHF:
+	case ZYDIS_MNEMONIC_SAHF:
+	case ZYDIS_MNEMONIC_LFENCE:
+	case ZYDIS_MNEMONIC_MFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
+	case ZYDIS_MNEMONIC_POPCNT:
+	case ZYDIS_MNEMONIC_LZCNT:
+	case ZYDIS_MNEMONIC_TZCNT:
+	case ZYDIS_MNEMONIC_CRC32:
+		return true;
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_STMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_VSTMXCSR:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+	case ZYDIS_MNEMONIC_XLAT:
+	case ZYDIS_MNEMONIC_RDPID:
+		return false;
+	/* A bit offset reaches beyond the operand. */
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		return by_category;
+	default:
+		return by_category;
+	}
+}
+
+static bool is_bit_test(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_BT || m == ZYDIS_MNEMONIC_BTS || m == ZYDIS_MNEMONIC_BTR ||
+	       m == ZYDIS_MNEMONIC_BTC;
+}
+
+/* Those with a hint's address, or none. */
+static bool is_nop(const ZydisDecodedInstruction *z)
+{
+	switch (z->meta.category) {
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_WIDENOP:
+	case ZYDIS_CATEGORY_PREFETCH:
+		return z->mnemonic != ZYDIS_MNEMONIC_PAUSE;
+	default:
+		return z->mnemonic == ZYDIS_MNEMONIC_ENDBR64 ||
+		       z->mnemonic == ZYDIS_MNEMONIC_ENDBR32 || z->mnemonic == ZYDIS_MNEMONIC_NOP;
+	}
+}
+
+static enum tr_kind kind_push(const struct dec *d, struct tr_insn *i)
+{
+	const ZydisDecodedOperand *o = &d->o[0];
+
+	if (d->z.operand_width != 64)
+		return K_ONE;
+	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		i->imm = o->imm.value.u;
+		return K_PUSH_IMM;
+	}
+	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return use_memory((struct dec *)(uintptr_t)d, i, o) ? K_PUSH_MEM : K_ONE;
+	if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || !is_gpr(o->reg.value))
+		return K_ONE;
+	i->op_reg = gpr_number(o->reg.value);
+	return K_PUSH_REG;
+}
+
+static enum tr_kind kind_pop(const struct dec *d, struct tr_insn *i)
+{
+	const ZydisDecodedOperand *o = &d->o[0];
+
+	if (d->z.operand_width != 64 || o->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	    !is_gpr(o->reg.value))
+		return K_ONE;
+	i->op_reg = gpr_number(o->reg.value);
+	return K_POP_REG;
+}
+
+static enum tr_kind kind_branch(struct dec *d, struct tr_insn *i)
+{
+	const ZydisDecodedOperand *o = &d->o[0];
+	bool call = d->z.mnemonic == ZYDIS_MNEMONIC_CALL;
+
+	if (d->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		return K_END;
+	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		i64 to = (i64)i->off + i->len + o->imm.value.s;
+
+		if (to != (i32)to)
+			return K_END;
+		i->target = (i32)to;
+		return call ? K_CALL : K_JMP;
+	}
+	if (d->z.operand_width != 64)
+		return K_END;
+	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return !use_memory(d, i, o) ? K_END : call ? K_CALL_MEM : K_JMP_MEM;
+	i->op_reg = gpr_number(o->reg.value);
+	return call ? K_CALL_REG : K_JMP_REG;
+}
+
+/* Jcc keeps its condition in opcode's low bits in both of its forms. */
+static enum tr_kind kind_conditional(struct dec *d, struct tr_insn *i)
+{
+	i64 to = (i64)i->off + i->len + d->o[0].imm.value.s;
+
+	if (to != (i32)to)
+		return K_END;
+	i->target = (i32)to;
+	switch (d->z.mnemonic) {
+	case ZYDIS_MNEMONIC_JRCXZ:
+	case ZYDIS_MNEMONIC_LOOP:
+		return K_LOOP;
+	case ZYDIS_MNEMONIC_JECXZ:
+	case ZYDIS_MNEMONIC_LOOPE:
+	case ZYDIS_MNEMONIC_LOOPNE:
+		return K_END;
+	default:
+		return K_JCC;
+	}
+}
+
+static enum tr_kind kind_ret(const struct dec *d, struct tr_insn *i)
+{
+	if (d->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || d->z.operand_width != 64)
+		return K_END;
+	i->imm &= 0xffff;
+	return K_RET;
+}
+
+static enum tr_kind kind_lea(struct dec *d, struct tr_insn *i)
+{
+	const ZydisDecodedOperand *m = &d->o[1];
+
+	if (!use_gpr(i, &d->o[0]) || !use_memory(d, i, m))
+		return K_ONE;
+	i->seg = 0;
+	return i->rip_relative && (d->z.operand_width == 16 || i->a32) ? K_ONE : K_LEA;
+}
+
+/* After these translated code can go on: they change neither the mode nor where the code is. */
+static bool goes_on(const ZydisDecodedInstruction *z)
+{
+	switch (z->meta.category) {
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_INTERRUPT:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_INVALID:
+		break;
+	default:
+		return true;
+	}
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+	case ZYDIS_MNEMONIC_SWAPGS:
+	case ZYDIS_MNEMONIC_WRMSR:
+	case ZYDIS_MNEMONIC_INVLPG:
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_CLAC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum tr_kind other(const struct dec *d)
+{
+	return goes_on(&d->z) ? K_ONE : K_END;
+}
+
+static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
+{
+	ZydisMnemonic m = d->z.mnemonic;
+
+	switch (m) {
+	case ZYDIS_MNEMONIC_PUSH:
+		return kind_push(d, i);
+	case ZYDIS_MNEMONIC_POP:
+		return kind_pop(d, i);
+	case ZYDIS_MNEMONIC_LEAVE:
+		return d->z.operand_width == 64 ? K_LEAVE : K_ONE;
+	case ZYDIS_MNEMONIC_LEA:
+		return kind_lea(d, i);
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL:
+		return kind_branch(d, i);
+	case ZYDIS_MNEMONIC_RET:
+		return kind_ret(d, i);
+	default:
+		break;
+	}
+	if (d->z.meta.category == ZYDIS_CATEGORY_COND_BR)
+		return kind_conditional(d, i);
+	if (is_nop(&d->z))
+		return K_NOP;
+	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
+		return other(d);
+	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
+		return K_ONE;
+	return K_PLAIN;
+}
+
+bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i)
+{
+	ZyanStatus s = dec_bytes(d, bytes, avail < 15 ? avail : 15);
+	struct op unused = {0};
+
+	if (s == ZYDIS_STATUS_NO_MORE_DATA && avail < 15)
+		return false;
+	i->op_reg = i->v = i->base = i->index = NO_REG;
+	d->op = &unused; /* where dec_available says which exception it would be */
+	if (!ZYAN_SUCCESS(s)) {
+		i->kind = K_END;
+		i->len = 1;
+		return true;
+	}
+	i->len = d->z.length;
+	if (!set_encoding(d, i) || !dec_available(d)) {
+		i->kind = K_END;
+		return true;
+	}
+	set_flags(d, i);
+	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
+	i->kind = (u8)kind_of(d, i);
+	return true;
+}

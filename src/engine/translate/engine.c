@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The translator as an engine: creation, options, what it owes to others' stores, counters. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <cpuid.h>
+
+#include "base/errno.h"
+#include "base/fmt.h"
+#include "engine/translate/translate.h"
+
+enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20 };
+
+static const char *const feature_names[TR_FEATURES] = {
+	[TR_LINK] = "link",   [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range", [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+};
+static const char *const poison_names[TR_POISONS] = {
+	[POISON_TLB] = "tlb",
+	[POISON_FLUSH] = "flush",
+	[POISON_RANDOM] = "random",
+	[POISON_STEP] = "step",
+};
+
+static void probe(const struct alc_host *host, struct alc_engine_score *score)
+{
+	struct alc_host_code code;
+	int r = host->code_map(host->ctx, 4096, &code);
+
+	*score = (struct alc_engine_score){.usable = r, .good = 50};
+	if (r) {
+		fmt_text(score->why, sizeof(score->why), "this host forbids executable memory");
+		return;
+	}
+	host->code_unmap(host->ctx, &code);
+	fmt_text(score->why, sizeof(score->why),
+		 "64-bit code runs as host code; needs no privileges");
+}
+
+/* ---- Others' stores ---- */
+
+/* See mem/space.h. A vCPU's own thread, or one that is none. */
+static void silence(void *ctx, struct alc_page *p)
+{
+	struct tr_vm *vm = ctx;
+	const struct x86_platform *plat = vm->interp.plat;
+	struct tr *self = tr_current();
+	bool alone = self && (self->c.alone || plat->nvcpus == 1);
+
+	if (!alone)
+		exclusive_begin_by(&vm->interp, self ? &self->c : NULL);
+	for (unsigned k = 0; k < plat->nvcpus; k++) {
+		struct alc_vcpu *v = plat->vcpus[k];
+
+		if (!v || !v->engine)
+			continue;
+		tlb_drop_writes(v->engine, p);
+		tr_forget_ranges(tr_of(v));
+	}
+	if (p)
+		atomic_store(&p->silent_writers, false);
+	if (!alone)
+		exclusive_end_by(&vm->interp, self ? &self->c : NULL);
+}
+
+static void code_hit(void *ctx, struct alc_page *p)
+{
+	struct tr_vm *vm = ctx;
+	const struct x86_platform *plat = vm->interp.plat;
+
+	for (unsigned k = 0; k < plat->nvcpus; k++) {
+		struct alc_vcpu *v = plat->vcpus[k];
+
+		if (!v || !v->engine)
+			continue;
+		tr_note_hit(tr_of(v), p);
+		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
+	}
+}
+
+/* ---- Creation ---- */
+
+static void vm_destroy(void *opaque)
+{
+	struct tr_vm *vm = opaque;
+	const struct x86_platform *plat;
+
+	if (!vm)
+		return;
+	plat = vm->interp.plat;
+	plat->space->watch = NULL;
+	interp_vm_fini(&vm->interp);
+	host_free(plat->host, vm, sizeof(*vm));
+}
+
+static int vm_create(const struct x86_platform *plat, void **out, struct alc_err *err)
+{
+	struct tr_vm *vm = host_alloc(plat->host, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return alc_fail(err, -ENOMEM, "no memory for the translator");
+	r = interp_vm_init(&vm->interp, plat, err);
+	if (r) {
+		host_free(plat->host, vm, sizeof(*vm));
+		return r;
+	}
+	vm->threshold = THRESHOLD;
+	vm->cache_bytes = CACHE_BYTES;
+	vm->watch = (struct alc_space_watch){.silence = silence, .code_hit = code_hit, .ctx = vm};
+	plat->space->watch = &vm->watch;
+	*out = vm;
+	return 0;
+}
+
+static void vcpu_destroy(struct alc_vcpu *v)
+{
+	struct tr *t = v->engine;
+
+	if (!t)
+		return;
+	tr_cache_destroy(t);
+	interp_vcpu_fini(&t->c);
+}
+
+static bool host_has_bmi2(void)
+{
+	unsigned a, b = 0, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 8 & 1);
+}
+
+static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
+{
+	struct tr_vm *vm = opaque;
+	struct tr *t = (struct tr *)(void *)(v + 1);
+	int r;
+
+	memset(t, 0, sizeof(*t));
+	t->vm = vm;
+	t->c.v = v;
+	t->c.tables = t->tables;
+	t->c.silent_stores = true;
+	t->has_bmi2 = host_has_bmi2();
+	t->has_avx = __builtin_cpu_supports("avx");
+	t->host_mxcsr = 0x1f80;
+	t->rng = v->index + 1;
+	r = tr_signals_install(err);
+	if (!r)
+		r = interp_vcpu_init(&t->c, &vm->interp, v, err);
+	if (r)
+		return r;
+	r = tr_cache_create(t, err);
+	if (r) {
+		vcpu_destroy(v);
+		return r;
+	}
+	v->ops = &tr_ops;
+	return 0;
+}
+
+/* ---- Options ---- */
+
+static int parse_set(const char *value, const char *const *names, unsigned n, u32 *set,
+		     const char *what, struct alc_err *err)
+{
+	*set = 0;
+	while (*value) {
+		size_t len = strcspn(value, ",");
+		unsigned k;
+
+		for (k = 0; k < n; k++)
+			if (strlen(names[k]) == len && !strncmp(names[k], value, len))
+				break;
+		if (k == n)
+			return alc_fail(err, -EINVAL, "the translator has no %s '%.*s'", what,
+					(int)len, value);
+		*set |= 1u << k;
+		value += len + (value[len] == ',');
+	}
+	return 0;
+}
+
+static int parse_number(const char *key, const char *value, u64 max, u64 *out, struct alc_err *err)
+{
+	char *end;
+
+	*out = strtoull(value, &end, 10);
+	if (end == value || *end || *out > max)
+		return alc_fail(err, -EINVAL, "'%s' is not a number that %s can be", value, key);
+	return 0;
+}
+
+static int configure(void *opaque, const char *key, const char *value, struct alc_err *err)
+{
+	struct tr_vm *vm = opaque;
+	u64 n;
+	int r;
+
+	if (!strcmp(key, "off"))
+		return parse_set(value, feature_names, TR_FEATURES, &vm->off, "optimisation", err);
+	if (!strcmp(key, "poison"))
+		return parse_set(value, poison_names, TR_POISONS, &vm->poison, "poison", err);
+	if (!strcmp(key, "threshold")) {
+		r = parse_number(key, value, 10000, &n, err);
+		vm->threshold = r ? vm->threshold : (unsigned)n;
+		return r;
+	}
+	if (!strcmp(key, "cache-mib")) {
+		r = parse_number(key, value, 1024, &n, err);
+		vm->cache_bytes = r ? vm->cache_bytes : n << 20;
+		return r;
+	}
+	return alc_fail(err, -EINVAL,
+			"the translator has no option '%s'; it has off, poison, threshold and "
+			"cache-mib",
+			key);
+}
+
+/* ---- Counters ---- */
+
+static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value), void *ctx)
+{
+	const struct tr *t = tr_of(v);
+	const struct {
+		const char *name;
+		u64 value;
+	} counters[] = {
+		{"regions", t->n_regions},
+		{"instructions_translated", t->n_insns},
+		{"translated_bytes", t->n_bytes},
+		{"code_bytes", t->emit.at},
+		{"code_flushes", t->n_code_flushes},
+		{"regions_invalidated", t->n_killed},
+		{"links", t->n_links},
+		{"entries", t->n_enters},
+		{"slow_accesses", t->n_slow},
+		{"slow_accesses_failed", t->n_slow_failed},
+		{"exits_interpreter", t->n_exits[SITE_INTERP]},
+		{"exits_one", t->n_exits[SITE_ONE]},
+		{"exits_link", t->n_exits[SITE_LINK]},
+		{"exits_indirect", t->n_exits[SITE_INDIRECT]},
+		{"exits_attention", t->n_exits[SITE_ATTENTION]},
+		{"exits_gone", t->n_exits[SITE_GONE]},
+		{"host_faults", t->n_faults},
+		{"interpreted_blocks", t->n_interp_blocks},
+		{"kernel_verifications", t->n_verified},
+	};
+
+	for (unsigned k = 0; k < ARRAY_LEN(counters); k++)
+		fn(ctx, counters[k].name, counters[k].value);
+	interp_stats(v, fn, ctx);
+}
+
+const struct alc_engine translate_engine = {
+	.name = "translate",
+	.summary = "binary translation of 64-bit code; the rest is interpreted",
+	.vcpu_bytes = sizeof(struct tr),
+	.probe = probe,
+	.vm_create = vm_create,
+	.vm_destroy = vm_destroy,
+	.configure = configure,
+	.vcpu_create = vcpu_create,
+	.vcpu_destroy = vcpu_destroy,
+	.run = tr_run,
+	.set_state = interp_set_state,
+	.invalidate = interp_invalidate,
+	.stats = stats,
+};

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Control flow: jumps within the region, links to others, calls paired with the host's.
+ *
+ * A pair on the host stack is [host return address][guest return address]. The host's CALL makes
+ * the upper half of it, so that the CPU's return predictor works for the guest: a guest RET whose
+ * target is the guest half executes the host's RET. What does not match (context switches,
+ * longjmp, return addresses that were changed) takes the cache of indirect targets or C.
+ *
+ * Between regions flags are in tr.flags_mem if anybody can want them; a link to an entry for which
+ * no flags live skips putting them there.
+ */
+#include "engine/translate/gen.h"
+
+static const struct tr_insn *insn_at(const struct gen *g, i32 off, unsigned *index)
+{
+	if (off < 0 || off >= ALC_PAGE_SIZE || g->in->at[off] < 0)
+		return NULL;
+	*index = (unsigned)g->in->at[off];
+	return &g->in->insns[*index];
+}
+
+static bool lives(const struct tr_insn *i)
+{
+	return i->strong | i->weak;
+}
+
+void flow_leave(struct gen *g, u32 site)
+{
+	e_mov_imm(g->c, T1, site);
+	e_jmp_to(g->c, g->t->rt.leave);
+}
+
+/* ---- Links ---- */
+
+/* A jump out of the region, which C may lead elsewhere. */
+static u32 link_site(struct gen *g, i32 target)
+{
+	return new_site(g, (struct tr_site){.rip = g->in->page_rip + (u64)(i64)target,
+					    .kind = SITE_LINK,
+					    .flags = FLAGS_MEM});
+}
+
+static void leave_stub(struct gen *g, u32 jump, u32 site)
+{
+	struct stub *s = new_stub(g, STUB_EXIT);
+
+	s->jump = jump;
+	s->site = site;
+}
+
+static void patchable(struct gen *g, u32 jump, u32 site)
+{
+	if (site)
+		tr_site(g->t, site)->patch = jump;
+	leave_stub(g, jump, site);
+}
+
+/* To code outside of the region: flags to memory unless the entry turns out not to want them. */
+static void outside(struct gen *g, i32 target, u32 dead)
+{
+	u32 site = link_site(g, target);
+
+	if (g->fstate == FLAGS_HOST && !dead) {
+		struct stub *s;
+		u32 jump = e_jmp(g->c);
+
+		if (site)
+			tr_site(g->t, site)->dead = jump;
+		s = new_stub(g, STUB_EDGE);
+		s->jump = jump;
+		s->save = true;
+		s->site = site;
+		return;
+	}
+	flags_to_memory(g);
+	if (site)
+		tr_site(g->t, site)->dead = dead;
+	patchable(g, e_jmp(g->c), site);
+}
+
+static void fixup(struct gen *g, u32 rel, unsigned insn)
+{
+	if (g->nfixups == FIXUPS_MAX) {
+		g->full = true;
+		return;
+	}
+	g->w->fixups[g->nfixups++] = (struct fixup){.rel = rel, .insn = (u16)insn};
+}
+
+/* Flags as the head expects them. */
+static void flags_for(struct gen *g, const struct tr_insn *head)
+{
+	if (!lives(head))
+		return;
+	if (head->mem_head)
+		flags_to_memory(g);
+	else
+		flags_to_host(g);
+}
+
+static bool flags_fit(const struct gen *g, const struct tr_insn *head)
+{
+	return !lives(head) || g->fstate == (head->mem_head ? FLAGS_MEM : FLAGS_HOST);
+}
+
+void flow_edge(struct gen *g, i32 target)
+{
+	const struct tr_insn *to;
+	unsigned index;
+
+	to = insn_at(g, target, &index);
+	if (!to) {
+		outside(g, target, 0);
+		return;
+	}
+	flags_for(g, to);
+	fixup(g, e_jmp(g->c), index);
+}
+
+/* A conditional jump, of which `rel` is what is to be bound. */
+static void edge_from(struct gen *g, u32 rel, i32 target)
+{
+	const struct tr_insn *to;
+	struct stub *s;
+	unsigned index;
+
+	to = insn_at(g, target, &index);
+	if (to && flags_fit(g, to)) {
+		fixup(g, rel, index);
+		return;
+	}
+	if (!to && g->fstate == FLAGS_MEM) {
+		patchable(g, rel, link_site(g, target));
+		return;
+	}
+	s = new_stub(g, STUB_EDGE);
+	s->jump = rel;
+	s->target = target;
+}
+
+static void stub_edge(struct gen *g, const struct stub *s)
+{
+	if (s->save) { /* of an unconditional jump, which has its site already */
+		flags_to_memory(g);
+		patchable(g, e_jmp(g->c), s->site);
+		return;
+	}
+	if (s->target >= 0 && s->target < ALC_PAGE_SIZE && g->in->at[s->target] >= 0)
+		flow_edge(g, s->target);
+	else
+		outside(g, s->target, s->jump);
+}
+
+/* ---- Heads ---- */
+
+/* SIMD registers must be the guest's from here on; flags are in memory. */
+void flow_fpu_check(struct gen *g)
+{
+	struct stub *s;
+	u32 jump;
+
+	if (!g->in->region->fpu)
+		return;
+	e_cmp8_mem(g->c, hm_gs(T_OFF(fpu_in)), 0);
+	jump = e_jcc(g->c, CC_E);
+	s = new_stub(g, STUB_FPU);
+	s->jump = jump;
+	s->back = g->c->at;
+}
+
+/* Has somebody something for this vCPU? Then leave, with flags as they are. */
+static void poll(struct gen *g, bool bracket)
+{
+	struct stub *s;
+	u32 jump, site;
+
+	site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
+					    .kind = SITE_ATTENTION,
+					    .flags = (u8)g->fstate});
+	if (bracket)
+		flags_bracket(g);
+	e_cmp32_mem8(g->c, hm_gs(V_OFF(attention)), 0);
+	jump = e_jcc(g->c, CC_NE);
+	s = new_stub(g, STUB_EXIT);
+	s->jump = jump;
+	s->site = site;
+	s->bracket = bracket;
+	if (bracket)
+		flags_unbracket(g);
+}
+
+void flow_enter_head(struct gen *g, const struct tr_insn *i)
+{
+	bool falls_in = g->index &&
+			g->in->insns[g->index - 1].off + g->in->insns[g->index - 1].len == i->off;
+	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
+
+	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
+	    before != K_RET && before != K_END)
+		flags_for(g, i);
+	g->w->label[g->index] = g->c->at;
+	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
+	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));
+	if (i->mem_head) {
+		poll(g, false);
+		flow_fpu_check(g);
+	} else if (i->loop) {
+		poll(g, lives(i));
+	}
+}
+
+/* ---- Direct jumps ---- */
+
+static void insn_jcc(struct gen *g, const struct tr_insn *i)
+{
+	u32 rel = e_jcc(g->c, i->opcode & 15);
+
+	edge_from(g, rel, i->target);
+}
+
+/* JRCXZ reaches 127 bytes only: it jumps around, or to, a jump. LOOP counts without flags. */
+static void insn_loop(struct gen *g, const struct tr_insn *i)
+{
+	enum tr_flags fstate = g->fstate;
+	struct code *c = g->c;
+	u32 over;
+
+	if (i->opcode == 0xe2) {
+		e_lea(c, X86_RCX, hm(X86_RCX, -1));
+		if (i->a32)
+			e_rr(c, OP_MOV_LOAD, false, X86_RCX, X86_RCX);
+		E_CODE(c, 0xe3, 5);
+		edge_from(g, e_jmp(c), i->target);
+	} else {
+		E_CODE(c, 0xe3, 5);
+		over = e_jmp(c);
+		edge_from(g, e_jmp(c), i->target);
+		e_bind_here(c, over);
+	}
+	g->fstate = fstate;
+}
+
+/* ---- Calls and returns ---- */
+
+/* Stores the return address and pushes its half of the pair; takes T0. */
+static void push_return(struct gen *g, const struct tr_insn *i)
+{
+	u64 next = gen_rip(g, i) + i->len;
+	bool small = (u64)(i64)(i32)next == next;
+	struct access a = access_stack(g, -8, X86_WRITE);
+	struct code *c = g->c;
+
+	if (small) {
+		main_point(g, a.site);
+		e_store_imm32(c, a.m, (i32)next);
+	} else {
+		e_mov_imm(c, T0, next);
+		main_point(g, a.site);
+		e_store(c, a.m, T0);
+	}
+	e_lea(c, H_RSP, hm(H_RSP, -8));
+	if (!tr_has(g->t, TR_PAIRS))
+		return;
+	if (small) {
+		e8(c, 0x68);
+		e32(c, (u32)next);
+	} else {
+		e_push(c, T0);
+	}
+}
+
+/* Where a callee comes back to. */
+static void after_call(struct gen *g, const struct tr_insn *i)
+{
+	u64 next = gen_rip(g, i) + i->len;
+	unsigned index;
+
+	if (tr_has(g->t, TR_PAIRS)) {
+		add_entry(g, next, g->c->at, true, true, true);
+		E_CODE(g->c, 0x48, 0x8d, 0x64, 0x24, 8); /* lea rsp, [rsp + 8] */
+	}
+	g->fstate = FLAGS_MEM;
+	if (insn_at(g, i->off + i->len, &index)) /* else there is only a jump to somewhere else */
+		add_entry(g, next, g->c->at, true, false, true);
+	/* At least as long as the jump that replaces it when the region has gone. */
+	if (g->in->region->fpu)
+		flow_fpu_check(g);
+	else
+		E_CODE(g->c, 0x0f, 0x1f, 0x44, 0, 0); /* nop */
+}
+
+static void insn_call(struct gen *g, const struct tr_insn *i)
+{
+	u32 site;
+
+	flags_to_memory(g);
+	push_return(g, i);
+	site = link_site(g, i->target);
+	patchable(g, tr_has(g->t, TR_PAIRS) ? e_call(g->c) : e_jmp(g->c), site);
+	after_call(g, i);
+}
+
+static u32 indirect_site(struct gen *g, const struct tr_insn *i, i32 undo)
+{
+	return new_site(g, (struct tr_site){.rip = gen_rip(g, i),
+					    .kind = SITE_INDIRECT,
+					    .undo = (i16)undo,
+					    .flags = FLAGS_MEM});
+}
+
+/* With the target in T0: T1 = its place in the cache; returns the jump for when it's not there. */
+static u32 find_target(struct gen *g, u32 site)
+{
+	i32 table = T_OFF(jumps) + (i32)(g->in->user * JUMP_CACHE * sizeof(struct tr_jump));
+	struct code *c = g->c;
+
+	_Static_assert(JUMP_CACHE == 4096 && sizeof(struct tr_jump) == 16, "see below");
+	e_mov_imm(c, T2, site);
+	e_rr(c, OP_MOV_LOAD, false, T1, T0);
+	e_and32_imm(c, T1, JUMP_CACHE - 1);
+	E_CODE(c, 0x41, 0xc1, 0xe2, 4); /* shl r10d, 4 */
+	e_rm(c, OP_CMP, true, T0, hm_gs_at(T1, table));
+	return e_jcc(c, CC_NE);
+}
+
+static struct hmem found_target(const struct gen *g)
+{
+	return hm_gs_at(T1, T_OFF(jumps) + (i32)(g->in->user * JUMP_CACHE * sizeof(struct tr_jump) +
+						 offsetof(struct tr_jump, host)));
+}
+
+/* The operand of an indirect transfer into a scratch register. */
+static void load_target(struct gen *g, const struct tr_insn *i, unsigned to)
+{
+	if (i->kind == K_JMP_MEM || i->kind == K_CALL_MEM) {
+		struct access a = access_operand(g, i);
+
+		main_point(g, a.site);
+		e_load(g->c, to, a.m);
+	} else if (in_state(i->op_reg)) {
+		e_load(g->c, to, state_reg(i->op_reg));
+	} else {
+		e_rr(g->c, OP_MOV_LOAD, true, to, host_reg(i->op_reg));
+	}
+}
+
+static void insn_jmp_indirect(struct gen *g, const struct tr_insn *i)
+{
+	flags_to_memory(g);
+	load_target(g, i, T0);
+	e_bind(g->c, find_target(g, indirect_site(g, i, 0)), g->t->rt.indirect);
+	e_jmp_mem(g->c, found_target(g));
+}
+
+static void insn_call_indirect(struct gen *g, const struct tr_insn *i)
+{
+	struct stub *s;
+	u32 miss;
+
+	flags_to_memory(g);
+	load_target(g, i, T2);
+	push_return(g, i);
+	e_rr(g->c, OP_MOV_LOAD, true, T0, T2);
+	miss = find_target(g, indirect_site(g, i, 8));
+	if (tr_has(g->t, TR_PAIRS))
+		e_call_mem(g->c, found_target(g));
+	else
+		e_jmp_mem(g->c, found_target(g));
+	s = new_stub(g, STUB_CALL);
+	s->jump = miss;
+	s->back = g->c->at;
+	after_call(g, i);
+}
+
+static void insn_ret(struct gen *g, const struct tr_insn *i)
+{
+	struct code *c = g->c;
+	struct access a;
+	u32 miss;
+
+	flags_to_memory(g);
+	a = access_stack(g, 0, X86_READ);
+	main_point(g, a.site);
+	e_load(c, T0, a.m);
+	e_lea(c, H_RSP, hm(H_RSP, 8 + (i32)i->imm));
+	e_mov_imm(c, T2, indirect_site(g, i, -(8 + (i32)i->imm)));
+	miss = g->t->rt.return_miss[g->in->user];
+	if (!tr_has(g->t, TR_PAIRS)) {
+		e_jmp_to(c, miss);
+		return;
+	}
+	E_CODE(c, 0x4c, 0x3b, 0x4c, 0x24, 8); /* cmp r9, [rsp + 8] */
+	e_bind(c, e_jcc(c, CC_NE), miss);
+	e8(c, 0xc3);
+}
+
+void flow_insn(struct gen *g, const struct tr_insn *i)
+{
+	switch (i->kind) {
+	case K_JMP:
+		flow_edge(g, i->target);
+		break;
+	case K_JCC:
+		insn_jcc(g, i);
+		break;
+	case K_LOOP:
+		insn_loop(g, i);
+		break;
+	case K_CALL:
+		insn_call(g, i);
+		break;
+	case K_RET:
+		insn_ret(g, i);
+		break;
+	case K_JMP_REG:
+	case K_JMP_MEM:
+		insn_jmp_indirect(g, i);
+		break;
+	default:
+		insn_call_indirect(g, i);
+		break;
+	}
+}
+
+/* ---- Cold code ---- */
+
+void flow_stub(struct gen *g, const struct stub *s)
+{
+	struct code *c = g->c;
+
+	switch (s->kind) {
+	case STUB_EDGE:
+		stub_edge(g, s);
+		break;
+	case STUB_FPU:
+		e_call_to(c, g->t->rt.load_fpu);
+		e_jmp_to(c, s->back);
+		break;
+	case STUB_CALL:
+		/* The callee returns here, behind the call, as if it had been the other one. */
+		if (tr_has(g->t, TR_PAIRS)) {
+			e_call_to(c, g->t->rt.indirect);
+			e_jmp_to(c, s->back);
+		} else {
+			e_jmp_to(c, g->t->rt.indirect);
+		}
+		break;
+	default:
+		if (s->site && tr_site(g->t, s->site)->kind == SITE_LINK)
+			tr_site(g->t, s->site)->stub = c->at;
+		if (s->bracket)
+			flags_unbracket(g);
+		flow_leave(g, s->site);
+		break;
+	}
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The generator's frame: instructions in the order of their addresses, then the cold code. Here
+ * also those instructions that run as they are, with other registers.
+ */
+#include "engine/translate/gen.h"
+
+/* ---- Registers ---- */
+
+bool in_state(unsigned guest)
+{
+	return guest >= X86_R8 && guest <= X86_R11;
+}
+
+unsigned host_reg(unsigned guest)
+{
+	return guest == X86_RSP ? H_RSP : guest;
+}
+
+struct hmem state_reg(unsigned guest)
+{
+	return hm_gs(V_OFF(gpr) + (i32)(guest * sizeof(u64)));
+}
+
+u64 gen_rip(const struct gen *g, const struct tr_insn *i)
+{
+	return g->in->page_rip + i->off;
+}
+
+/* ---- Sites, stubs, entries ---- */
+
+u32 new_site(struct gen *g, struct tr_site s)
+{
+	u32 n;
+
+	s.region = g->in->region;
+	n = tr_site_new(g->t, &s);
+	g->full |= !n;
+	return n;
+}
+
+struct stub *new_stub(struct gen *g, enum stub_kind kind)
+{
+	static struct stub overflow; /* written, never read: the region is dropped */
+	struct stub *s;
+
+	if (g->nstubs == STUBS_MAX) {
+		g->full = true;
+		return &overflow;
+	}
+	s = &g->w->stubs[g->nstubs++];
+	*s = (struct stub){.kind = (u8)kind, .insn = (u16)g->index, .fstate = (u8)g->fstate};
+	return s;
+}
+
+void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
+{
+	g->w->heads[g->nheads++] = (struct tr_entry){
+		.rip = rip,
+		.host = host,
+		.mem = mem,
+		.pops = pops,
+		.live = live,
+	};
+}
+
+void main_point(struct gen *g, u32 site)
+{
+	g->full |= !tr_fault_point(g->t, g->c->at, site);
+}
+
+/* ---- Encoding ---- */
+
+enum { IX_REG, IX_RM, IX_V, IX_OP, IX_FIELDS };
+
+static void emit_modrm(struct gen *g, unsigned reg, unsigned rm, const struct hmem *m)
+{
+	if (m)
+		e_modrm_mem(g->c, reg, m);
+	else
+		e8(g->c, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+
+static void emit_vex(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m)
+{
+	struct code *c = g->c;
+	unsigned rxb = (host[IX_REG] >> 3 & 1) << 2;
+
+	rxb |= m ? e_rex_mem(0, m) : host[IX_RM] >> 3 & 1;
+	e8(c, 0xc4);
+	e8(c, (~rxb & 7) << 5 | i->map);
+	e8(c,
+	   (i->w ? 0x80u : 0) | (~(unsigned)host[IX_V] & 15) << 3 | (i->l ? 4u : 0) | i->prefixes);
+	e8(c, i->opcode);
+	if (i->has_modrm)
+		emit_modrm(g, host[IX_REG], host[IX_RM], m);
+}
+
+static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,
+			const struct hmem *m)
+{
+	struct code *c = g->c;
+	unsigned rex = i->w ? 8 : 0;
+
+	if (i->prefixes & PFX_LOCK)
+		e8(c, 0xf0);
+	if (i->prefixes & PFX_66)
+		e8(c, 0x66);
+	if (i->prefixes & PFX_F2)
+		e8(c, 0xf2);
+	if (i->prefixes & PFX_F3)
+		e8(c, 0xf3);
+	if (i->has_modrm)
+		rex |= (host[IX_REG] >> 3 & 1) << 2 | (m ? e_rex_mem(0, m) : host[IX_RM] >> 3 & 1);
+	else if (i->gpr & FIELD_OP)
+		rex |= host[IX_OP] >> 3 & 1;
+	/* A prefix without bits still makes SPL … DIL of AH … BH. */
+	if (rex || i->rex)
+		e8(c, 0x40 | rex);
+	if (i->map)
+		e8(c, 0x0f);
+	if (i->map == 2)
+		e8(c, 0x38);
+	else if (i->map == 3)
+		e8(c, 0x3a);
+	e8(c, i->gpr & FIELD_OP ? (i->opcode & ~7u) | (host[IX_OP] & 7) : i->opcode);
+	if (i->has_modrm)
+		emit_modrm(g, host[IX_REG], host[IX_RM], m);
+}
+
+/* host: numbers for reg, rm, v and the opcode's register, as far as there are such. */
+void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m)
+{
+	if (i->vex)
+		emit_vex(g, i, host, m);
+	else
+		emit_legacy(g, i, host, m);
+	for (unsigned k = 0; k < i->imm_size; k++)
+		e8(g->c, i->imm >> 8 * k & 0xff);
+}
+
+/* ---- Plain instructions ---- */
+
+static u8 guest_field(const struct tr_insn *i, unsigned ix)
+{
+	return ix == IX_REG ? i->reg : ix == IX_RM ? i->rm : ix == IX_V ? i->v : i->op_reg;
+}
+
+static unsigned take_scratch(unsigned *busy)
+{
+	static const u8 order[] = {T2, T0, T1};
+
+	for (unsigned k = 0; k < ARRAY_LEN(order); k++)
+		if (!(*busy & BIT(order[k]))) {
+			*busy |= BIT(order[k]);
+			return order[k];
+		}
+	__builtin_unreachable();
+}
+
+/* Numbers for the encoding; registers that live in memory are loaded into scratch ones. */
+static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u8 *host)
+{
+	for (unsigned ix = 0; ix < IX_FIELDS; ix++) {
+		u8 reg = guest_field(i, ix);
+		bool needed = false;
+		unsigned same;
+
+		host[ix] = reg == NO_REG ? 0 : reg;
+		if (!(i->gpr >> ix & 1))
+			continue;
+		if (!in_state(reg)) {
+			host[ix] = (u8)host_reg(reg);
+			continue;
+		}
+		same = ix;
+		for (unsigned k = 0; k < IX_FIELDS; k++)
+			if ((i->gpr >> k & 1) && guest_field(i, k) == reg) {
+				needed |= i->loads >> k & 1;
+				same = k < same ? k : same;
+			}
+		if (same < ix) {
+			host[ix] = host[same];
+			continue;
+		}
+		host[ix] = (u8)take_scratch(&busy);
+		if (needed)
+			e_load(g->c, host[ix], state_reg(reg));
+	}
+}
+
+static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)
+{
+	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
+		if ((i->gpr & i->stores) >> ix & 1 && in_state(guest_field(i, ix)))
+			e_store(g->c, state_reg(guest_field(i, ix)), host[ix]);
+}
+
+void insn_plain(struct gen *g, const struct tr_insn *i)
+{
+	struct access a = {0};
+	u8 host[IX_FIELDS];
+
+	if (i->mem)
+		a = access_operand(g, i);
+	else if (i->fpu || (i->map == 0 && (i->opcode & ~1u) == 0xf6)) /* DIV and its group */
+		a.site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
+						      .kind = SITE_INTERP,
+						      .flags = (u8)g->fstate});
+	load_fields(g, i, a.busy, host);
+	if (a.site)
+		main_point(g, a.site);
+	emit_guest(g, i, host, i->mem ? &a.m : NULL);
+	store_fields(g, i, host);
+}
+
+/* The address alone; nothing is accessed. */
+static void insn_lea(struct gen *g, const struct tr_insn *i)
+{
+	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
+	u8 host[IX_FIELDS] = {(u8)(in_state(i->reg) ? T2 : host_reg(i->reg)), 0, 0, 0};
+	struct code *c = g->c;
+
+	if (i->loads && in_state(i->reg))
+		e_load(c, T2, state_reg(i->reg));
+	if (i->rip_relative) {
+		u64 a = gen_rip(g, i) + (u64)i->disp;
+
+		e_mov_imm(c, host[IX_REG], i->w ? a : (u32)a);
+	} else {
+		if (i->base != NO_REG) {
+			m.base = in_state(i->base) ? T0 : (int)host_reg(i->base);
+			if (in_state(i->base))
+				e_load(c, T0, state_reg(i->base));
+		}
+		if (i->index != NO_REG) {
+			m.index = in_state(i->index) ? T1 : (int)host_reg(i->index);
+			if (in_state(i->index))
+				e_load(c, T1, state_reg(i->index));
+		}
+		if (i->a32)
+			e8(c, 0x67);
+		emit_guest(g, i, host, &m);
+	}
+	if (in_state(i->reg))
+		e_store(c, state_reg(i->reg), T2);
+}
+
+/* ---- Stack ---- */
+
+static void push_register(struct gen *g, unsigned reg)
+{
+	struct access a = access_stack(g, -8, X86_WRITE);
+
+	main_point(g, a.site);
+	e_store(g->c, a.m, reg);
+	e_lea(g->c, H_RSP, hm(H_RSP, -8));
+}
+
+static void insn_push_reg(struct gen *g, const struct tr_insn *i)
+{
+	if (in_state(i->op_reg))
+		e_load(g->c, T2, state_reg(i->op_reg));
+	push_register(g, in_state(i->op_reg) ? T2 : host_reg(i->op_reg));
+}
+
+static void insn_push_imm(struct gen *g, const struct tr_insn *i)
+{
+	struct access a = access_stack(g, -8, X86_WRITE);
+
+	main_point(g, a.site);
+	e_store_imm32(g->c, a.m, (i32)i->imm);
+	e_lea(g->c, H_RSP, hm(H_RSP, -8));
+}
+
+static void insn_push_mem(struct gen *g, const struct tr_insn *i)
+{
+	struct access a = access_operand(g, i);
+
+	main_point(g, a.site);
+	e_load(g->c, T2, a.m);
+	push_register(g, T2);
+}
+
+static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
+{
+	struct access a = access_stack(g, 0, X86_READ);
+	unsigned to = in_state(i->op_reg) ? T0 : host_reg(i->op_reg);
+
+	main_point(g, a.site);
+	e_load(g->c, to, a.m);
+	if (i->op_reg != X86_RSP)
+		e_lea(g->c, H_RSP, hm(H_RSP, 8));
+	if (in_state(i->op_reg))
+		e_store(g->c, state_reg(i->op_reg), T0);
+}
+
+static void insn_leave(struct gen *g, const struct tr_insn *i)
+{
+	struct access a = access_frame(g);
+
+	(void)i;
+	main_point(g, a.site);
+	e_load(g->c, T0, a.m);
+	e_lea(g->c, H_RSP, hm(X86_RBP, 8));
+	e_rr(g->c, OP_MOV_LOAD, true, X86_RBP, T0);
+}
+
+/* ---- What the interpreter does ---- */
+
+static void insn_one(struct gen *g, const struct tr_insn *i)
+{
+	u32 site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
+						.kind = SITE_ONE,
+						.next = i->len,
+						.flags = (u8)g->fstate});
+
+	flow_leave(g, site);
+	if (site)
+		tr_site(g->t, site)->resume = g->c->at;
+	g->fstate = FLAGS_HOST;
+}
+
+static void insn_end(struct gen *g, const struct tr_insn *i)
+{
+	flow_leave(g, new_site(g, (struct tr_site){.rip = gen_rip(g, i),
+						   .kind = SITE_INTERP,
+						   .flags = (u8)g->fstate}));
+}
+
+static void insn_nop(struct gen *g, const struct tr_insn *i)
+{
+	(void)g;
+	(void)i;
+}
+
+static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
+	[K_PLAIN] = insn_plain,       [K_LEA] = insn_lea,           [K_NOP] = insn_nop,
+	[K_PUSH_REG] = insn_push_reg, [K_PUSH_IMM] = insn_push_imm, [K_PUSH_MEM] = insn_push_mem,
+	[K_POP_REG] = insn_pop_reg,   [K_LEAVE] = insn_leave,       [K_JMP] = flow_insn,
+	[K_JCC] = flow_insn,          [K_LOOP] = flow_insn,         [K_CALL] = flow_insn,
+	[K_JMP_REG] = flow_insn,      [K_JMP_MEM] = flow_insn,      [K_CALL_REG] = flow_insn,
+	[K_CALL_MEM] = flow_insn,     [K_RET] = flow_insn,          [K_ONE] = insn_one,
+	[K_END] = insn_end,
+};
+
+/* ---- The region ---- */
+
+static bool goes_on(const struct tr_insn *i)
+{
+	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
+	       i->kind != K_RET && i->kind != K_END;
+}
+
+static void emit_insn(struct gen *g, unsigned k)
+{
+	const struct tr_insn *i = &g->in->insns[k];
+	i32 next = i->off + i->len;
+
+	g->i = i;
+	g->index = k;
+	if (i->head)
+		flow_enter_head(g, i);
+	if (i->strong)
+		flags_to_host(g);
+	by_kind[i->kind](g, i);
+	if (i->flags_written)
+		g->fstate = FLAGS_HOST;
+	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
+		flow_edge(g, next);
+}
+
+static void bind_fixups(struct gen *g)
+{
+	for (unsigned k = 0; k < g->nfixups; k++)
+		e_bind(g->c, g->w->fixups[k].rel, g->w->label[g->w->fixups[k].insn]);
+}
+
+static void emit_stubs(struct gen *g)
+{
+	for (unsigned k = 0; k < g->nstubs; k++) {
+		const struct stub s = g->w->stubs[k];
+
+		g->index = s.insn;
+		g->i = &g->in->insns[s.insn];
+		g->fstate = s.fstate;
+		if (s.jump)
+			e_bind_here(g->c, s.jump);
+		if (s.kind == STUB_SLOW)
+			stub_slow(g, &s);
+		else
+			flow_stub(g, &s);
+	}
+}
+
+static void publish(struct gen *g)
+{
+	struct tr_region *r = g->in->region;
+
+	r->nheads = g->nheads;
+	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
+	if (!r->mem_heads) {
+		g->full = true;
+		return;
+	}
+	for (unsigned k = 0; k < g->nheads; k++) {
+		struct tr_entry *e = &r->mem_heads[k];
+
+		*e = g->w->heads[k];
+		e->region = r;
+		e->mode = g->t->c.mode;
+	}
+}
+
+bool tr_generate(struct gen_context *in)
+{
+	struct tr *t = in->t;
+	struct gen g = {.v = in->v, .t = t, .c = &t->emit, .in = in, .fstate = FLAGS_HOST};
+
+	if (!t->work)
+		t->work = host_alloc(in->v->plat->host, sizeof(*t->work));
+	if (!t->work)
+		return false;
+	g.w = t->work;
+	for (unsigned k = 0; k < in->n; k++)
+		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+	in->region->begin = g.c->at;
+	for (unsigned k = 0; k < in->n && !g.full; k++)
+		emit_insn(&g, k);
+	emit_stubs(&g);
+	bind_fixups(&g);
+	in->region->end = g.c->at;
+	publish(&g);
+	return !g.full && g.c->at <= g.c->size;
+}
+
+void tr_work_free(struct tr *t)
+{
+	host_free(t->c.v->plat->host, t->work, sizeof(*t->work));
+	t->work = NULL;
+}

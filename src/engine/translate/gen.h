@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef ENGINE_TRANSLATE_GEN_H
+#define ENGINE_TRANSLATE_GEN_H
+
+/*
+ * What the parts of the generator share: gen.c (one instruction after the other), access.c (memory
+ * operands and their checks), flow.c (jumps, calls, returns, exits).
+ *
+ * Cold code (slow paths, exits) is noted as a stub and emitted behind the region.
+ */
+#include "engine/translate/translate.h"
+
+/* What a check recomputes into T0 when it has failed. */
+enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME };
+
+enum stub_kind {
+	STUB_SLOW, /* a check failed: let C make it possible, try again */
+	STUB_EXIT, /* leave at a site */
+	STUB_EDGE, /* a conditional jump that must move flags first */
+	STUB_FPU,  /* SIMD registers are not the guest's yet */
+	STUB_CALL, /* an indirect call whose target is not in the cache */
+};
+
+struct stub {
+	u8 kind, ea;
+	bool bracket; /* flags are in AX: see flags_bracket */
+	bool save;    /* STUB_EDGE: flags to memory */
+	u8 fstate;
+	u16 insn;
+	u32 jump; /* rel32 that leads here */
+	u32 back; /* code offset to go back to */
+	u32 site;
+	i32 disp; /* EA_STACK */
+	i32 target;
+};
+
+struct fixup {
+	u32 rel;
+	u16 insn;
+};
+
+enum { STUBS_MAX = 6 * REGION_INSNS, FIXUPS_MAX = 3 * REGION_INSNS };
+
+struct gen_work {
+	u32 label[REGION_INSNS]; /* of each head */
+	struct stub stubs[STUBS_MAX];
+	struct fixup fixups[FIXUPS_MAX];
+	struct tr_entry heads[3 * REGION_INSNS];
+};
+
+struct gen {
+	struct alc_vcpu *v;
+	struct tr *t;
+	struct code *c;
+	struct gen_context *in;
+	struct gen_work *w;
+	const struct tr_insn *i; /* the one being emitted */
+	unsigned index;
+	enum tr_flags fstate;
+	unsigned nstubs, nfixups, nheads;
+	bool full;
+};
+
+/* A checked memory operand: where it is in the host, and which scratch registers that takes. */
+struct access {
+	struct hmem m;
+	unsigned busy; /* BIT(register) */
+	u32 site;
+};
+
+/* gen.c */
+u64 gen_rip(const struct gen *g, const struct tr_insn *i);
+bool in_state(unsigned guest); /* R8-R11: in v->gpr */
+unsigned host_reg(unsigned guest);
+struct hmem state_reg(unsigned guest);
+u32 new_site(struct gen *g, struct tr_site s);
+struct stub *new_stub(struct gen *g, enum stub_kind kind);
+void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live);
+void insn_plain(struct gen *g, const struct tr_insn *i);
+void main_point(struct gen *g, u32 site); /* the next host instruction may fault as the guest's */
+void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
+
+/* access.c */
+void flags_to_memory(struct gen *g); /* and fstate is FLAGS_MEM */
+void flags_to_host(struct gen *g);
+bool flags_prepare(struct gen *g); /* before a check: does it need a bracket? */
+void flags_bracket(struct gen *g);
+void flags_unbracket(struct gen *g);
+struct access access_operand(struct gen *g, const struct tr_insn *i);
+/* Eight bytes at [RSP + disp] or at [RBP]. */
+struct access access_stack(struct gen *g, i32 disp, unsigned access);
+struct access access_frame(struct gen *g);
+void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
+void stub_slow(struct gen *g, const struct stub *s);
+
+/* flow.c */
+void flow_insn(struct gen *g, const struct tr_insn *i);
+void flow_edge(struct gen *g, i32 target); /* go to a page offset, wherever that is */
+void flow_enter_head(struct gen *g, const struct tr_insn *i);
+void flow_leave(struct gen *g, u32 site);
+void flow_stub(struct gen *g, const struct stub *s);
+void flow_fpu_check(struct gen *g);
+
+#endif

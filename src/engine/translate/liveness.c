@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which arithmetic flags may be read again.
+ *
+ * Before each instruction two masks: `strong` flags are read by the region itself and so must be
+ * in the host's flags; `weak` ones can only be read by code outside of the region, which takes
+ * them from memory. Nobody knows what is outside: all flags leave the region alive, though hardly
+ * any callee or caller looks at them.
+ */
+#include "engine/translate/translate.h"
+
+struct live {
+	u8 strong, weak;
+};
+
+static u8 any(struct live l)
+{
+	return l.strong | l.weak;
+}
+
+/* What lives at an instruction's beginning, for those who come from another place in the region. */
+static struct live at_head(const struct tr_insn *to)
+{
+	u8 all = to->strong | to->weak;
+
+	return to->mem_head ? (struct live){.weak = all} : (struct live){.strong = all};
+}
+
+static struct live join(struct live a, struct live b)
+{
+	struct live l = {.strong = a.strong | b.strong};
+
+	l.weak = (u8)((a.weak | b.weak) & ~l.strong);
+	return l;
+}
+
+static const struct live outside = {.weak = F_ALL};
+
+/* Of a page offset that control passes to. */
+static struct live at_target(const struct tr_insn *insns, const i16 *at, i32 off)
+{
+	if (off < 0 || off >= ALC_PAGE_SIZE || at[off] < 0)
+		return outside;
+	return at_head(&insns[at[off]]);
+}
+
+static struct live after(const struct tr_insn *insns, const i16 *at, const struct tr_insn *i)
+{
+	i32 next = i->off + i->len;
+
+	switch (i->kind) {
+	case K_JMP:
+		return at_target(insns, at, i->target);
+	case K_JCC:
+	case K_LOOP:
+		break;
+	case K_CALL:
+	case K_CALL_REG:
+	case K_CALL_MEM:
+	case K_JMP_REG:
+	case K_JMP_MEM:
+	case K_RET:
+	case K_END:
+	case K_ONE:
+		return outside;
+	default:
+		break;
+	}
+	if (next < ALC_PAGE_SIZE && at[next] >= 0 && !insns[at[next]].head) {
+		const struct tr_insn *n = &insns[at[next]];
+		struct live l = {n->strong, n->weak};
+
+		return i->kind == K_JCC || i->kind == K_LOOP
+			       ? join(l, at_target(insns, at, i->target))
+			       : l;
+	}
+	if (i->kind == K_JCC || i->kind == K_LOOP)
+		return join(at_target(insns, at, next), at_target(insns, at, i->target));
+	return at_target(insns, at, next);
+}
+
+static struct live before(const struct tr_insn *i, struct live l)
+{
+	u8 kept = (u8)(any(l) & ~i->flags_written);
+
+	if (i->kind == K_ONE || i->kind == K_END)
+		return outside;
+	/* What it leaves must be in the host's flags, beside what it sets. */
+	if (i->flags_maybe)
+		return (struct live){.strong = any(l) | i->flags_read};
+	if (i->flags_written)
+		return (struct live){.strong = kept | i->flags_read};
+	l.strong |= i->flags_read;
+	l.weak &= (u8)~l.strong;
+	return l;
+}
+
+void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all)
+{
+	bool changed = true;
+
+	for (unsigned k = 0; k < n; k++)
+		insns[k].strong = keep_all ? F_ALL : 0;
+	if (keep_all)
+		return;
+	while (changed) {
+		changed = false;
+		for (unsigned k = n; k-- > 0;) {
+			struct tr_insn *i = &insns[k];
+			struct live l = before(i, after(insns, at, i));
+
+			changed |= l.strong != i->strong || l.weak != i->weak;
+			i->strong = l.strong;
+			i->weak = l.weak;
+		}
+	}
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The loop: translated code where there is some, else the interpreter, which counts how often a
+ * block runs and so finds what is worth translating.
+ */
+#include "engine/translate/translate.h"
+
+/* ---- Flags ---- */
+
+/* LAHF's byte is RFLAGS' lowest. */
+static u32 image_of(u64 rflags)
+{
+	return (u32)((rflags & 0xff) << 8 | (rflags & X86_OF ? 1 : 0));
+}
+
+static u64 flags_of(u32 image)
+{
+	return (image >> 8 & 0xff & X86_ARITH) | (image & 1 ? X86_OF : 0);
+}
+
+/* ---- One instruction of the interpreter's ---- */
+
+/* True: translated code may go on behind it. */
+static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
+{
+	struct interp *c = &t->c;
+	u64 epoch = c->epoch[s->rip >> 63], flushes = t->n_code_flushes;
+	u32 mode = c->mode;
+	struct block *b;
+
+	v->rip = s->rip;
+	c->slot = NULL;
+	c->mode |= MODE_ONE;
+	b = block_next(v, c);
+	if (b)
+		interp_run_block(v, c, b);
+	else
+		interp_fetch_failed(c);
+	c->mode &= ~(u32)MODE_ONE;
+	c->slot = NULL;
+	return v->rip == s->rip + s->next && c->mode == mode && !c->exit &&
+	       !atomic_load_explicit(&v->attention, memory_order_relaxed) &&
+	       c->epoch[s->rip >> 63] == epoch && t->n_code_flushes == flushes && !s->region->dead;
+}
+
+/* ---- Translated code ---- */
+
+static void poison(struct alc_vcpu *v, struct tr *t)
+{
+	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
+	if (tr_poisoned(t, POISON_FLUSH) && !(t->rng >> 60))
+		tr_cache_flush(t);
+	if (tr_poisoned(t, POISON_RANDOM) && !(t->rng >> 54))
+		tr_ops.flush_all(v);
+	if (tr_poisoned(t, POISON_STEP))
+		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
+}
+
+/* Enters at a code offset; *s is where it left. */
+static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct tr_site *s)
+{
+	struct interp *c = &t->c;
+	unsigned user = (c->mode & MODE_USER) != 0;
+
+	t->flags_host = t->flags_mem = image_of(flags_get(c));
+	t->pair_rsp = t->pair_saved[user];
+	tr_enter(t, host, fpu);
+	t->pair_saved[user] = t->pair_rsp;
+	*s = *tr_site(t, t->exit_site);
+	t->n_exits[s->kind]++;
+	flags_put(c, flags_of(s->flags == FLAGS_HOST ? t->flags_host : t->flags_mem));
+	(void)v;
+}
+
+static void leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_site *s,
+			   bool *interpret)
+{
+	if (x86_canonical(t->exit_target)) {
+		v->rip = t->exit_target;
+		return;
+	}
+	/* The transfer itself faults, before it has done anything. */
+	v->gpr[X86_RSP] += (u64)(i64)s->undo;
+	v->rip = s->rip;
+	*interpret = true;
+}
+
+/* Where the code was that has gone; what leads there is led on to what has taken its place. */
+static void leave_gone(struct alc_vcpu *v, struct tr *t)
+{
+	u32 off = (u32)(t->exit_target - (u64)(uintptr_t)t->code.rx) - 5;
+	const struct tr_entry *e = tr_gone_entry(t, off), *next;
+
+	v->rip = e->rip;
+	if (e->pops)
+		t->pair_saved[(t->c.mode & MODE_USER) != 0] += 8;
+	next = tr_lookup(v, t);
+	if (next)
+		tr_replace(t, e, next);
+}
+
+/* Runs translated code from an entry on; true: the interpreter must run what is at RIP. */
+static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
+{
+	u32 host = e->host;
+	bool fpu = e->region->fpu, interpret = false;
+	struct tr_site s;
+
+	for (;;) {
+		if (unlikely(t->vm->poison))
+			poison(v, t);
+		if (unlikely(e->region->dead))
+			return false;
+		enter(v, t, host, fpu, &s);
+		switch (s.kind) {
+		case SITE_ONE:
+			if (!run_one(v, t, &s))
+				return false;
+			host = s.resume;
+			fpu = s.region->fpu;
+			continue;
+		case SITE_LINK:
+			v->rip = s.rip;
+			break;
+		case SITE_INDIRECT:
+			leave_indirect(v, t, &s, &interpret);
+			break;
+		case SITE_GONE:
+			leave_gone(v, t);
+			return false;
+		default:
+			v->rip = s.rip;
+			return s.kind == SITE_INTERP;
+		}
+		if (interpret || atomic_load_explicit(&v->attention, memory_order_relaxed))
+			return interpret;
+		e = tr_lookup(v, t);
+		if (!e)
+			return false;
+		if (s.kind == SITE_LINK)
+			tr_link(t, tr_site(t, t->exit_site), e);
+		else
+			tr_jump_add(t, v->rip, e);
+		host = e->host;
+		fpu = e->region->fpu;
+	}
+}
+
+/* ---- The loop ---- */
+
+static bool translatable(const struct interp *c)
+{
+	return (c->mode & (MODE_SIZE | MODE_SINGLE)) == MODE_64 && !c->align_check;
+}
+
+/* What is known about code is by mode; other bits than the privilege change rarely. */
+static void note_mode(struct tr *t)
+{
+	u32 mode = t->c.mode & ~(u32)MODE_USER;
+
+	if (unlikely(mode != t->key_mode)) {
+		t->key_mode = mode;
+		tr_forget_jumps(t, true);
+	}
+}
+
+static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
+{
+	struct tr_entry *e;
+
+	if (tr_cache_full(t))
+		tr_cache_flush(t);
+	e = tr_translate(v, t);
+	if (!e && t->emit.at > t->emit.size)
+		tr_cache_flush(t);
+	return e;
+}
+
+/* True, once, when the block has been run often enough. */
+static bool is_hot(const struct tr *t, struct block *b)
+{
+	if (b->runs > t->vm->threshold)
+		return false;
+	return b->runs++ == t->vm->threshold;
+}
+
+static void interpret_counting(struct alc_vcpu *v, struct tr *t)
+{
+	struct block *b = block_next(v, &t->c);
+	struct tr_entry *e;
+
+	if (!b) {
+		interp_fetch_failed(&t->c);
+		return;
+	}
+	if (unlikely(is_hot(t, b))) {
+		e = translate(v, t);
+		if (e) {
+			if (run_translated(v, t, e))
+				interp_run_next(v, &t->c);
+			return;
+		}
+	}
+	t->n_interp_blocks++;
+	interp_run_block(v, &t->c, b);
+}
+
+static void run_next(struct alc_vcpu *v, struct tr *t)
+{
+	struct interp *c = &t->c;
+	struct tr_entry *e;
+
+	if (!translatable(c)) {
+		interp_run_next(v, c);
+		return;
+	}
+	note_mode(t);
+	e = tr_lookup(v, t);
+	if (!e) {
+		interpret_counting(v, t);
+		return;
+	}
+	c->slot = NULL;
+	if (run_translated(v, t, e)) {
+		t->n_interp_blocks++;
+		interp_run_next(v, c);
+	}
+}
+
+static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
+{
+	u32 attn = atomic_load(&v->attention);
+
+	if (attn & X86_ATTN_CODE) {
+		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_CODE);
+		tr_take_hits(t);
+		if (!(attn & ~(u32)X86_ATTN_CODE) && !t->c.exit)
+			return true;
+	}
+	return interp_boundary(v, &t->c, out) != NEXT_RETURN;
+}
+
+enum alc_exit tr_run(struct alc_vcpu *v, struct alc_err *err)
+{
+	struct tr *t = tr_of(v);
+	enum alc_exit out = ALC_EXIT_ATTENTION;
+
+	interp_begin(v, &t->c, err);
+	tr_signals_thread(t);
+	for (;;) {
+		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) |
+			     t->c.exit)) {
+			if (!attend(v, t, &out))
+				break;
+			if (t->c.exit)
+				continue;
+		}
+		run_next(v, t);
+	}
+	tr_signals_thread(NULL);
+	interp_end(v, &t->c);
+	return out;
+}

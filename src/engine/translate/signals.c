@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Faults of the host that are the guest's: a division by zero, an operand that is not aligned, an
+ * unmasked SIMD exception. The instruction has changed nothing, so translated code leaves just
+ * before it and the interpreter finds the same fault the architectural way.
+ *
+ * The stack of return pairs grows without a check: its guard page is where it starts anew. What
+ * is forgotten there costs a few mispredicted returns.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <asm/prctl.h>
+
+#include "engine/translate/translate.h"
+
+static _Thread_local struct tr *current;
+
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+static struct sigaction before[ARRAY_LEN(signals)];
+static pthread_once_t installed = PTHREAD_ONCE_INIT;
+static int install_result;
+
+struct tr *tr_current(void)
+{
+	return current;
+}
+
+/* Which stack's guard page that is; -1: none. */
+static int guard_of(const struct tr *t, u64 addr)
+{
+	for (int k = 0; k < 2; k++)
+		if ((u64)(uintptr_t)t->pair_stack[k] - addr - 1 < ALC_PAGE_SIZE)
+			return k;
+	return -1;
+}
+
+static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
+{
+	u64 off = (u64)regs[REG_RIP] - (u64)(uintptr_t)t->code.rx;
+	int guard;
+	u32 site;
+
+	if (off >= t->code.size)
+		return false;
+	guard = info->si_signo == SIGSEGV ? guard_of(t, (u64)(uintptr_t)info->si_addr) : -1;
+	if (guard >= 0) {
+		regs[REG_RSP] = (greg_t)tr_pair_base(t, (unsigned)guard);
+		return true;
+	}
+	site = tr_fault_site(t, (u32)off);
+	if (!site)
+		return false;
+	t->n_faults++;
+	regs[REG_R10] = site;
+	regs[REG_RIP] = (greg_t)(uintptr_t)tr_host(t, t->rt.leave);
+	return true;
+}
+
+static const struct sigaction *handler_before(int n)
+{
+	for (unsigned k = 0; k < ARRAY_LEN(signals); k++)
+		if (signals[k] == n)
+			return &before[k];
+	return NULL;
+}
+
+/* Not ours: as if we were not here. */
+static void pass_on(int n, siginfo_t *info, void *context)
+{
+	const struct sigaction *was = handler_before(n);
+
+	if (was->sa_flags & SA_SIGINFO)
+		was->sa_sigaction(n, info, context);
+	else if (was->sa_handler != SIG_DFL && was->sa_handler != SIG_IGN)
+		was->sa_handler(n);
+	else
+		sigaction(n, was, NULL); /* the instruction faults again, for good */
+}
+
+static void handle(int n, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	int saved = errno;
+
+	if (!current || !take_fault(current, info, regs))
+		pass_on(n, info, context);
+	errno = saved;
+}
+
+static void install(void)
+{
+	struct sigaction a = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+	sigemptyset(&a.sa_mask);
+	for (unsigned k = 0; k < ARRAY_LEN(signals); k++)
+		if (sigaction(signals[k], &a, &before[k]))
+			install_result = -errno;
+}
+
+int tr_signals_install(struct alc_err *err)
+{
+	pthread_once(&installed, install);
+	return install_result ? alc_fail(err, install_result, "can't handle signals: %s",
+					 strerror(-install_result))
+			      : 0;
+}
+
+/* ---- A thread's part ---- */
+
+static pthread_key_t stack_key;
+static pthread_once_t key_made = PTHREAD_ONCE_INIT;
+
+static void free_stack(void *stack)
+{
+	stack_t off = {.ss_flags = SS_DISABLE};
+
+	sigaltstack(&off, NULL);
+	free(stack);
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&stack_key, free_stack);
+}
+
+/* The handler runs on a stack of its own, for RSP in translated code is none. */
+static void own_stack(void)
+{
+	enum { SIGNAL_STACK = 64 << 10 };
+	stack_t s = {.ss_size = SIGNAL_STACK}, was;
+
+	pthread_once(&key_made, make_key);
+	if (pthread_getspecific(stack_key))
+		return;
+	if (!sigaltstack(NULL, &was) && !(was.ss_flags & SS_DISABLE))
+		return; /* a sanitizer's, for one */
+	s.ss_sp = malloc(SIGNAL_STACK);
+	if (!s.ss_sp || sigaltstack(&s, NULL)) {
+		free(s.ss_sp);
+		return;
+	}
+	pthread_setspecific(stack_key, s.ss_sp);
+}
+
+enum { HWCAP2_FSGSBASE = 2 };
+
+void tr_signals_thread(struct tr *t)
+{
+	current = t;
+	if (!t)
+		return;
+	own_stack();
+	if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
+		__asm__ volatile("wrgsbase %0" ::"r"(t->c.v));
+	else
+		syscall(SYS_arch_prctl, ARCH_SET_GS, t->c.v);
+}

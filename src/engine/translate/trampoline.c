@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The runtime that each code cache begins with: the way in, the ways out, and between.
+ */
+#include "engine/translate/translate.h"
+
+static const u8 identity[] = {X86_RCX, X86_RDX, X86_RBX, X86_RBP, X86_RSI,
+			      X86_RDI, X86_R12, X86_R13, X86_R14, X86_R15};
+/* Those that C functions don't keep; R8 is guest RSP, R11 may be in use at a check. */
+static const u8 volatile_regs[] = {X86_RCX, X86_RDX, X86_RSI, X86_RDI, 8, 11};
+static const u8 callee_saved[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
+
+static struct hmem gpr(unsigned r)
+{
+	return hm_gs(V_OFF(gpr) + (i32)(r * sizeof(u64)));
+}
+
+/* VMOVUPS or MOVUPS between gs:[fpu.vec[n]] and a register: all that the host has of it. */
+static void move_vector(struct tr *t, unsigned n, bool store)
+{
+	struct code *c = &t->emit;
+	struct hmem m = hm_gs(V_OFF(fpu.vec) + (i32)(n * sizeof(u64[8])));
+
+	e8(c, 0x65);
+	if (t->has_avx)
+		E_CODE(c, 0xc5, n & 8 ? 0x7c : 0xfc, 0x10 + store);
+	else if (n & 8)
+		E_CODE(c, 0x44, 0x0f, 0x10 + store);
+	else
+		E_CODE(c, 0x0f, 0x10 + store);
+	e_modrm_mem(c, n, &m);
+}
+
+/* LDMXCSR (2) and STMXCSR (3). */
+static void move_mxcsr(struct code *c, unsigned op, i32 off)
+{
+	struct hmem m = hm_gs(off);
+
+	E_CODE(c, 0x65, 0x0f, 0xae);
+	e_modrm_mem(c, op, &m);
+}
+
+static void emit_fpu(struct tr *t)
+{
+	struct code *c = &t->emit;
+
+	t->rt.load_fpu = c->at;
+	for (unsigned n = 0; n < 16; n++)
+		move_vector(t, n, false);
+	move_mxcsr(c, 2, V_OFF(fpu.mxcsr));
+	e_store8_imm(c, hm_gs(T_OFF(fpu_in)), 1);
+	e8(c, 0xc3);
+
+	t->rt.save_fpu = c->at;
+	for (unsigned n = 0; n < 16; n++)
+		move_vector(t, n, true);
+	move_mxcsr(c, 3, V_OFF(fpu.mxcsr));
+	move_mxcsr(c, 2, T_OFF(host_mxcsr));
+	if (t->has_avx)
+		E_CODE(c, 0xc5, 0xf8, 0x77); /* vzeroupper */
+	e_store8_imm(c, hm_gs(T_OFF(fpu_in)), 0);
+	e8(c, 0xc3);
+}
+
+/* If the byte at off is set, calls `to`; changes flags. */
+static void call_if(struct code *c, i32 off, u32 to)
+{
+	u32 skip;
+
+	e_cmp8_mem(c, hm_gs(off), 0);
+	skip = e_jcc(c, CC_E);
+	e_call_to(c, to);
+	e_bind_here(c, skip);
+}
+
+/* void enter(const u8 *target) */
+static void emit_enter(struct tr *t)
+{
+	struct code *c = &t->emit;
+
+	t->rt.enter = c->at;
+	for (unsigned k = 0; k < ARRAY_LEN(callee_saved); k++)
+		e_push(c, callee_saved[k]);
+	e_lea(c, X86_RSP, hm(X86_RSP, -8)); /* 16-byte aligned, for what is called from there */
+	e_store(c, hm_gs(T_OFF(host_rsp)), X86_RSP);
+	e_store(c, hm_gs(T_OFF(target)), X86_RDI);
+	call_if(c, T_OFF(want_fpu), t->rt.load_fpu);
+	e_load(c, X86_RSP, hm_gs(T_OFF(pair_rsp)));
+	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_host)));
+	e_flags_from_ax(c);
+	for (unsigned k = 0; k < ARRAY_LEN(identity); k++)
+		e_load(c, identity[k], gpr(identity[k]));
+	e_load(c, H_RSP, gpr(X86_RSP));
+	e_load(c, X86_RAX, gpr(X86_RAX));
+	e_jmp_mem(c, hm_gs(T_OFF(target)));
+}
+
+/* From anywhere in translated code, with the site in T1. */
+static void emit_leave(struct tr *t)
+{
+	struct code *c = &t->emit;
+
+	t->rt.leave = c->at;
+	e_store(c, gpr(X86_RAX), X86_RAX);
+	e_flags_to_ax(c);
+	e_store32(c, hm_gs(T_OFF(flags_host)), X86_RAX);
+	for (unsigned k = 0; k < ARRAY_LEN(identity); k++)
+		e_store(c, gpr(identity[k]), identity[k]);
+	e_store(c, gpr(X86_RSP), H_RSP);
+	e_store32(c, hm_gs(T_OFF(exit_site)), T1);
+	e_store(c, hm_gs(T_OFF(pair_rsp)), X86_RSP);
+	e_load(c, X86_RSP, hm_gs(T_OFF(host_rsp)));
+	call_if(c, T_OFF(fpu_in), t->rt.save_fpu);
+	e_lea(c, X86_RSP, hm(X86_RSP, 8));
+	for (unsigned k = ARRAY_LEN(callee_saved); k-- > 0;)
+		e_pop(c, callee_saved[k]);
+	e8(c, 0xc3);
+}
+
+/*
+ * A check failed: address in T0, site in T1. Comes back with everything but T0 and T1 as it was
+ * if the access can be made now, else leaves.
+ */
+static void emit_slow(struct tr *t)
+{
+	struct code *c = &t->emit;
+	u32 failed;
+
+	t->rt.slow = c->at;
+	e_push(c, X86_RAX);
+	e_flags_to_ax(c);
+	e_push(c, X86_RAX);
+	for (unsigned k = 0; k < ARRAY_LEN(volatile_regs); k++)
+		e_push(c, volatile_regs[k]);
+	e_store(c, hm_gs(T_OFF(slow_rsp)), X86_RSP);
+	e_load(c, X86_RSP, hm_gs(T_OFF(host_rsp)));
+	e_store32(c, hm_gs(T_OFF(exit_site)), T1);
+	e_rm(c, 0x8a, false, X86_RAX, hm_gs(T_OFF(fpu_in)));
+	e_rm(c, 0x88, false, X86_RAX, hm_gs(T_OFF(slow_fpu)));
+	call_if(c, T_OFF(fpu_in), t->rt.save_fpu);
+	e_mov_imm(c, X86_RDI, (u64)(uintptr_t)t->c.v);
+	e_rr(c, OP_MOV_LOAD, true, X86_RSI, T0);
+	e_rr(c, OP_MOV_LOAD, false, X86_RDX, T1);
+	e_call_abs(c, (const void *)(uintptr_t)tr_slow_access);
+	call_if(c, T_OFF(slow_fpu), t->rt.load_fpu);
+	e_load(c, X86_RSP, hm_gs(T_OFF(slow_rsp)));
+	for (unsigned k = ARRAY_LEN(volatile_regs); k-- > 0;)
+		e_pop(c, volatile_regs[k]);
+	e_rr(c, 0x85, true, X86_RAX, X86_RAX); /* test */
+	e_pop(c, X86_RAX);
+	failed = e_jcc(c, CC_NE);
+	e_flags_from_ax(c);
+	e_pop(c, X86_RAX);
+	e8(c, 0xc3);
+
+	e_bind_here(c, failed);
+	e_flags_from_ax(c);
+	e_pop(c, X86_RAX);
+	e_lea(c, X86_RSP, hm(X86_RSP, 8));
+	e_load32(c, T1, hm_gs(T_OFF(exit_site)));
+	e_jmp_to(c, t->rt.leave);
+}
+
+/* An indirect transfer to T0 that the cache of targets doesn't know; site in T2. */
+static void emit_indirect(struct tr *t)
+{
+	struct code *c = &t->emit;
+
+	t->rt.indirect = c->at;
+	e_store(c, hm_gs(T_OFF(exit_target)), T0);
+	e_rr(c, OP_MOV_LOAD, false, T1, T2);
+	e_jmp_to(c, t->rt.leave);
+}
+
+/* A RET to T0 that is not what the last pair says: a few older ones, then the cache of targets. */
+static void emit_return_miss(struct tr *t, unsigned user)
+{
+	i32 table = T_OFF(jumps) + (i32)(user * JUMP_CACHE * sizeof(struct tr_jump));
+	struct code *c = &t->emit;
+
+	t->rt.return_miss[user] = c->at;
+	for (i32 k = 1; k <= 4 && tr_has(t, TR_PAIRS); k++) {
+		u32 next;
+
+		e_rm(c, OP_CMP, true, T0, hm(X86_RSP, 8 + 16 * k));
+		next = e_jcc(c, CC_NE);
+		e_lea(c, X86_RSP, hm(X86_RSP, 16 * k));
+		e8(c, 0xc3);
+		e_bind_here(c, next);
+	}
+	e_rr(c, OP_MOV_LOAD, false, T1, T0);
+	e_and32_imm(c, T1, JUMP_CACHE - 1);
+	E_CODE(c, 0x41, 0xc1, 0xe2, 4); /* shl r10d, 4 */
+	e_rm(c, OP_CMP, true, T0, hm_gs_at(T1, table));
+	e_bind(c, e_jcc(c, CC_NE), t->rt.indirect);
+	e_jmp_mem(c, hm_gs_at(T1, table + (i32)offsetof(struct tr_jump, host)));
+}
+
+/* An entry of a region that is dead was replaced by a call to here; site 1 is its kind. */
+static void emit_gone(struct tr *t)
+{
+	struct code *c = &t->emit;
+
+	t->rt.gone = c->at;
+	e_pop(c, T0);
+	e_store(c, hm_gs(T_OFF(exit_target)), T0);
+	e_mov_imm(c, T1, 1);
+	e_jmp_to(c, t->rt.leave);
+}
+
+void tr_emit_runtime(struct tr *t)
+{
+	t->emit.at = 0;
+	emit_fpu(t);
+	emit_enter(t);
+	emit_leave(t);
+	emit_slow(t);
+	emit_indirect(t);
+	emit_return_miss(t, 0);
+	emit_return_miss(t, 1);
+	emit_gone(t);
+	t->code_start = (u32)align_up(t->emit.at, 64);
+	t->emit.at = t->code_start;
+}
+
+void tr_enter(struct tr *t, u32 host, bool fpu)
+{
+	void (*enter)(const u8 *target);
+
+	enter = (void (*)(const u8 *))(uintptr_t)tr_host(t, t->rt.enter);
+	t->want_fpu = fpu;
+	t->n_enters++;
+	enter(tr_host(t, host));
+}

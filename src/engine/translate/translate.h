@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef ENGINE_TRANSLATE_TRANSLATE_H
+#define ENGINE_TRANSLATE_TRANSLATE_H
+
+/*
+ * The translator: 64-bit guest code becomes host code that runs in this process.
+ *
+ * Built around the interpreter, which runs whatever is cold, rare or not 64-bit, and to which
+ * translated code deoptimises; both share one software TLB. Each vCPU has its own translations,
+ * so nothing below is shared between threads unless it says so.
+ *
+ * Registers. Guest RAX, RCX, RDX, RBX, RBP, RSI, RDI and R12-R15 live in the host's registers of
+ * the same names, guest RSP in host R8. Guest R8-R11, the least used, live in v->gpr. Host R9, R10
+ * and R11 are scratch. GS points to struct alc_vcpu, behind which struct tr lies. Host RSP is a
+ * stack of return pairs (flow.c).
+ *
+ * Flags. The host's arithmetic flags are the guest's. Checks of memory accesses destroy them, so
+ * liveness is computed (liveness.c) and only what may be read again is kept: in AH and AL around
+ * the check, or in tr.flags_mem, where jumps between regions want them.
+ *
+ * SIMD registers are the guest's while tr.fpu_in says so; C code runs only after they are saved.
+ */
+#include <stdatomic.h>
+
+#include "engine/interp/interp.h"
+#include "engine/translate/emit.h"
+#include "engine/translate/engine.h"
+
+struct tr;
+struct tr_region;
+
+/* Host registers with a role. */
+enum { H_RSP = 8, T0 = 9, T1 = 10, T2 = 11 };
+
+/* Arithmetic flags as a mask of six, for liveness. */
+enum { F_CF = 1, F_PF = 2, F_AF = 4, F_ZF = 8, F_SF = 16, F_OF = 32, F_ALL = 63 };
+
+/* ---- Decoded instructions (decode.c) -----------------------------------------------------------
+ */
+
+enum tr_kind {
+	K_PLAIN, /* the instruction itself, with its operands replaced */
+	K_LEA,
+	K_NOP,
+	K_PUSH_REG,
+	K_PUSH_IMM,
+	K_PUSH_MEM,
+	K_POP_REG,
+	K_LEAVE,
+	K_BIT_MEM, /* BT and kin with a bit offset in a register and memory */
+	K_JMP,
+	K_JCC,
+	K_LOOP, /* LOOP and JRCXZ */
+	K_CALL,
+	K_JMP_REG,
+	K_JMP_MEM,
+	K_CALL_REG,
+	K_CALL_MEM,
+	K_RET,
+	K_ONE, /* the interpreter runs this one, then translated code goes on */
+	K_END, /* the interpreter goes on from here */
+};
+
+enum { NO_REG = 0xff };
+enum { PFX_66 = 1, PFX_F2 = 2, PFX_F3 = 4, PFX_LOCK = 8 };
+/* Register fields of an encoding, for insn.gpr, .reads, .writes. */
+enum { FIELD_REG = 1, FIELD_RM = 2, FIELD_V = 4, FIELD_OP = 8 };
+
+struct tr_insn {
+	u16 off; /* in its page */
+	u8 len;
+	u8 kind; /* enum tr_kind */
+	/* Encoding */
+	u8 map, opcode, prefixes, imm_size;
+	bool vex, rex, w, l, has_modrm;
+	u8 reg, rm, v, op_reg; /* guest register numbers, or opcode extension in reg */
+	u8 gpr;                /* FIELD_*: which are general registers */
+	u8 loads, stores;      /* FIELD_*: which must be loaded before, stored after */
+	bool high_byte;        /* names AH, CH, DH or BH: can't have a REX prefix */
+	u64 imm;
+	/* Memory operand */
+	bool mem, a32, rip_relative;
+	u8 base, index, shift, size, seg; /* NO_REG; seg: 0 or X86_FS, X86_GS */
+	u8 access;                        /* X86_READ or X86_WRITE */
+	i64 disp;                         /* rip_relative: the address's distance from `off` */
+	/* Flags */
+	u8 flags_read, flags_written; /* written whatever the operands are */
+	bool flags_maybe;             /* may write some, or none */
+	bool fpu;
+	bool head;     /* a jump may lead here */
+	bool mem_head; /* and flags are in memory then: the region's entry */
+	bool loop;     /* a backward jump of the region leads here */
+	i32 target;    /* of a direct jump: page offset, possibly outside the page */
+	/* Liveness before it (liveness.c) */
+	u8 strong, weak;
+};
+
+/* ---- Translated code (cache.c) -----------------------------------------------------------------
+ */
+
+/* Where arithmetic flags are at a point of translated code. */
+enum tr_flags { FLAGS_HOST, FLAGS_MEM };
+
+/* Places at which translated code may leave. */
+enum tr_site_kind {
+	SITE_INTERP,    /* the interpreter goes on at rip */
+	SITE_ONE,       /* it runs one instruction, then `resume` goes on */
+	SITE_LINK,      /* to rip; the jump at `patch` can be made to lead there */
+	SITE_INDIRECT,  /* to the address in tr.exit_target; see `undo` */
+	SITE_ATTENTION, /* at rip, because v->attention is set */
+	SITE_GONE,      /* an entry of code that is not valid any more */
+};
+
+struct tr_site {
+	u64 rip;
+	struct tr_region *region;
+	u32 resume; /* code offset */
+	u32 patch;  /* code offset of a rel32 */
+	u32 next;   /* SITE_ONE: length of the instruction */
+	u32 dead;   /* SITE_LINK: a rel32 that may lead to entries for which no flags live; or 0 */
+	u32 stub;   /* SITE_LINK: code offset to which patch led at first */
+	i16 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u8 kind, flags, size, access;
+	bool locked; /* must not cross a cache line */
+	bool stack;  /* checked by the range cache of RSP */
+};
+
+struct tr_entry {
+	u64 rip;
+	u32 mode, host; /* host: code offset */
+	bool mem;       /* flags in memory: jumps may be linked here */
+	bool pops;      /* where a callee returns to, with the pair on the stack */
+	bool live;      /* flags may be read */
+	struct tr_region *region;
+	struct tr_entry *next;
+};
+
+struct tr_region {
+	struct alc_page *page;
+	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
+	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
+	u32 gen, mode;
+	bool dead, fpu;
+	struct tr_region *page_next; /* of the same page */
+	struct tr_entry *mem_heads;  /* array */
+	unsigned nheads;
+	u64 rip;
+	u32 begin, end; /* code offsets */
+};
+
+struct tr_jump {
+	u64 rip;
+	const u8 *host;
+};
+
+/* A run of the address space around RSP, all of it writable RAM that is contiguous in the host. */
+struct tr_range {
+	u64 base, limit[4]; /* by the operand's size, 1 to 8 bytes: its length less that */
+	u64 addend;
+};
+
+enum {
+	JUMP_CACHE = 4096, /* by the low 12 bits of the target */
+	PAGE_CACHE = 4096, /* tr.page_ids */
+	PAGE_LOG = 512,
+	JUMP_LOG = 512,
+	REGIONS_MAX = 1 << 16,
+	KERNEL_PAGES = 8192,
+	LOOKUPS = 4096,     /* tr.lookups */
+	ENTRY_HASH = 16384, /* tr.entries */
+	REGION_HASH = 4096,
+	HITS_MAX = 64,
+	PAIR_STACK = 256 << 10,
+};
+
+/* What of the translator can be switched off, to be measured or to find a bug. */
+enum tr_feature {
+	TR_LINK,     /* direct jumps between regions */
+	TR_JUMPS,    /* the cache of indirect targets */
+	TR_PAIRS,    /* returns by the host's RET */
+	TR_RANGE,    /* the range cache of RSP */
+	TR_LIVENESS, /* without it all flags are kept always */
+	TR_CONSTANT, /* short checks of constant addresses */
+	TR_FEATURES,
+};
+/* Deliberate harshness, for tests. */
+enum tr_poison {
+	POISON_TLB,    /* the TLB is emptied at every slow access */
+	POISON_FLUSH,  /* all translations are dropped often */
+	POISON_RANDOM, /* … or now and then */
+	POISON_STEP,   /* every entry leaves again */
+	TR_POISONS,
+};
+
+/* Entry points of the runtime in the code cache: offsets (trampoline.c). */
+struct tr_runtime {
+	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2];
+};
+
+/* An exact host address at which a guest instruction may fault, in ascending order. */
+struct tr_fault_point {
+	u32 off, site;
+};
+
+struct tr_arena {
+	u8 **chunks;
+	unsigned nchunks, used_chunks;
+	size_t used;
+};
+
+struct tr {
+	struct interp c;
+	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
+	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
+	struct tr_range range[2];
+	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
+	/* Used by translated code and the runtime */
+	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
+	const u8 *target;
+	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
+	u32 exit_site;
+	u32 host_mxcsr;
+	bool fpu_in, want_fpu, slow_fpu;
+	/* Below only C looks */
+	struct tr_vm *vm;
+	struct alc_host_code code;
+	struct code emit;
+	struct tr_runtime rt;
+	u32 code_start; /* behind the runtime */
+	bool has_bmi2, has_avx;
+	u8 *pair_stack[2]; /* mapped with guard pages */
+	u64 pair_saved[2];
+	u32 key_mode;
+	struct tr_arena arena;
+	struct builder *builder; /* region.c's own */
+	struct gen_work *work;   /* gen.c's own */
+	struct tr_site **sites;  /* chunks of SITES_CHUNK */
+	u32 nsites;
+	struct tr_fault_point *faults;
+	u32 nfaults, faults_max;
+	struct tr_entry *entries[ENTRY_HASH];
+	struct tr_region *regions[REGION_HASH]; /* by page */
+	struct {
+		u64 rip, epoch;
+		u32 mode;
+		struct tr_entry *entry;
+	} lookups[LOOKUPS];
+	u8 code_pages[4096]; /* a filter: has code of this linear page (hashed) been translated? */
+	u32 page_id_next;
+	struct tr_page_id {
+		u64 va;
+		const struct alc_page *page;
+		u32 id;
+		struct tr_page_id *next;
+	} * pages[PAGE_CACHE];
+	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
+	unsigned npage_log, njump_log;
+	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
+	bool low_kernel;                      /* supervisor code in the lower half was translated */
+	struct tr_region *order[REGIONS_MAX]; /* by code offset */
+	unsigned norder;
+	struct {
+		u64 va;
+		const struct alc_page *page;
+	} kernel_pages[KERNEL_PAGES];
+	unsigned nkernel_pages;
+	/* Pages whose code was written to: by any thread, under hits_lock. */
+	_Atomic(bool) hits_lock;
+	unsigned nhits; /* > HITS_MAX: more than fit */
+	struct alc_page *hits[HITS_MAX];
+	u64 rng;
+	u64 n_regions, n_insns, n_bytes, n_exits[SITE_GONE + 1], n_slow, n_slow_failed, n_links,
+		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
+};
+
+struct tr_vm {
+	struct interp_vm interp;
+	struct alc_space_watch watch;
+	unsigned threshold;
+	u32 off;    /* BIT(enum tr_feature) */
+	u32 poison; /* BIT(enum tr_poison) */
+	u64 cache_bytes;
+};
+
+static inline struct tr *tr_of(const struct alc_vcpu *v)
+{
+	return v->engine;
+}
+
+static inline bool tr_has(const struct tr *t, enum tr_feature f)
+{
+	return !(t->vm->off >> f & 1);
+}
+
+static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
+{
+	return t->vm->poison >> p & 1;
+}
+
+/* Offsets from GS. */
+#define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
+#define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
+
+static inline const u8 *tr_host(const struct tr *t, u32 off)
+{
+	return t->code.rx + off;
+}
+
+/* decode.c: fills i from the bytes at a page offset; false: it does not end in this page. */
+bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i);
+
+/* liveness.c */
+void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
+
+/* region.c: translates what starts at RIP; NULL: can't be, or there is no room. */
+struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t);
+void tr_builder_free(struct tr *t);
+
+/* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
+enum { REGION_INSNS = 512 };
+struct gen_context {
+	struct alc_vcpu *v;
+	struct tr *t;
+	struct tr_region *region;
+	struct tr_insn *insns;
+	const i16 *at;
+	unsigned n;
+	u64 page_rip; /* linear address of the page */
+	bool user;
+};
+bool tr_generate(struct gen_context *g);
+void tr_work_free(struct tr *t);
+
+/* trampoline.c */
+void tr_emit_runtime(struct tr *t);
+void tr_enter(struct tr *t, u32 host, bool fpu);
+/* Called by the runtime: 0 if the access can be made now. */
+u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/* cache.c */
+int tr_cache_create(struct tr *t, struct alc_err *err);
+void tr_cache_destroy(struct tr *t);
+void tr_cache_flush(struct tr *t);
+bool tr_cache_full(const struct tr *t);
+void *tr_alloc(struct tr *t, size_t size);
+u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
+struct tr_site *tr_site(struct tr *t, u32 site);
+bool tr_fault_point(struct tr *t, u32 off, u32 site);
+u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
+void tr_entry_add(struct tr *t, struct tr_entry *e);
+void tr_region_add(struct tr *t, struct tr_region *r);
+/* The entry for RIP now, or NULL. */
+struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
+/* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
+void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e);
+/* An entry of a dead region leads to the same place of a living one from now on. */
+void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
+void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
+/* Translations of pages that were written to are dropped. */
+void tr_take_hits(struct tr *t);
+void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
+void tr_forget_jumps(struct tr *t, bool kernel);
+const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
+void tr_forget_ranges(struct tr *t);
+extern const struct x86_engine_ops tr_ops;
+
+/* signals.c: the process's handlers, and a thread's part of it: signal stack and GS. */
+int tr_signals_install(struct alc_err *err);
+void tr_signals_thread(struct tr *t); /* NULL: not in translated code from now on */
+struct tr *tr_current(void);
+/* Where a stack of pairs begins. */
+u64 tr_pair_base(const struct tr *t, unsigned user);
+
+enum alc_exit tr_run(struct alc_vcpu *v, struct alc_err *err);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block_run.h"
+#include "engine/interp/step.h"
+#include "forms.h"
+#include "isa/event.h"
+#include "undefined.h"
+#include "values.h"
+
+/* Frames of the window's pages: neighbours there are no neighbours here. */
+enum {
+	FRAME_DATA = 0x20000, /* four, every other one */
+	FRAME_RO = 0x28000,
+	FRAME_DEMAND = 0x2b000,
+	FRAME_REMAP = 0x2c000, /* two, REMAP_FLIP apart */
+	FRAME_WRITABLE = 0x2f000,
+	FRAME_STACK = 0x32000, /* two, downwards */
+	FRAME_CODE = 0x38000,  /* two, downwards */
+	FRAME_STEPS = 0x3a000, /* two, REMAP_FLIP apart */
+	FRAMES_END = 0x40000,
+};
+
+static u64 pte_of(unsigned page)
+{
+	switch (page) {
+	case PG_DATA:
+	case PG_DATA + 1:
+	case PG_DATA + 2:
+	case PG_DATA + 3:
+		return (FRAME_DATA + page * 0x2000u) | PTE_P | PTE_W | PTE_NX;
+	case PG_RO:
+		return FRAME_RO | PTE_P | PTE_NX;
+	case PAGE_DEMAND:
+		return FRAME_DEMAND | PTE_NX;
+	case PAGE_REMAP:
+		return FRAME_REMAP | PTE_P | PTE_W | PTE_NX;
+	case PAGE_STEPS:
+		return FRAME_STEPS | PTE_P | PTE_W;
+	case PG_ALIAS:
+		return (FRAME_DATA + 0x2000u) | PTE_P | PTE_W | PTE_NX;
+	case PG_STACK:
+	case PG_STACK + 1:
+		return (FRAME_STACK - (page - PG_STACK) * 0x1000u) | PTE_P | PTE_W | PTE_NX;
+	case PAGE_WRITABLE:
+		return FRAME_WRITABLE | PTE_P | PTE_W | PTE_NX;
+	case PG_CODE:
+	case PG_CODE + 1:
+		return (FRAME_CODE - (page - PG_CODE) * 0x1000u) | PTE_P | PTE_W;
+	case PG_CODE_ALIAS:
+	case PG_CODE_ALIAS + 1:
+		return (FRAME_CODE - (page - PG_CODE_ALIAS) * 0x1000u) | PTE_P | PTE_W | PTE_NX;
+	default:
+		return 0;
+	}
+}
+
+int block_guest_create(struct block_guest *g, const struct alc_engine *engine,
+		       const struct settings *settings, struct alc_err *err)
+{
+	int ret;
+
+	memset(g, 0, sizeof(*g));
+	g->image = calloc(1, WORLD_RAM);
+	if (!g->image)
+		return alc_fail(err, -ENOMEM, "out of memory");
+	ret = world_create(&g->world, engine, settings, err);
+	if (ret) {
+		free(g->image);
+		g->image = NULL;
+		return ret;
+	}
+	kernel_install(&g->world);
+	memcpy(g->image, g->world.ram, WORLD_RAM);
+	return 0;
+}
+
+void block_guest_destroy(struct block_guest *g)
+{
+	if (g->image)
+		world_destroy(&g->world);
+	free(g->image);
+	g->image = NULL;
+}
+
+/* inc reg (dec reg); ret */
+static void make_steps(u8 *frame, u8 opcode)
+{
+	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
+	for (unsigned reg = 0; reg < X86_GPRS; reg++) {
+		u8 step[] = {(u8)(0x48 | reg >> 3), 0xff, (u8)(opcode | (reg & 7)), 0xc3};
+
+		memcpy(frame + reg * BLOCK_STEP_SIZE, step, sizeof(step));
+	}
+}
+
+static void make_image(u8 *image, const struct block *b)
+{
+	for (unsigned page = 0; page < PG_WINDOW; page++) {
+		u64 pte = pte_of(page);
+
+		if (pte && b->cpl)
+			pte |= PTE_U;
+		st64(image + GPA_WINDOW + page * 8, pte);
+	}
+	memset(image + GPA_STACK, 0, KERNEL_END - GPA_STACK);
+	values_fill(b->fill, image + FRAME_DATA, FRAMES_END - FRAME_DATA);
+	make_steps(image + FRAME_STEPS, 0xc0);
+	make_steps(image + FRAME_STEPS + REMAP_FLIP, 0xc8);
+	memcpy(image + FRAME_CODE, b->code, ALC_PAGE_SIZE);
+	memcpy(image + FRAME_CODE - ALC_PAGE_SIZE, b->code + ALC_PAGE_SIZE, ALC_PAGE_SIZE);
+}
+
+/* By the protocol of mem/space.h, and only what changes: engines keep what they made of the rest.
+ */
+static void reset_ram(struct block_guest *g)
+{
+	for (u64 at = 0; at < WORLD_RAM; at += ALC_PAGE_SIZE)
+		if (memcmp(g->world.ram + at, g->image + at, ALC_PAGE_SIZE) &&
+		    space_copy_out(&g->world.space, gpa(at), g->image + at, ALC_PAGE_SIZE))
+			abort();
+}
+
+void block_guest_load(struct block_guest *g, const struct block *b)
+{
+	make_image(g->image, b);
+	reset_ram(g);
+	kernel_enter(&g->world, &b->in, b->cpl);
+}
+
+void block_guest_run(struct block_guest *g, const struct block *b, struct block_outcome *out)
+{
+	block_guest_load(g, b);
+	kernel_run(&g->world, &out->cpu);
+	out->cr2 = g->world.v->cr2;
+	memcpy(out->ram, g->world.ram, WORLD_RAM);
+}
+
+/* ---- The trial run ----------------------------------------------------------------------------
+ */
+
+enum { TRIAL_STEPS = 4000 };
+
+struct trial {
+	struct block_guest *g;
+	struct alc_vcpu *v;
+	struct block_trial *out;
+	struct decoded d;
+	bool decoded;
+};
+
+static void unfit(struct trial *t, const char *why)
+{
+	t->out->fit = false;
+	t->out->why = why;
+}
+
+/* The instruction at RIP, as far as its page in the window has it. */
+static bool fetch(struct trial *t, const struct block *b)
+{
+	u64 off = t->v->rip - b->base - PG_CODE * 0x1000;
+	u8 bytes[15];
+	unsigned n = 0;
+
+	if (off >= CASE_CODE_SIZE)
+		return false;
+	for (; n < sizeof(bytes) && off + n < CASE_CODE_SIZE; n++)
+		bytes[n] = t->g->world.ram[FRAME_CODE - ((off + n) >> 12) * 0x1000 +
+					   ((off + n) & 0xfff)];
+	return forms_decode(bytes, n, &t->d);
+}
+
+static unsigned shift_count(const struct trial *t)
+{
+	for (unsigned i = 0; i < t->d.insn.operand_count_visible; i++)
+		if (t->d.op[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			return t->d.op[i].imm.value.u & 31;
+	return t->v->gpr[X86_RCX] & 31;
+}
+
+static void check_flags(struct trial *t)
+{
+	const struct decoded *d = &t->d;
+	u32 *undefined = &t->out->undefined;
+	u32 read = undefined_read(d);
+
+	if (d->insn.mnemonic == ZYDIS_MNEMONIC_SYSCALL)
+		read = X86_ARITH;
+	if (*undefined & read)
+		unfit(t, "it reads undefined flags");
+	if ((d->insn.mnemonic == ZYDIS_MNEMONIC_SHLD || d->insn.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
+	    d->op[0].size == 16 && shift_count(t) > 16)
+		unfit(t, "a double shift's result is undefined");
+	*undefined &= ~undefined_defined(d);
+	*undefined |= undefined_after(d);
+}
+
+static int deliver(struct trial *t, u64 at)
+{
+	bool software = t->decoded && (t->d.insn.mnemonic == ZYDIS_MNEMONIC_INT ||
+				       t->d.insn.mnemonic == ZYDIS_MNEMONIC_INT3);
+
+	if (software && t->v->rip != at)
+		return x86_deliver_software(t->v, t->v->fault.vector, at);
+	if (t->decoded && undefined_fault(&t->d))
+		unfit(t, "its fault varies");
+	/* Up to the fault it is not known what the instruction did. */
+	return x86_deliver_fault(t->v);
+}
+
+/* One instruction with its fault, if any; true when the program has come to an end. */
+static bool try_step(struct trial *t, const struct block *b, struct alc_err *err)
+{
+	struct x86_fault fault;
+	u64 at = t->v->rip;
+	u32 before = t->out->undefined;
+	bool faulted = false;
+	enum alc_exit exit;
+
+	t->decoded = fetch(t, b);
+	if (t->decoded)
+		check_flags(t);
+	exit = interp_step(t->v, 1, &fault, &faulted, err);
+	if (exit == ALC_EXIT_HALT)
+		return true;
+	if (exit == ALC_EXIT_ERROR) {
+		unfit(t, "the interpreter can't go on");
+		return true;
+	}
+	if (!faulted)
+		return false;
+	t->out->undefined |= before;
+	t->v->fault = fault;
+	if (deliver(t, at) || t->v->activity == X86_SHUTDOWN) {
+		unfit(t, "a fault can't be delivered");
+		return true;
+	}
+	return false;
+}
+
+void block_try(struct block_guest *g, const struct block *b, struct block_trial *out)
+{
+	struct trial t = {.g = g, .v = g->world.v, .out = out};
+	struct case_outcome end;
+	struct alc_err err = {0};
+
+	*out = (struct block_trial){.fit = true};
+	block_guest_load(g, b);
+	g->world.engine->set_state(t.v);
+	while (!try_step(&t, b, &err) && out->fit)
+		if (out->steps++ == TRIAL_STEPS)
+			unfit(&t, "it takes too long");
+	kernel_outcome(&g->world, ALC_EXIT_HALT, &err, &end);
+	if (out->fit && end.end != CASE_FAULT)
+		unfit(&t, "it ends in an unknown place");
+	out->vector = end.fault.vector;
+}
