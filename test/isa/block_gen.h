@@ -5,7 +5,8 @@
 #include "block.h"
 #include "forms.h"
 
-/* Private to the generator: block_form.c makes single instructions, block_shape.c what they form.
+/* Private to the generator: block_form.c makes single instructions, block_shape.c what they form,
+ * block_program.c programs.
  */
 
 /* Forms by what a program wants of them. */
@@ -81,5 +82,7 @@ void put_pop(struct bgen *g, int reg);
  */
 
 void put_shapes(struct bgen *g, unsigned n);
+/* One that shapes may call from now on. */
+void put_function(struct bgen *g);
 
 #endif

@@ -183,6 +183,10 @@ static void reduce_state(struct reduction *d)
 
 static void show(const struct work *w)
 {
+	if (w->f->out[1].cpu.end == CASE_LOST) {
+		printf("  %s: %s\n", w->names[1], w->f->out[1].cpu.why);
+		return;
+	}
 	block_print_difference(&w->f->out[0], &w->f->out[1], w->f->trial.undefined,
 			       w->dead_on_fault, w->names);
 }
@@ -198,8 +202,10 @@ void work_report(struct work *w, const char *what)
 		block_print(&w->f->block);
 	show(w);
 	if (!work_compare_apart(w, &w->f->block)) {
-		/* Then it is reduced among the leftovers of all the others. */
 		printf("not in a fresh guest: it needs what was run before\n");
+		if (!w->stepper.image)
+			return;
+		/* Then it is reduced among the leftovers of all the others. */
 		d.compare = work_compare;
 	}
 	for (unsigned i = 0; i < ROUNDS; i++)

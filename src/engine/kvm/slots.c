@@ -112,7 +112,8 @@ static unsigned sync_ring(struct kvm_vm *vm, struct kvm_vcpu *c)
 		if (!(__atomic_load_n(&g->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
 			break;
 		if ((g->slot & 0xffff) < vm->nslots)
-			note_page(vm->plat->space, &vm->plat->space->banks[g->slot & 0xffff], g->offset);
+			note_page(vm->plat->space, &vm->plat->space->banks[g->slot & 0xffff],
+				  g->offset);
 		__atomic_store_n(&g->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
 		c->ring_next++;
 	}

@@ -111,19 +111,19 @@ static i32 table_off(const struct gen *g)
 				     sizeof(struct tlb_entry));
 }
 
-static i32 tag_off(const struct gen *g, unsigned access)
+i32 tlb_tag_off(const struct gen *g, unsigned access)
 {
 	return table_off(g) + (i32)(access & X86_WRITE ? offsetof(struct tlb_entry, wtag)
 						       : offsetof(struct tlb_entry, rtag));
 }
 
-static i32 addend_off(const struct gen *g)
+i32 tlb_addend_off(const struct gen *g)
 {
 	return table_off(g) + (i32)offsetof(struct tlb_entry, addend);
 }
 
 /* T1 = byte offset in the table of the entry for the address in T0. */
-static void entry_offset(struct gen *g)
+void tlb_entry_offset(struct gen *g)
 {
 	struct code *c = g->c;
 
@@ -138,7 +138,7 @@ static void entry_offset(struct gen *g)
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
 static bool is_locked(const struct tr_insn *i)
 {
-	return i->kind == K_PLAIN && i->mem &&
+	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
 
@@ -186,8 +186,8 @@ static struct check check_begin(struct gen *g, unsigned size, unsigned access, b
 
 static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
 {
-	entry_offset(g);
-	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tag_off(g, access)));
+	tlb_entry_offset(g);
+	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tlb_tag_off(g, access)));
 	e_cmp_imm(g->c, T0, (i32)(ALC_PAGE_SIZE - size));
 	check_failed(g, k, CC_A);
 	if (is_locked(g->i) && size > 1) {                /* see slow.c */
@@ -205,7 +205,7 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, i->size, i->access);
-	e_load(g->c, T1, hm_gs_at(T1, addend_off(g)));
+	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
 	return (struct access){
@@ -223,11 +223,43 @@ static struct access check_any(struct gen *g, const struct tr_insn *i)
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, i->size, i->access);
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tag_off(g, i->access)));
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, addend_off(g)));
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = k.site};
+}
+
+/*
+ * Bit n of the string at EA is bit n mod 64 of the element at EA + (n >> 6) * 8; 32 bits likewise
+ * (SDM vol. 2, BT). n is signed.
+ */
+static void ea_bits(struct gen *g, const struct tr_insn *i)
+{
+	struct code *c = g->c;
+
+	ea_operand(g, i);
+	if (in_state(i->reg))
+		e_load(c, T2, state_reg(i->reg));
+	else
+		e_rr(c, OP_MOV_LOAD, true, T2, host_reg(i->reg));
+	if (i->size == 4)
+		e_rr(c, 0x63, true, T2, T2); /* movsxd */
+	e_rr(c, OP_MOV_LOAD, true, T1, T2);
+	E_CODE(c, 0x49, 0xc1, 0xfa, i->size == 8 ? 6 : 5); /* sar r10 */
+	e_lea(c, T0, (struct hmem){.base = T0, .index = T1, .shift = i->size == 8 ? 3 : 2});
+}
+
+struct access access_bits(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	k.ea = EA_BITS;
+	ea_bits(g, i);
+	check_tag(g, &k, i->size, i->access);
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
+	return (struct access){.m = hm(T0, 0), .busy = BIT(T0) | BIT(T2), .site = k.site};
 }
 
 /* A constant address has a constant entry. */
@@ -245,13 +277,13 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 	if (k.bracket)
 		flags_bracket(g);
 	if (near) {
-		e_rm(c, 0x81, true, 7, hm_gs(tag_off(g, i->access) + entry));
+		e_rm(c, 0x81, true, 7, hm_gs(tlb_tag_off(g, i->access) + entry));
 		e32(c, (u32)page);
 	} else {
-		e_rm(c, OP_CMP, true, T0, hm_gs(tag_off(g, i->access) + entry));
+		e_rm(c, OP_CMP, true, T0, hm_gs(tlb_tag_off(g, i->access) + entry));
 	}
 	check_failed(g, &k, CC_NE);
-	e_load(c, T1, hm_gs(addend_off(g) + entry));
+	e_load(c, T1, hm_gs(tlb_addend_off(g) + entry));
 	if (k.bracket)
 		flags_unbracket(g);
 	if (near) {
@@ -329,7 +361,7 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, 8, access);
-	e_load(g->c, T1, hm_gs_at(T1, addend_off(g)));
+	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
 	return (struct access){.m = {.base = (int)base, .index = T1, .disp = disp},
@@ -358,6 +390,8 @@ void stub_slow(struct gen *g, const struct stub *s)
 		flags_unbracket(g);
 	if (s->ea == EA_STACK)
 		e_lea(c, T0, hm(H_RSP, s->disp));
+	else if (s->ea == EA_BITS)
+		ea_bits(g, g->i);
 	else if (s->ea == EA_FRAME)
 		e_rr(c, OP_MOV_LOAD, true, T0, X86_RBP);
 	else

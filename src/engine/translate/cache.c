@@ -179,6 +179,12 @@ void tr_cache_destroy(struct tr *t)
 
 /* ---- Forgetting ---- */
 
+/* If the guest jumps to just that value, C raises its fault. */
+static void jump_clear(const struct tr *t, struct tr_jump *j)
+{
+	*j = (struct tr_jump){.rip = NO_RETURN, .host = tr_host(t, t->rt.indirect)};
+}
+
 /* What translated code believes about where user code is, and (kernel) about kernel code. */
 void tr_forget_jumps(struct tr *t, bool kernel)
 {
@@ -187,15 +193,15 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 	if (t->npage_log > PAGE_LOG)
 		__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
 	for (unsigned k = 0; k < t->njump_log && k < JUMP_LOG; k++)
-		t->jumps[1][t->jump_log[k]].rip = NO_RETURN;
+		jump_clear(t, &t->jumps[1][t->jump_log[k]]);
 	if (t->njump_log > JUMP_LOG)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			t->jumps[1][k].rip = NO_RETURN;
+			jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
 	if (kernel || t->low_kernel) {
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			t->jumps[0][k].rip = NO_RETURN;
+			jump_clear(t, &t->jumps[0][k]);
 		pairs_reset(t, 0);
 	}
 }
@@ -246,6 +252,11 @@ static unsigned entry_hash(u64 rip)
 	return (unsigned)((rip ^ rip >> 14) & (ENTRY_HASH - 1));
 }
 
+static unsigned lookup_hash(u64 rip)
+{
+	return (unsigned)(rip ^ rip >> 12) & (LOOKUPS - 1);
+}
+
 static unsigned region_hash(const struct alc_page *p)
 {
 	return (unsigned)((uintptr_t)p / sizeof(*p) % REGION_HASH);
@@ -267,6 +278,9 @@ void tr_entry_add(struct tr *t, struct tr_entry *e)
 
 	e->next = t->entries[h];
 	t->entries[h] = e;
+	h = lookup_hash(e->rip);
+	if (t->lookups[h].rip == e->rip) /* this one may suit better */
+		t->lookups[h].entry = NULL;
 }
 
 static bool seen_kernel_page(const struct tr *t, const struct tr_region *r)
@@ -321,7 +335,7 @@ static bool holds(const struct tr_entry *e)
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 {
 	u64 rip = v->rip, epoch = t->c.epoch[rip >> 63];
-	unsigned h = (unsigned)(rip ^ rip >> 12) & (LOOKUPS - 1);
+	unsigned h = lookup_hash(rip);
 	struct tr_entry *e = t->lookups[h].entry, *found = NULL, **link;
 	const struct itlb_entry *it;
 	struct alc_page *page;

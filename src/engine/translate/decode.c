@@ -148,6 +148,11 @@ static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOpera
 	return i->has_modrm && i->disp == (i32)i->disp;
 }
 
+static bool names_rsp(const struct tr_insn *i)
+{
+	return (i->gpr & FIELD_REG && i->reg == X86_RSP) || (i->gpr & FIELD_RM && i->rm == X86_RSP);
+}
+
 static bool use_operands(struct dec *d, struct tr_insn *i)
 {
 	for (unsigned k = 0; k < d->z.operand_count; k++) {
@@ -161,8 +166,8 @@ static bool use_operands(struct dec *d, struct tr_insn *i)
 		if (o->type == ZYDIS_OPERAND_TYPE_POINTER)
 			return false;
 	}
-	/* Memory as an operand of a high-byte register could need a REX prefix. */
-	return !(i->high_byte && i->mem);
+	/* AH … BH exclude a REX prefix, which replaced operands beside them may need. */
+	return !i->high_byte || !(i->mem || names_rsp(i));
 }
 
 /* ---- Encoding ---- */
@@ -487,6 +492,33 @@ static enum tr_kind other(const struct dec *d)
 	return goes_on(&d->z) ? K_ONE : K_END;
 }
 
+/* MOV from a segment register to a general one. */
+static bool reads_segment(const struct dec *d, struct tr_insn *i)
+{
+	if (d->z.mnemonic != ZYDIS_MNEMONIC_MOV || d->o[1].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	    ZydisRegisterGetClass(d->o[1].reg.value) != ZYDIS_REGCLASS_SEGMENT ||
+	    d->o[0].type != ZYDIS_OPERAND_TYPE_REGISTER || d->o[0].size < 32)
+		return false;
+	i->rm = gpr_number(d->o[0].reg.value);
+	i->reg = (u8)(d->o[1].reg.value - ZYDIS_REGISTER_ES);
+	return true;
+}
+
+static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
+{
+	bool override = d->z.attributes &
+			(ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS);
+
+	i->size = (u8)(d->o[0].size / 8);
+	return override || d->z.address_width != 64 || i->prefixes & PFX_F2 ? K_ONE : K_STRING;
+}
+
+/* Those that only the supervisor may execute whatever IOPL says. */
+static enum tr_kind supervisor(const struct dec *d, enum tr_kind kind)
+{
+	return d->mode & MODE_USER ? K_ONE : kind;
+}
+
 static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 {
 	ZydisMnemonic m = d->z.mnemonic;
@@ -505,9 +537,31 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return kind_branch(d, i);
 	case ZYDIS_MNEMONIC_RET:
 		return kind_ret(d, i);
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		return K_PUSHF;
+	case ZYDIS_MNEMONIC_POPFQ:
+		return supervisor(d, K_POPF);
+	case ZYDIS_MNEMONIC_CLI:
+		return supervisor(d, K_CLI);
+	case ZYDIS_MNEMONIC_STI:
+		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSQ:
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ:
+		return kind_string(d, i);
+	case ZYDIS_MNEMONIC_MOVSD:
+		if (d->z.meta.category == ZYDIS_CATEGORY_STRINGOP)
+			return kind_string(d, i);
+		break;
 	default:
 		break;
 	}
+	if (reads_segment(d, i))
+		return K_READ_SEGMENT;
 	if (d->z.meta.category == ZYDIS_CATEGORY_COND_BR)
 		return kind_conditional(d, i);
 	if (is_nop(&d->z))
@@ -515,7 +569,7 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
 		return other(d);
 	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return K_ONE;
+		return i->size >= 4 ? K_BITS : K_ONE;
 	return K_PLAIN;
 }
 
@@ -539,6 +593,9 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 		return true;
 	}
 	set_flags(d, i);
+	/* They leave the destination alone if the source is 0. */
+	if (d->z.mnemonic == ZYDIS_MNEMONIC_BSF || d->z.mnemonic == ZYDIS_MNEMONIC_BSR)
+		i->loads = FIELD_REG;
 	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
 	return true;

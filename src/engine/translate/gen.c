@@ -248,7 +248,7 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 
 /* ---- Stack ---- */
 
-static void push_register(struct gen *g, unsigned reg)
+void push_register(struct gen *g, unsigned reg)
 {
 	struct access a = access_stack(g, -8, X86_WRITE);
 
@@ -308,7 +308,7 @@ static void insn_leave(struct gen *g, const struct tr_insn *i)
 
 /* ---- What the interpreter does ---- */
 
-static void insn_one(struct gen *g, const struct tr_insn *i)
+void insn_one(struct gen *g, const struct tr_insn *i)
 {
 	u32 site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						.kind = SITE_ONE,
@@ -335,13 +335,19 @@ static void insn_nop(struct gen *g, const struct tr_insn *i)
 }
 
 static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
-	[K_PLAIN] = insn_plain,       [K_LEA] = insn_lea,           [K_NOP] = insn_nop,
-	[K_PUSH_REG] = insn_push_reg, [K_PUSH_IMM] = insn_push_imm, [K_PUSH_MEM] = insn_push_mem,
-	[K_POP_REG] = insn_pop_reg,   [K_LEAVE] = insn_leave,       [K_JMP] = flow_insn,
-	[K_JCC] = flow_insn,          [K_LOOP] = flow_insn,         [K_CALL] = flow_insn,
-	[K_JMP_REG] = flow_insn,      [K_JMP_MEM] = flow_insn,      [K_CALL_REG] = flow_insn,
-	[K_CALL_MEM] = flow_insn,     [K_RET] = flow_insn,          [K_ONE] = insn_one,
-	[K_END] = insn_end,
+	[K_PLAIN] = insn_plain,       [K_LEA] = insn_lea,
+	[K_NOP] = insn_nop,           [K_PUSH_REG] = insn_push_reg,
+	[K_PUSH_IMM] = insn_push_imm, [K_PUSH_MEM] = insn_push_mem,
+	[K_POP_REG] = insn_pop_reg,   [K_LEAVE] = insn_leave,
+	[K_JMP] = flow_insn,          [K_JCC] = flow_insn,
+	[K_LOOP] = flow_insn,         [K_CALL] = flow_insn,
+	[K_JMP_REG] = flow_insn,      [K_JMP_MEM] = flow_insn,
+	[K_CALL_REG] = flow_insn,     [K_CALL_MEM] = flow_insn,
+	[K_RET] = flow_insn,          [K_ONE] = insn_one,
+	[K_END] = insn_end,           [K_READ_SEGMENT] = insn_read_segment,
+	[K_PUSHF] = insn_pushf,       [K_POPF] = insn_popf,
+	[K_CLI] = insn_cli,           [K_STI] = insn_sti,
+	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 };
 
 /* ---- The region ---- */
@@ -364,7 +370,7 @@ static void emit_insn(struct gen *g, unsigned k)
 	if (i->strong)
 		flags_to_host(g);
 	by_kind[i->kind](g, i);
-	if (i->flags_written)
+	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
 		g->fstate = FLAGS_HOST;
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);

@@ -11,7 +11,7 @@
 #include "engine/translate/translate.h"
 
 /* What a check recomputes into T0 when it has failed. */
-enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME };
+enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS };
 
 enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
@@ -80,6 +80,18 @@ void insn_plain(struct gen *g, const struct tr_insn *i);
 void main_point(struct gen *g, u32 site); /* the next host instruction may fault as the guest's */
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
 
+void insn_one(struct gen *g, const struct tr_insn *i);
+void push_register(struct gen *g, unsigned reg);
+
+/* special.c */
+void insn_read_segment(struct gen *g, const struct tr_insn *i);
+void insn_pushf(struct gen *g, const struct tr_insn *i);
+void insn_popf(struct gen *g, const struct tr_insn *i);
+void insn_cli(struct gen *g, const struct tr_insn *i);
+void insn_sti(struct gen *g, const struct tr_insn *i);
+void insn_string(struct gen *g, const struct tr_insn *i);
+void insn_bits(struct gen *g, const struct tr_insn *i);
+
 /* access.c */
 void flags_to_memory(struct gen *g); /* and fstate is FLAGS_MEM */
 void flags_to_host(struct gen *g);
@@ -90,6 +102,12 @@ struct access access_operand(struct gen *g, const struct tr_insn *i);
 /* Eight bytes at [RSP + disp] or at [RBP]. */
 struct access access_stack(struct gen *g, i32 disp, unsigned access);
 struct access access_frame(struct gen *g);
+/* The element of a bit string, in T0; its bit's number, from whatever element, in T2. */
+struct access access_bits(struct gen *g, const struct tr_insn *i);
+/* T1 = byte offset in the TLB of the entry for the address in T0; takes flags. */
+void tlb_entry_offset(struct gen *g);
+i32 tlb_tag_off(const struct gen *g, unsigned access);
+i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
 

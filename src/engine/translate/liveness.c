@@ -83,7 +83,7 @@ static struct live before(const struct tr_insn *i, struct live l)
 {
 	u8 kept = (u8)(any(l) & ~i->flags_written);
 
-	if (i->kind == K_ONE || i->kind == K_END)
+	if (i->kind == K_ONE || i->kind == K_END || i->kind == K_PUSHF)
 		return outside;
 	/* What it leaves must be in the host's flags, beside what it sets. */
 	if (i->flags_maybe)

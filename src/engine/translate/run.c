@@ -38,22 +38,26 @@ static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 		interp_fetch_failed(c);
 	c->mode &= ~(u32)MODE_ONE;
 	c->slot = NULL;
-	return v->rip == s->rip + s->next && c->mode == mode && !c->exit &&
+	return v->rip == s->rip + s->next && c->mode == mode && !c->align_check && !c->exit &&
 	       !atomic_load_explicit(&v->attention, memory_order_relaxed) &&
 	       c->epoch[s->rip >> 63] == epoch && t->n_code_flushes == flushes && !s->region->dead;
 }
 
 /* ---- Translated code ---- */
 
-static void poison(struct alc_vcpu *v, struct tr *t)
+/* False: there is no translated code any more. */
+static bool poison(struct alc_vcpu *v, struct tr *t)
 {
+	u64 flushes = t->n_code_flushes;
+
 	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
 	if (tr_poisoned(t, POISON_FLUSH) && !(t->rng >> 60))
 		tr_cache_flush(t);
 	if (tr_poisoned(t, POISON_RANDOM) && !(t->rng >> 54))
 		tr_ops.flush_all(v);
-	if (tr_poisoned(t, POISON_STEP))
+	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
+	return t->n_code_flushes == flushes;
 }
 
 /* Enters at a code offset; *s is where it left. */
@@ -99,16 +103,40 @@ static void leave_gone(struct alc_vcpu *v, struct tr *t)
 		tr_replace(t, e, next);
 }
 
+static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
+{
+	struct tr_entry *e;
+
+	if (tr_cache_full(t))
+		tr_cache_flush(t);
+	e = tr_translate(v, t);
+	if (!e && t->emit.at > t->emit.size)
+		tr_cache_flush(t);
+	return e;
+}
+
+/*
+ * What is at RIP, as far as hot code goes there. A place in the middle of a region gets a region of
+ * its own, to which jumps can be linked.
+ */
+static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
+{
+	struct tr_entry *e = tr_lookup(v, t);
+
+	return e && !e->mem ? translate(v, t) : e;
+}
+
 /* Runs translated code from an entry on; true: the interpreter must run what is at RIP. */
 static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
 {
 	u32 host = e->host;
 	bool fpu = e->region->fpu, interpret = false;
+	u64 flushes = t->n_code_flushes;
 	struct tr_site s;
 
 	for (;;) {
-		if (unlikely(t->vm->poison))
-			poison(v, t);
+		if (unlikely(t->vm->poison) && !poison(v, t))
+			return false;
 		if (unlikely(e->region->dead))
 			return false;
 		enter(v, t, host, fpu, &s);
@@ -134,12 +162,12 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_ent
 		}
 		if (interpret || atomic_load_explicit(&v->attention, memory_order_relaxed))
 			return interpret;
-		e = tr_lookup(v, t);
+		e = linkable(v, t);
 		if (!e)
 			return false;
-		if (s.kind == SITE_LINK)
+		if (t->n_code_flushes == flushes && s.kind == SITE_LINK)
 			tr_link(t, tr_site(t, t->exit_site), e);
-		else
+		else if (s.kind == SITE_INDIRECT)
 			tr_jump_add(t, v->rip, e);
 		host = e->host;
 		fpu = e->region->fpu;
@@ -162,18 +190,6 @@ static void note_mode(struct tr *t)
 		t->key_mode = mode;
 		tr_forget_jumps(t, true);
 	}
-}
-
-static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
-{
-	struct tr_entry *e;
-
-	if (tr_cache_full(t))
-		tr_cache_flush(t);
-	e = tr_translate(v, t);
-	if (!e && t->emit.at > t->emit.size)
-		tr_cache_flush(t);
-	return e;
 }
 
 /* True, once, when the block has been run often enough. */

@@ -39,6 +39,8 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
 	t->n_slow++;
+	if (unlikely(tr_poisoned(t, POISON_TLB)))
+		tr_ops.flush_all(v);
 	/*
 	 * A locked access that is not aligned may cross a cache line, for which hosts stop all
 	 * their CPUs or trap: the interpreter finds out, and stops this machine's only.

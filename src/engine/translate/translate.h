@@ -47,7 +47,13 @@ enum tr_kind {
 	K_PUSH_MEM,
 	K_POP_REG,
 	K_LEAVE,
-	K_BIT_MEM, /* BT and kin with a bit offset in a register and memory */
+	K_BITS, /* BT and kin with memory and a bit offset in a register */
+	K_READ_SEGMENT,
+	K_PUSHF,
+	K_POPF,
+	K_CLI,
+	K_STI,
+	K_STRING, /* MOVS, STOS */
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */

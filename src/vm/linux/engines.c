@@ -7,7 +7,8 @@
 #include "engine/translate/engine.h"
 #include "vm/linux/vm_linux.h"
 
-const struct alc_engine *const linux_engines[] = {&kvm_engine, &translate_engine, &interp_engine, NULL};
+const struct alc_engine *const linux_engines[] = {&kvm_engine, &translate_engine, &interp_engine,
+						  NULL};
 
 bool alc_engine_info(struct alc_host *host, size_t i, struct alc_engine_info *out)
 {
