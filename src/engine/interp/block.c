@@ -278,6 +278,15 @@ static struct block *hash_find(struct alc_vcpu *v, struct interp *c, u64 gpa)
 	return NULL;
 }
 
+bool block_seen(const struct interp *c, u64 gpa)
+{
+	for (const struct block *b = c->hash[(gpa ^ gpa >> 15) & (BLOCK_HASH - 1)]; b;
+	     b = b->hash_next)
+		if (b->gpa == gpa && b->mode == c->mode)
+			return true;
+	return false;
+}
+
 static struct block *find(struct alc_vcpu *v, struct interp *c)
 {
 	const struct itlb_entry *it = itlb_lookup(v, c, v->rip);

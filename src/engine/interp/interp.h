@@ -544,6 +544,8 @@ static inline bool dec_lock(const struct dec *d)
  */
 
 struct block *block_next(struct alc_vcpu *v, struct interp *c); /* NULL: v->fault is set */
+/* Has a block been decoded, and so run, that begins there? */
+bool block_seen(const struct interp *c, u64 gpa);
 int block_cache_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void block_cache_destroy(struct alc_vcpu *v, struct interp *c);
 void block_cache_flush(struct alc_vcpu *v, struct interp *c);

@@ -194,7 +194,7 @@ static bool may_be_silent(struct alc_page *p, bool writing)
 
 void tlb_drop_writes(struct interp *c, const struct alc_page *page)
 {
-	for (unsigned i = 0; i < TLB_TABLES * TLB_SIZE; i++)
+	for (unsigned i = 0; i < TLB_TABLE_CHECKED * TLB_SIZE; i++) /* that has no rights at all */
 		if ((!page || c->tables[i].page == page))
 			c->tables[i].wtag = impossible_tag(i & (TLB_SIZE - 1));
 }

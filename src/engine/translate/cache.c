@@ -279,8 +279,8 @@ void tr_entry_add(struct tr *t, struct tr_entry *e)
 	e->next = t->entries[h];
 	t->entries[h] = e;
 	h = lookup_hash(e->rip);
-	if (t->lookups[h].rip == e->rip) /* this one may suit better */
-		t->lookups[h].entry = NULL;
+	if (t->lookups[h].rip == e->rip) /* this one may suit better, or be the first */
+		t->lookups[h].epoch = 0;
 }
 
 static bool seen_kernel_page(const struct tr *t, const struct tr_region *r)
@@ -340,11 +340,10 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	const struct itlb_entry *it;
 	struct alc_page *page;
 
-	if (likely(e && t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
-		   t->lookups[h].mode == t->c.mode && holds(e)))
+	/* What was not there is not there yet: see tr_entry_add. */
+	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
+		   t->lookups[h].mode == t->c.mode && (!e || holds(e))))
 		return e;
-	if (!t->entries[entry_hash(rip)])
-		return NULL;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
 		return NULL; /* the interpreter finds the same fault */
@@ -359,12 +358,10 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 			found = e;
 		link = &e->next;
 	}
-	if (found) {
-		t->lookups[h].rip = rip;
-		t->lookups[h].epoch = epoch;
-		t->lookups[h].mode = t->c.mode;
-		t->lookups[h].entry = found;
-	}
+	t->lookups[h].rip = rip;
+	t->lookups[h].epoch = epoch;
+	t->lookups[h].mode = t->c.mode;
+	t->lookups[h].entry = found;
 	return found;
 }
 

@@ -37,9 +37,19 @@ static void fetch(struct builder *b, unsigned off, unsigned len)
 	}
 }
 
+/*
+ * Only where control has been before: half of the code around hot code is never run. Without a
+ * threshold there is no before.
+ */
+static bool worth(const struct builder *b, i32 off)
+{
+	return !b->t->vm->threshold || b->at[off] >= 0 ||
+	       block_seen(&b->t->c, b->it.gpa + (u64)off);
+}
+
 static void add_work(struct builder *b, i32 off)
 {
-	if (off >= 0 && off < ALC_PAGE_SIZE && b->nwork < REGION_INSNS)
+	if (off >= 0 && off < ALC_PAGE_SIZE && b->nwork < REGION_INSNS && worth(b, off))
 		b->work[b->nwork++] = (u16)off;
 }
 
@@ -63,6 +73,13 @@ static bool jumps(const struct tr_insn *i)
 	return i->kind == K_JMP || i->kind == K_JCC || i->kind == K_LOOP;
 }
 
+/* The interpreter's blocks end there too, so that what follows may not have been run. */
+static bool splits(const struct tr_insn *i)
+{
+	return i->kind == K_JCC || i->kind == K_LOOP || i->kind == K_CALL ||
+	       i->kind == K_CALL_REG || i->kind == K_CALL_MEM;
+}
+
 /* Decodes from `off` to where that leads no further. */
 static void decode_run(struct builder *b, struct dec *d, unsigned off)
 {
@@ -75,11 +92,15 @@ static void decode_run(struct builder *b, struct dec *d, unsigned off)
 		if (!tr_decode(d, b->bytes + off, avail, i))
 			return; /* goes on in the next page: the interpreter's */
 		b->at[off] = (i16)b->n++;
+		off += i->len;
 		if (jumps(i))
 			add_work(b, i->target);
 		if (ends(i))
 			return;
-		off += i->len;
+		if (splits(i)) {
+			add_work(b, (i32)off);
+			return;
+		}
 	}
 }
 
@@ -157,7 +178,7 @@ static bool decode_region(struct builder *b, unsigned entry)
 	b->moved = false;
 	b->n = b->nwork = 0;
 	__builtin_memset(b->at, 0xff, sizeof(b->at));
-	add_work(b, (i32)entry);
+	b->work[b->nwork++] = (u16)entry;
 	while (b->nwork)
 		decode_run(b, &d, b->work[--b->nwork]);
 	b->it2.page = NULL;
