@@ -237,6 +237,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"slow_accesses", t->n_slow},
 		{"slow_accesses_failed", t->n_slow_failed},
 		{"exits_interpreter", t->n_exits[SITE_INTERP]},
+		{"exits_step", t->n_exits[SITE_STEP]},
 		{"exits_one", t->n_exits[SITE_ONE]},
 		{"exits_link", t->n_exits[SITE_LINK]},
 		{"exits_indirect", t->n_exits[SITE_INDIRECT]},

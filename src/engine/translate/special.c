@@ -133,6 +133,16 @@ void insn_flag_bit(struct gen *g, const struct tr_insn *i)
 		flags_unbracket(g);
 }
 
+/* The page fault's address. */
+void insn_read_cr2(struct gen *g, const struct tr_insn *i)
+{
+	unsigned to = in_state(i->rm) ? T0 : host_reg(i->rm);
+
+	e_load(g->c, to, hm_gs(V_OFF(cr2)));
+	if (in_state(i->rm))
+		e_store(g->c, state_reg(i->rm), T0);
+}
+
 void insn_swapgs(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem base = hm_gs(V_OFF(seg[X86_GS].base));

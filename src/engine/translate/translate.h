@@ -53,6 +53,7 @@ enum tr_kind {
 	K_POPF,
 	K_FLAG_BIT, /* CLI, CLD, STD */
 	K_SWAPGS,
+	K_READ_CR2,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
 	K_JMP,
@@ -111,6 +112,7 @@ enum tr_flags { FLAGS_HOST, FLAGS_MEM };
 /* Places at which translated code may leave. */
 enum tr_site_kind {
 	SITE_INTERP,    /* the interpreter goes on at rip */
+	SITE_STEP,      /* it runs one instruction, which leads anywhere */
 	SITE_ONE,       /* it runs one instruction, then `resume` goes on */
 	SITE_LINK,      /* to rip; the jump at `patch` can be made to lead there */
 	SITE_INDIRECT,  /* to the address in tr.exit_target; see `undo` */
