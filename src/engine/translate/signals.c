@@ -52,7 +52,7 @@ static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 		return false;
 	guard = info->si_signo == SIGSEGV ? guard_of(t, (u64)(uintptr_t)info->si_addr) : -1;
 	if (guard >= 0) {
-		regs[REG_RSP] = (greg_t)tr_pair_base(t, (unsigned)guard);
+		regs[REG_RSP] = (greg_t)tr_pairs_restart(t, (unsigned)guard, (u64)regs[REG_RSP]);
 		return true;
 	}
 	site = tr_fault_site(t, (u32)off);

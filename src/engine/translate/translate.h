@@ -379,6 +379,8 @@ void tr_signals_thread(struct tr *t); /* NULL: not in translated code from now o
 struct tr *tr_current(void);
 /* Where a stack of pairs begins. */
 u64 tr_pair_base(const struct tr *t, unsigned user);
+/* The stack at rsp is full: it begins anew with what was on top; returns the new RSP. */
+u64 tr_pairs_restart(struct tr *t, unsigned user, u64 rsp);
 
 enum alc_exit tr_run(struct alc_vcpu *v, struct alc_err *err);
 
