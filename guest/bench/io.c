@@ -5,6 +5,7 @@
  *
  *	bench-io read FILE BYTES                from the start, 1 MiB at a time, past the page cache
  *	bench-io random FILE READS DEPTH        4 KiB reads at random places, DEPTH in flight
+ *	                                        (named disk-single for a depth of 1)
  *	bench-io send ADDRESS PORT BYTES        over one TCP connection, until the peer has it all
  *	bench-io receive ADDRESS PORT BYTES     likewise, the other way
  */
@@ -126,7 +127,7 @@ static int bench_random(const char *path, uint64_t reads, unsigned depth)
 		return fail("asynchronous reads");
 	syscall(SYS_io_destroy, ctx);
 	close(fd);
-	return report("disk-random", start, reads * BLOCK);
+	return report(depth > 1 ? "disk-random" : "disk-single", start, reads * BLOCK);
 }
 
 static int open_connection(const char *address, const char *port)

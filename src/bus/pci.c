@@ -155,6 +155,8 @@ int pci_function_create(struct pci_root *root, struct pci_function *parent, int 
 				   .ops = ops,
 				   .ctx = ctx,
 				   .pirq = -1};
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		f->bar_at[i] = f->bar_told[i] = PCI_UNMAPPED;
 	join_root(root, f);
 	*out = f;
 	return 0;

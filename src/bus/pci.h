@@ -88,7 +88,13 @@ struct pci_ops {
 	 */
 	void (*config_written)(void *ctx, unsigned off, unsigned len);
 	void (*config_reading)(void *ctx, unsigned off, unsigned len);
+	/*
+	 * Optional: the BAR is now decoded at base, or (PCI_UNMAPPED) nowhere. Called with the root
+	 * complex's lock held, perhaps without the device's: calls only downwards.
+	 */
+	void (*bar_mapped)(void *ctx, unsigned bar, u64 base);
 };
+#define PCI_UNMAPPED UINT64_MAX
 
 /* Where a machine's root complex stands. */
 struct pci_root_params {

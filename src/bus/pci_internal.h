@@ -90,10 +90,11 @@ struct pci_function {
 	u8 writable[PCI_CONFIG_SIZE], clearable[PCI_CONFIG_SIZE];
 	u64 bar_size[PCI_BARS]; /* 0: no BAR, or the upper half of one */
 	u8 bar_kind[PCI_BARS];
-	u16 cap_pm, cap_msi, cap_exp, cap_msix; /* NO_CAP: none */
-	u16 caps_at[16];                        /* of desc->caps */
-	int pirq;                               /* that INTA# drives now, or -1 */
-	bool multifunction;                     /* its device has other functions */
+	u64 bar_at[PCI_BARS], bar_told[PCI_BARS]; /* where it decodes; as bar_mapped heard it */
+	u16 cap_pm, cap_msi, cap_exp, cap_msix;   /* NO_CAP: none */
+	u16 caps_at[16];                          /* of desc->caps */
+	int pirq;                                 /* that INTA# drives now, or -1 */
+	bool multifunction;                       /* its device has other functions */
 };
 
 /* One BAR that decodes. Fields are atomic for readers without the lock, see pci_window.c. */

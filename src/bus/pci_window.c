@@ -81,11 +81,22 @@ static void map_bar(struct pci_root *r, struct pci_function *f, unsigned bar)
 	bool io = f->bar_kind[bar] == PCI_BAR_IO;
 	u64 base = pci_bar_address(f, bar);
 
+	f->bar_at[bar] = PCI_UNMAPPED;
 	if (!f->bar_size[bar] || !command(f, io ? CMD_IO : CMD_MEMORY))
 		return;
 	if (f->parent && !bridge_forwards(f->parent, io, base, f->bar_size[bar]))
 		return;
 	add_mapping(io ? &r->io : &r->mem, f, bar, base);
+	f->bar_at[bar] = base;
+}
+
+static void tell(struct pci_function *f, unsigned bar)
+{
+	if (f->bar_told[bar] == f->bar_at[bar])
+		return;
+	f->bar_told[bar] = f->bar_at[bar];
+	if (f->ops->bar_mapped)
+		f->ops->bar_mapped(f->ctx, bar, f->bar_at[bar]);
 }
 
 void pci_remap(struct pci_root *r)
@@ -100,6 +111,9 @@ void pci_remap(struct pci_root *r)
 		for (unsigned bar = 0; bar < PCI_BARS; bar++)
 			map_bar(r, r->functions[i], bar);
 	atomic_store_explicit(&r->sequence, s + 2, memory_order_release);
+	for (unsigned i = 0; i < r->nfunctions; i++)
+		for (unsigned bar = 0; bar < PCI_BARS; bar++)
+			tell(r->functions[i], bar);
 }
 
 /* ---- looking up, from any thread ---- */

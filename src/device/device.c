@@ -70,7 +70,7 @@ u64 dev_read(struct alc_dev *d, unsigned region, u64 off, unsigned size)
 	return zext(val | ~mask_low(len * 8), size);
 }
 
-static void write_locked(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned len)
+static void write_parts(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned len)
 {
 	const struct alc_dev_region *r = &d->cls->regions[region];
 
@@ -88,12 +88,15 @@ static void write_locked(struct alc_dev *d, unsigned region, u64 off, u64 val, u
 void dev_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size)
 {
 	unsigned len = clip(&d->cls->regions[region], off, size);
+	bool locked = !(d->cls->doorbells >> region & 1);
 
 	if (!len)
 		return;
-	dev_lock(d);
-	write_locked(d, region, off, val, len);
-	dev_unlock(d);
+	if (locked)
+		dev_lock(d);
+	write_parts(d, region, off, val, len);
+	if (locked)
+		dev_unlock(d);
 }
 
 static u64 hook_read(void *ctx, u64 off, unsigned size)

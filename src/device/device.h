@@ -5,6 +5,7 @@
 #include "alcazar/err.h"
 #include "base/field.h"
 #include "block/block.h"
+#include "bus/fastpath.h"
 #include "bus/irq.h"
 #include "bus/pci.h"
 #include "char/char.h"
@@ -88,6 +89,7 @@ struct alc_dev_class {
 	const struct alc_field *state;         /* required if state_size > 0 holds guest state */
 	u16 version, version_min;              /* of the state table */
 	const struct alc_dev_region *regions;  /* optional */
+	u32 doorbells;              /* bits of regions to which writes come without the lock */
 	const char *const *irqs;    /* names of interrupt outputs, NULL-terminated; optional */
 	bool platform;              /* created for every machine, not by --device */
 	enum alc_backend backend;   /* required at creation: see dev_create */
@@ -100,7 +102,10 @@ struct alc_dev_class {
 	void (*remove)(struct alc_dev *d);
 	/* Required; cannot fail. Drives interrupt outputs to their reset level. */
 	void (*reset)(struct alc_dev *d, enum alc_reset kind);
-	/* Required if there are regions. Index is into `regions`. Called with the lock held. */
+	/*
+	 * Required if there are regions. Index is into `regions`. Called with the lock held, but
+	 * for writes to doorbells.
+	 */
 	u64 (*read)(struct alc_dev *d, unsigned region, u64 off, unsigned size);
 	void (*write)(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size);
 	/*
@@ -116,6 +121,8 @@ struct alc_dev_class {
 	/* Optional, for PCI functions: see struct pci_ops. Called with the lock held. */
 	void (*config_written)(struct alc_dev *d, unsigned off, unsigned len);
 	void (*config_reading)(struct alc_dev *d, unsigned off, unsigned len);
+	/* Optional, for PCI functions: see struct pci_ops. Called without the lock. */
+	void (*bar_mapped)(struct alc_dev *d, unsigned bar, u64 base);
 };
 
 /* What a device may ask of the machine it is in. Any entry may be NULL: then nothing happens. */
@@ -135,10 +142,12 @@ struct alc_dev_env {
 	struct alc_irq irqs[4]; /* by index in cls->irqs */
 	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */
 	struct alc_msi_sink msi;
-	struct pci_root *pci;    /* for classes that are PCI functions */
-	struct alc_char chardev; /* for classes that have a stream */
-	struct block *block;     /* the top of a pipeline; not the device's to close */
-	struct net_link *net;    /* likewise */
+	struct alc_fastpath fastpath; /* of the engine that the machine began with */
+	struct pci_root *pci;         /* for classes that are PCI functions */
+	unsigned cpus;                /* vCPUs of the machine; 0: unknown */
+	struct alc_char chardev;      /* for classes that have a stream */
+	struct block *block;          /* the top of a pipeline; not the device's to close */
+	struct net_link *net;         /* likewise */
 	/* Called with the asking device's lock held. */
 	void (*request)(void *ctx, enum alc_request what, unsigned value);
 	void *request_ctx;

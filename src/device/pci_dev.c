@@ -90,12 +90,21 @@ static void config_reading(void *ctx, unsigned off, unsigned len)
 	dev_unlock(d);
 }
 
+static void bar_mapped(void *ctx, unsigned bar, u64 base)
+{
+	struct alc_dev *d = ctx;
+
+	if (d->cls->bar_mapped)
+		d->cls->bar_mapped(d, bar, base);
+}
+
 static const struct pci_ops ops = {
 	.bar_read = bar_read,
 	.bar_write = bar_write,
 	.reset = function_reset,
 	.config_written = config_written,
 	.config_reading = config_reading,
+	.bar_mapped = bar_mapped,
 };
 
 /* ---- creation ---- */

@@ -83,6 +83,12 @@ struct alc_host {
 	void (*event_destroy)(void *ctx, struct alc_event *e);
 	int (*event_wait)(void *ctx, struct alc_event *e, u64 deadline_ns);
 	void (*event_signal)(void *ctx, struct alc_event *e);
+	/*
+	 * A descriptor that signals e when its count is raised, by whoever has it (on Linux an
+	 * eventfd). Stays the event's. To be asked for before the first wait and signal. Optional,
+	 * for hosts that have such a thing.
+	 */
+	int (*event_fd)(void *ctx, struct alc_event *e, int *fd);
 
 	/*
 	 * A full memory barrier on every thread of the VM: after it returns, each thread has

@@ -9,15 +9,26 @@
 /*
  * Disks (virtio 1.2, 5.2).
  *
- * A chain becomes one block request of a pool that has as many as the queue has elements, so that
- * there is always one. What is done may be done on any thread, which must not wait for the
- * device's lock: it goes on a list without a lock. Who has the device's lock because it submits
- * collects from the list itself, since much is done by then; for the rest a thread of the
- * device's own takes the lock and collects.
+ * A chain becomes one block request of a pool that all queues share. What the pool has no request
+ * for stays in its queue, which is starved until some come back. What is done may be done on any
+ * thread, which must not wait for the device's lock: it goes on a list without a lock. Who has the
+ * device's lock because it submits collects from the list itself, since much is done by then; for
+ * the rest a thread of the device's own takes the lock and collects.
+ *
+ * Where there are several queues Linux puts no scheduler before the disk and does not hand requests
+ * to a worker either, which saves a third of the instructions that one costs; so there is one a
+ * vCPU if nobody says otherwise.
  */
 enum { ID_BLOCK = 2, PCI_CLASS_SCSI = 0x010000 };
 enum { SECTOR = 512, SECTOR_SHIFT = 9, SERIAL_LEN = 20 };
-enum { SEG_MAX = 254, PIECES_MAX = SEG_MAX + 2, QUEUES_MAX = 16, QUEUE_SIZE_MAX = 1024 };
+/*
+ * A chain may not be longer than its queue (2.7.5.3.1), so a disk that takes many segments has
+ * large queues. As many as this, and 1 MiB of scattered pages is one request.
+ */
+enum { SEG_MAX = 510, SEG_OTHERS = 2, PIECES_MAX = SEG_MAX + SEG_OTHERS };
+enum { QUEUES_MAX = 16, QUEUE_SIZE_MIN = 4, QUEUE_SIZE_MAX = 1024 };
+/* In flight at one time, at most: what a back end takes, too. */
+enum { REQUESTS_MAX = 256 };
 /* What one discard or zeroing may take of a back end that has to do it bit by bit: 2 GiB. */
 enum { RANGE_SECTORS_MAX = 1 << 22 };
 
@@ -64,20 +75,20 @@ struct request {
 	u16 queue;
 	bool flush_after; /* done only when it is durable */
 	u8 status;        /* for those that no back end sees */
-	struct alc_iov pieces[PIECES_MAX], data[PIECES_MAX];
+	/* The data are pieces of the chain as they are; one shared with header or status is cut. */
+	struct alc_iov *cut, uncut;
+	struct alc_iov pieces[PIECES_MAX];
 };
 
 struct blk {
 	struct virtio *v;
 	struct block *disk;
-	struct request *requests[QUEUES_MAX], *free[QUEUES_MAX];
-	u16 requests_len[QUEUES_MAX];
+	struct request *requests, *free;
+	unsigned requests_len;
+	u64 starved; /* queues that had chains when there was no request free */
 
 	_Atomic(struct request *) done; /* the last one first */
 	_Atomic(bool) submitting;       /* who does that collects afterwards */
-	_Atomic(bool) quit;
-	struct alc_event *wake;
-	struct alc_thread *thread;
 };
 
 struct config {
@@ -91,11 +102,11 @@ struct state {
 	u8 writeback; /* 5.2.5: 0: a write is durable when it is done */
 };
 
-#define OPTIONS(P)                                                                               \
-	VIRTIO_OPTIONS(P)                                                                        \
-	P(struct config, UINT, queues, "1", 1, QUEUES_MAX, "request queues, one a vCPU at best") \
-	P(struct config, UINT, queue_size, "256", 2, QUEUE_SIZE_MAX,                             \
-	  "requests in flight on a queue, a power of two")                                       \
+#define OPTIONS(P)                                                                          \
+	VIRTIO_OPTIONS(P)                                                                   \
+	P(struct config, UINT, queues, "0", 0, QUEUES_MAX, "request queues; 0: one a vCPU") \
+	P(struct config, UINT, queue_size, "512", QUEUE_SIZE_MIN, QUEUE_SIZE_MAX,           \
+	  "descriptors of a queue, a power of two")                                         \
 	P(struct config, STRING, serial, "", 0, 0, "serial number, at most 20 characters")
 
 static struct state *state_of(const struct blk *b)
@@ -129,7 +140,7 @@ static void block_done(struct block_req *req)
 	}
 	list_push(b, r);
 	if (!atomic_load(&b->submitting))
-		b->v->dev->env.host->event_signal(b->v->dev->env.host->ctx, b->wake);
+		virtio_wake(b->v);
 }
 
 /* In the order in which they were done. */
@@ -166,14 +177,16 @@ static void give_back(struct blk *b, struct request *r, bool push)
 {
 	struct virtq *q = b->v->queues[r->queue];
 
+	if (r->cut)
+		*r->cut = r->uncut;
 	if (push) {
 		put_status(r, status_of(r));
 		virtq_push(q, &r->chain, (u32)r->chain.in_len);
 	} else {
 		virtq_drop(q, &r->chain, (u32)r->chain.in_len);
 	}
-	r->next = b->free[r->queue];
-	b->free[r->queue] = r;
+	r->next = b->free;
+	b->free = r;
 }
 
 /* With the lock held. except: a queue whose chains are forgotten; QUEUES_MAX: none. */
@@ -194,22 +207,6 @@ static void collect(struct blk *b, unsigned except)
 	for (unsigned i = 0; signal >> i; i++)
 		if (signal >> i & 1)
 			virtio_signal(b->v, i);
-}
-
-static void collector(void *arg)
-{
-	struct blk *b = arg;
-	struct alc_dev *d = b->v->dev;
-	const struct alc_host *h = d->env.host;
-
-	for (;;) {
-		h->event_wait(h->ctx, b->wake, ALC_WAIT_FOREVER);
-		if (atomic_load(&b->quit))
-			return;
-		dev_lock(d);
-		collect(b, QUEUES_MAX);
-		dev_unlock(d);
-	}
 }
 
 /* ---- requests ---- */
@@ -243,12 +240,47 @@ static int set_range(struct request *r, u64 sector, u64 len)
 	return 0;
 }
 
+static void cut(struct request *r, struct alc_iov *piece, size_t front, size_t back)
+{
+	r->cut = piece;
+	r->uncut = *piece;
+	piece->base += front;
+	piece->len -= front + back;
+}
+
+/* All that the device may write but the last byte. */
+static void data_in(struct request *r)
+{
+	const struct virtq_chain *c = &r->chain;
+	struct alc_iov *p = c->iov + c->nout, *last = p + c->nin - 1;
+
+	r->block.iov = p;
+	r->block.niov = c->nin - (last->len == 1);
+	if (last->len > 1)
+		cut(r, last, 0, 1);
+}
+
+/* All that it may read but the header. */
+static void data_out(struct request *r)
+{
+	const struct virtq_chain *c = &r->chain;
+	struct alc_iov *p = c->iov, *end = p + c->nout;
+	size_t skip = HEADER_LEN;
+
+	for (; p < end && p->len <= skip; p++)
+		skip -= p->len;
+	if (skip)
+		cut(r, p, skip, 0);
+	r->block.iov = p;
+	r->block.niov = (unsigned)(end - p);
+}
+
 static int prepare_read(struct request *r, const struct header *h)
 {
 	const struct virtq_chain *c = &r->chain;
 
 	r->block.op = BLOCK_READ;
-	r->block.niov = iov_slice(c->iov + c->nout, c->nin, 0, c->in_len - 1, r->data);
+	data_in(r);
 	return set_range(r, h->sector, c->in_len - 1);
 }
 
@@ -257,7 +289,7 @@ static int prepare_write(struct request *r, const struct header *h)
 	const struct virtq_chain *c = &r->chain;
 
 	r->block.op = BLOCK_WRITE;
-	r->block.niov = iov_slice(c->iov, c->nout, HEADER_LEN, c->out_len - HEADER_LEN, r->data);
+	data_out(r);
 	r->flush_after = writes_through(r->blk);
 	return set_range(r, h->sector, c->out_len - HEADER_LEN);
 }
@@ -323,8 +355,8 @@ static int prepare(struct request *r)
 
 	iov_copy_from(c->iov, c->nout, 0, bytes, sizeof(bytes));
 	h = (struct header){.type = ld32(bytes), .sector = ld64(bytes + 8)};
-	r->block = (struct block_req){
-		.iov = r->data, .issuer = r->queue, .done = block_done, .ctx = r};
+	r->block = (struct block_req){.issuer = r->queue, .done = block_done, .ctx = r};
+	r->cut = NULL;
 	r->flush_after = false;
 	r->status = S_OK;
 	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
@@ -345,7 +377,7 @@ static unsigned take_chains(struct blk *b, unsigned queue)
 	struct request *r;
 	unsigned n = 0;
 
-	while ((r = b->free[queue])) {
+	while ((r = b->free)) {
 		r->chain = (struct virtq_chain){.iov = r->pieces, .iov_max = PIECES_MAX};
 		if (!virtio_pop(b->v, queue, &r->chain))
 			break;
@@ -353,7 +385,8 @@ static unsigned take_chains(struct blk *b, unsigned queue)
 			virtio_break(b->v, "a disk request without header or status");
 			break;
 		}
-		b->free[queue] = r->next;
+		b->free = r->next;
+		r->queue = (u16)queue;
 		n++;
 		if (prepare(r) || is_empty(r)) {
 			list_push(b, r);
@@ -362,6 +395,8 @@ static unsigned take_chains(struct blk *b, unsigned queue)
 		*end = &r->block;
 		end = &r->block.next;
 	}
+	if (!r)
+		b->starved |= BIT(queue);
 	if (list)
 		block_submit(b->disk, list);
 	return n;
@@ -372,9 +407,9 @@ static unsigned take_chains(struct blk *b, unsigned queue)
  * came in between. Chains that are there and are not given (a function that is no bus master) are
  * not waited for.
  */
-static void blk_notify(struct virtio *v, unsigned queue)
+static void serve(struct blk *b, unsigned queue)
 {
-	struct blk *b = v->priv;
+	struct virtio *v = b->v;
 	struct virtq *q = v->queues[queue];
 	unsigned nothing = 0;
 
@@ -387,6 +422,31 @@ static void blk_notify(struct virtio *v, unsigned queue)
 	} while (v->running && virtq_notify_enable(q, true) && nothing < 2);
 }
 
+/*
+ * A queue that is still starved after that is so because requests are in flight, and they will be
+ * collected.
+ */
+static void serve_starved(struct blk *b)
+{
+	u64 queues = b->starved;
+
+	b->starved = 0;
+	for (; queues; queues &= queues - 1)
+		serve(b, (unsigned)__builtin_ctzll(queues));
+}
+
+static void blk_notify(struct virtio *v, unsigned queue)
+{
+	serve(v->priv, queue);
+	serve_starved(v->priv);
+}
+
+static void blk_work(struct virtio *v)
+{
+	collect(v->priv, QUEUES_MAX);
+	serve_starved(v->priv);
+}
+
 /* ---- configuration ---- */
 
 static void blk_config(struct virtio *v, u8 *out)
@@ -396,7 +456,7 @@ static void blk_config(struct virtio *v, u8 *out)
 	u32 ratio = info->physical / info->block;
 
 	st64(out + AT_CAPACITY, info->size >> SECTOR_SHIFT);
-	st32(out + AT_SEG_MAX, SEG_MAX);
+	st32(out + AT_SEG_MAX, (u32)min_u64(SEG_MAX, v->queue_size[0] - SEG_OTHERS));
 	st32(out + AT_BLK_SIZE, info->block);
 	st8(out + AT_PHYSICAL_EXP, ratio > 1 ? (u8)(31 - __builtin_clz(ratio)) : 0);
 	st16(out + AT_MIN_IO, (u16)(ratio > 1 ? ratio : 1));
@@ -423,19 +483,18 @@ static int no_memory(const struct virtio *v, struct alc_err *err)
 	return alc_fail(err, -ENOMEM, "no memory for the requests of disk '%s'", v->dev->id);
 }
 
-static int make_requests(struct blk *b, unsigned queue, u16 size, struct alc_err *err)
+static int make_requests(struct blk *b, unsigned n, struct alc_err *err)
 {
-	struct request *r = host_alloc(b->v->dev->env.host, size * sizeof(*r));
+	struct request *r = host_alloc(b->v->dev->env.host, n * sizeof(*r));
 
 	if (!r)
 		return no_memory(b->v, err);
-	b->requests[queue] = r;
-	b->requests_len[queue] = size;
-	for (unsigned i = 0; i < size; i++) {
+	b->requests = r;
+	b->requests_len = n;
+	for (unsigned i = 0; i < n; i++) {
 		r[i].blk = b;
-		r[i].queue = (u16)queue;
-		r[i].next = b->free[queue];
-		b->free[queue] = &r[i];
+		r[i].next = b->free;
+		b->free = &r[i];
 	}
 	return 0;
 }
@@ -469,37 +528,24 @@ static u64 features(const struct virtio *v)
 	return f | (info->discard ? F_DISCARD : 0) | (info->zeroes ? F_WRITE_ZEROES : 0);
 }
 
-static int start_thread(struct blk *b, struct alc_err *err)
-{
-	const struct alc_host *h = b->v->dev->env.host;
-	int rc;
-
-	b->wake = h->event_create(h->ctx);
-	if (!b->wake)
-		return no_memory(b->v, err);
-	rc = h->thread_start(h->ctx, "virtio-blk", collector, b, &b->thread);
-	if (rc)
-		return alc_fail(err, rc, "can't start a thread for disk '%s'", b->v->dev->id);
-	return 0;
-}
-
 static int blk_probe(struct virtio *v, struct alc_err *err)
 {
 	const struct config *c = v->dev->config;
 	struct blk *b = v->priv;
+	u64 queues = c->queues ? c->queues : v->dev->env.cpus;
 	int rc = check_options(v, err);
 
 	b->v = v;
 	b->disk = v->dev->env.block;
-	for (unsigned i = 0; !rc && i < c->queues; i++) {
-		v->queue_size[i] = (u16)c->queue_size;
-		rc = make_requests(b, i, v->queue_size[i], err);
-	}
+	if (!rc)
+		rc = make_requests(b, (unsigned)min_u64(c->queue_size, REQUESTS_MAX), err);
 	if (rc)
 		return rc;
-	v->nqueues = (unsigned)c->queues;
+	v->nqueues = queues ? (unsigned)min_u64(queues, QUEUES_MAX) : 1;
+	for (unsigned i = 0; i < v->nqueues; i++)
+		v->queue_size[i] = (u16)c->queue_size;
 	v->offers = features(v);
-	return start_thread(b, err);
+	return 0;
 }
 
 static void blk_remove(struct virtio *v)
@@ -507,14 +553,7 @@ static void blk_remove(struct virtio *v)
 	const struct alc_host *h = v->dev->env.host;
 	struct blk *b = v->priv;
 
-	if (b->thread) {
-		atomic_store(&b->quit, true);
-		h->event_signal(h->ctx, b->wake);
-		h->thread_join(h->ctx, b->thread);
-	}
-	h->event_destroy(h->ctx, b->wake);
-	for (unsigned i = 0; i < QUEUES_MAX; i++)
-		host_free(h, b->requests[i], b->requests_len[i] * sizeof(struct request));
+	host_free(h, b->requests, b->requests_len * sizeof(struct request));
 }
 
 static void blk_stop(struct virtio *v)
@@ -522,6 +561,7 @@ static void blk_stop(struct virtio *v)
 	struct blk *b = v->priv;
 	struct request *r;
 
+	b->starved = 0;
 	block_drain(b->disk);
 	for (r = list_take(b); r;) {
 		struct request *next = r->next;
@@ -535,16 +575,21 @@ static void blk_stop_queue(struct virtio *v, unsigned queue)
 {
 	struct blk *b = v->priv;
 
+	b->starved &= ~BIT(queue);
 	block_drain(b->disk);
 	collect(b, queue);
+	serve_starved(b);
 }
 
 static void blk_quiesce(struct virtio *v)
 {
 	struct blk *b = v->priv;
 
-	block_drain(b->disk);
-	collect(b, QUEUES_MAX);
+	do {
+		serve_starved(b);
+		block_drain(b->disk);
+		collect(b, QUEUES_MAX);
+	} while (v->running && b->starved);
 }
 
 /* 5.2.5.2: what a driver finds that knows nothing of it. */
@@ -574,6 +619,8 @@ static const struct virtio_type type = {
 	.stop = blk_stop,
 	.stop_queue = blk_stop_queue,
 	.quiesce = blk_quiesce,
+	.work = blk_work,
+	.busy = true,
 	.reset = blk_reset,
 	.check = blk_check,
 };

@@ -87,6 +87,12 @@ void transport_notify(struct transport *t, unsigned queue)
 		v->type->notify(v, queue);
 }
 
+void transport_notify_all(struct transport *t)
+{
+	for (unsigned i = 0; i < t->v.nqueues; i++)
+		transport_notify(t, i);
+}
+
 /* ---- registers ---- */
 
 static u64 get_device_feature_select(const struct transport *t)
@@ -432,10 +438,17 @@ u64 virtio_pci_read(struct alc_dev *d, unsigned region, u64 off, unsigned size)
 	}
 }
 
-void virtio_pci_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size)
+/* The address says which queue; what else a driver may write is only a hint. */
+static void notify_write(struct transport *t, u64 off)
 {
-	struct transport *t = d->priv;
+	if (t->threaded)
+		virtio_wake(&t->v);
+	else if (off % NOTIFY_STEP == 0)
+		transport_notify(t, (unsigned)(off / NOTIFY_STEP));
+}
 
+void transport_write(struct transport *t, unsigned region, u64 off, u64 val, unsigned size)
+{
 	switch (region) {
 	case REGION_COMMON:
 		common_write(t, off, val, size);
@@ -444,11 +457,23 @@ void virtio_pci_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsi
 		config_write(t, off, val, size);
 		break;
 	case REGION_NOTIFY:
-		/* The address says which queue; what else a driver may write is only a hint. */
-		if (off % NOTIFY_STEP == 0)
-			transport_notify(t, (unsigned)(off / NOTIFY_STEP));
+		notify_write(t, off);
 		break;
 	default:
 		break;
 	}
+}
+
+_Static_assert(VIRTIO_PCI_DOORBELLS == BIT(REGION_NOTIFY), "writes there come without the lock");
+
+void virtio_pci_write(struct alc_dev *d, unsigned region, u64 off, u64 val, unsigned size)
+{
+	struct transport *t = d->priv;
+	bool lock = region == REGION_NOTIFY && !t->threaded;
+
+	if (lock)
+		dev_lock(d);
+	transport_write(t, region, off, val, size);
+	if (lock)
+		dev_unlock(d);
 }

@@ -489,6 +489,7 @@ static const struct virtio_type type = {
 	.notify = net_notify,
 	.stop = net_stop,
 	.stop_queue = net_stop_queue,
+	.busy = true,
 	.reset = net_reset,
 	.check = net_check,
 };

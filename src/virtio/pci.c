@@ -153,7 +153,7 @@ void virtio_pci_config_written(struct alc_dev *d, unsigned off, unsigned len)
 		return;
 	if (region == REGION_ISR)
 		size = 1;
-	virtio_pci_write(d, region, at, ld_size(pci_config(d->pci) + data, size), size);
+	transport_write(d->priv, region, at, ld_size(pci_config(d->pci) + data, size), size);
 }
 
 void virtio_pci_config_reading(struct alc_dev *d, unsigned off, unsigned len)
@@ -244,6 +244,8 @@ int virtio_pci_probe(struct alc_dev *d, struct alc_err *err)
 	t->offered = offered(&t->v);
 	identify(t);
 	r = make_queues(t, err);
+	if (!r)
+		r = transport_start_thread(t, err);
 	t->live = !r;
 	return r;
 }
@@ -261,6 +263,7 @@ void virtio_pci_remove(struct alc_dev *d)
 		t->v.type->stop(&t->v);
 		dev_unlock(d);
 	}
+	transport_stop_thread(t);
 	if (t->probed && t->v.type->remove)
 		t->v.type->remove(&t->v);
 	for (unsigned i = 0; i < t->v.nqueues; i++)
@@ -355,10 +358,16 @@ void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, 
 
 /* ---- reset, save and load ---- */
 
+/*
+ * A doorbell that rang before the machine was paused may not have been answered, and must not be
+ * while its memory is saved. Nothing rings now, so whoever answers later finds nothing new.
+ */
 void virtio_pci_quiesce(struct alc_dev *d)
 {
 	struct virtio *v = virtio_of(d);
 
+	if (transport_of(v)->threaded)
+		transport_notify_all(d->priv);
 	if (v->type->quiesce)
 		v->type->quiesce(v);
 }
@@ -481,7 +490,6 @@ int virtio_pci_loaded(struct alc_dev *d, struct alc_err *err)
 	transport_set_isr(t, t->regs->isr);
 	if (is_running(t->regs))
 		transport_go(t);
-	for (unsigned i = 0; i < v->nqueues; i++)
-		transport_notify(t, i);
+	transport_notify_all(t);
 	return 0;
 }

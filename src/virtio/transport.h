@@ -2,9 +2,11 @@
 #ifndef VIRTIO_TRANSPORT_H
 #define VIRTIO_TRANSPORT_H
 
+#include <stdatomic.h>
+
 #include "virtio/virtio.h"
 
-/* What the files of the PCI transport share: pci.c and common.c, nobody else. */
+/* What the files of the PCI transport share: pci.c, common.c and serve.c, nobody else. */
 
 enum { VIRTIO_BAR = 4, VIRTIO_BAR_SIZE = 0x4000 };
 enum { REGION_COMMON, REGION_ISR, REGION_DEVICE, REGION_NOTIFY };
@@ -42,6 +44,17 @@ struct transport {
 	struct pci_cap_desc caps[CAPS_MAX];
 	u8 cap_bytes[CAPS_MAX][CAP_BYTES_MAX];
 	unsigned ncaps, access_cap;
+
+	/* The device's thread, see serve.c. */
+	struct alc_event *wake;
+	struct alc_thread *thread;
+	_Atomic(bool) quit;
+	bool threaded; /* notifications are its */
+	/* Those that queues have, of the BAR at bells_at; under the root complex's lock. */
+	unsigned bells;
+	u64 bells_at;
+	bool has_bell_fd;
+	int bell_fd; /* signals `wake` */
 };
 
 static inline struct transport *transport_of(struct virtio *v)
@@ -61,5 +74,12 @@ bool transport_vector_ok(const struct transport *t, u16 vector);
 /* From now on the type works. */
 void transport_go(struct transport *t);
 void transport_notify(struct transport *t, unsigned queue);
+void transport_notify_all(struct transport *t);
+/* A register write, with the lock held. */
+void transport_write(struct transport *t, unsigned region, u64 off, u64 val, unsigned size);
+
+/* serve.c. Starts none if none is wanted. */
+int transport_start_thread(struct transport *t, struct alc_err *err);
+void transport_stop_thread(struct transport *t); /* half-started and not started are fine */
 
 #endif

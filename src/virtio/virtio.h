@@ -28,8 +28,9 @@
  *		VIRTIO_CLASS_OPS(type),
  *	};
  *
- * Threading: all calls into a type come with the device's lock held. A type that works on
- * other threads takes the lock to touch queues (dev_lock(v->dev)), and looks at v->running first.
+ * Threading: all calls into a type come with the device's lock held, on a vCPU's thread or on the
+ * device's own. A type that works on other threads takes the lock to touch queues
+ * (dev_lock(v->dev)), and looks at v->running first.
  */
 struct virtio;
 
@@ -49,11 +50,14 @@ enum { VIRTIO_QUEUES_MAX = 33 };
 /* Options of every virtio class: the first member of its configuration. */
 struct virtio_options {
 	bool packed, event_idx, indirect;
+	const char *iothread;
 };
-#define VIRTIO_OPTIONS(P)                                                            \
-	P(struct virtio_options, BOOL, packed, "off", 0, 0, "offer packed rings")    \
-	P(struct virtio_options, BOOL, event_idx, "on", 0, 0, "offer event indices") \
-	P(struct virtio_options, BOOL, indirect, "on", 0, 0, "offer indirect descriptors")
+#define VIRTIO_OPTIONS(P)                                                                  \
+	P(struct virtio_options, BOOL, packed, "off", 0, 0, "offer packed rings")          \
+	P(struct virtio_options, BOOL, event_idx, "on", 0, 0, "offer event indices")       \
+	P(struct virtio_options, BOOL, indirect, "on", 0, 0, "offer indirect descriptors") \
+	P(struct virtio_options, STRING, iothread, "auto", 0, 0,                           \
+	  "a thread serves notifications: on, off, auto")
 
 /* The transport's state: the first member of a class's, or all of it. */
 struct virtio_regs {
@@ -124,6 +128,10 @@ struct virtio_type {
 	 * Optional.
 	 */
 	void (*reset)(struct virtio *v);
+	/* On the device's own thread, after virtio_wake. Optional. */
+	void (*work)(struct virtio *v);
+	/* Notifications are frequent: their own thread by default, where that spares exits. */
+	bool busy;
 	/* Is the type's own state, just loaded, one that can be? Without effects. Optional. */
 	int (*check)(struct virtio *v, struct alc_err *err);
 };
@@ -160,6 +168,8 @@ void virtio_break(struct virtio *v, const char *why);
  * v->running.
  */
 bool virtio_pop(struct virtio *v, unsigned queue, struct virtq_chain *c);
+/* For types that have `work`. From any thread; several calls may make one. */
+void virtio_wake(struct virtio *v);
 /* virtq_push, then virtio_signal. Only if v->running. */
 void virtio_push(struct virtio *v, unsigned queue, const struct virtq_chain *c, u32 written);
 
@@ -175,12 +185,15 @@ int virtio_pci_loaded(struct alc_dev *d, struct alc_err *err);
 void virtio_pci_quiesce(struct alc_dev *d);
 void virtio_pci_config_written(struct alc_dev *d, unsigned off, unsigned len);
 void virtio_pci_config_reading(struct alc_dev *d, unsigned off, unsigned len);
+void virtio_pci_bar_mapped(struct alc_dev *d, unsigned bar, u64 base);
+enum { VIRTIO_PCI_DOORBELLS = 1 << 3 };
 
 #define VIRTIO_CLASS_OPS(type_)                                                            \
 	.detail = &(type_), .pci = &virtio_pci_desc, .regions = virtio_pci_regions,        \
 	.probe = virtio_pci_probe, .remove = virtio_pci_remove, .reset = virtio_pci_reset, \
 	.read = virtio_pci_read, .write = virtio_pci_write, .loaded = virtio_pci_loaded,   \
 	.quiesce = virtio_pci_quiesce, .config_written = virtio_pci_config_written,        \
-	.config_reading = virtio_pci_config_reading
+	.config_reading = virtio_pci_config_reading, .bar_mapped = virtio_pci_bar_mapped,  \
+	.doorbells = VIRTIO_PCI_DOORBELLS
 
 #endif

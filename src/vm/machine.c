@@ -186,7 +186,8 @@ static int add_basics(struct machine *m, struct alc_err *err)
 	m->wake = m->host->event_create(m->host->ctx);
 	m->pause_lock = m->host->mutex_create(m->host->ctx);
 	m->parked = m->host->event_create(m->host->ctx);
-	if (!m->lock || !m->wake || !m->pause_lock || !m->parked ||
+	m->doorbells_lock = m->host->mutex_create(m->host->ctx);
+	if (!m->doorbells_lock || !m->lock || !m->wake || !m->pause_lock || !m->parked ||
 	    clock_create(m->host, &m->clock))
 		return alc_fail(err, -ENOMEM, "no memory for a machine");
 	for (const struct alc_engine *const *e = engines; *e; e++) /* it may move between them */
@@ -267,6 +268,7 @@ void machine_destroy(struct machine *m)
 	clock_destroy(m->clock);
 	m->host->event_destroy(m->host->ctx, m->parked);
 	m->host->mutex_destroy(m->host->ctx, m->pause_lock);
+	m->host->mutex_destroy(m->host->ctx, m->doorbells_lock);
 	if (m->wake)
 		m->host->event_destroy(m->host->ctx, m->wake);
 	if (m->lock)

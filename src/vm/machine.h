@@ -48,7 +48,7 @@ struct machine_parts {
 	void *ctx;
 };
 
-enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64 };
+enum { MACHINE_MEMORY_MIN = 16 << 20, MACHINE_DEVICES_MAX = 64, MACHINE_DOORBELLS_MAX = 256 };
 enum { MACHINE_FIRMWARE_MIN = 64 << 10, MACHINE_FIRMWARE_MAX = 8 << 20 };
 /* A TSC in nanoseconds: guests that divide by its frequency lose no precision. */
 #define MACHINE_TSC_HZ        1000000000ull
@@ -131,6 +131,14 @@ struct machine {
 	const char *_Atomic move_to; /* the engine that machine_move asked for */
 	unsigned resets, moves;
 	u64 create_ns, run_ns; /* host time spent */
+
+	struct alc_mutex *doorbells_lock;
+	struct machine_doorbell {
+		bool used;
+		alc_gpa gpa;
+		unsigned size;
+		int fd;
+	} doorbells[MACHINE_DOORBELLS_MAX];
 };
 
 /* Whether a description makes sense by itself: to be asked before its images are read. */
@@ -186,6 +194,9 @@ void firmware_options(const struct machine *m, const char *class_name, struct to
 int firmware_describe(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 struct acpi_params machine_acpi(const struct machine *m);
 bool machine_has_vga(const struct alc_desc *desc);
+/* shortcuts.c: those that devices get, and what becomes of them in another engine. */
+struct alc_fastpath shortcuts(struct machine *m);
+void shortcuts_moved(struct machine *m);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
 /* halt.c: until the CPU has attention or shall stop. */

@@ -109,6 +109,8 @@ static int change_engine(struct machine *m, const struct alc_engine *e, const ch
 	r = enter(m, e, name, err);
 	if (!r && m->irqchip)
 		ioapic_announce(m->ioapic);
+	if (!r)
+		shortcuts_moved(m);
 	m->moves++;
 	return r;
 }

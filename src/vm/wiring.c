@@ -129,7 +129,9 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 		.ports = &m->ports,
 		.msi = {.deliver = deliver_msi, .route_pin = route_pin, .ctx = m},
 		.gsi = {.set = set_gsi, .ctx = m},
+		.fastpath = shortcuts(m),
 		.pci = m->pci,
+		.cpus = m->desc->cpus,
 		.request = machine_request,
 		.request_ctx = m,
 	};

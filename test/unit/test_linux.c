@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -126,11 +127,21 @@ static void threads_have_names_and_no_signals(void **state)
 	assert_false(sigismember(&set, SIGINT));
 }
 
-static void events_remember_one_signal(void **state)
+static struct alc_event *make_event(bool has_fd, int *fd)
 {
 	struct alc_event *e = h->event_create(h->ctx);
 
 	assert_non_null(e);
+	if (has_fd)
+		assert_int_equal(h->event_fd(h->ctx, e, fd), 0);
+	return e;
+}
+
+static void remember_one_signal(bool has_fd)
+{
+	int fd;
+	struct alc_event *e = make_event(has_fd, &fd);
+
 	h->event_signal(h->ctx, e);
 	h->event_signal(h->ctx, e);
 	assert_int_equal(h->event_wait(h->ctx, e, ALC_WAIT_FOREVER), 0);
@@ -138,8 +149,20 @@ static void events_remember_one_signal(void **state)
 	assert_int_equal(h->event_wait(h->ctx, e, host_now_ns(h) + 1000000), -ETIMEDOUT);
 	h->event_signal(h->ctx, e);
 	assert_int_equal(h->event_wait(h->ctx, e, 1), 0);
+	if (has_fd) {
+		assert_int_equal(eventfd_write(fd, 1), 0);
+		h->event_signal(h->ctx, e);
+		assert_int_equal(h->event_wait(h->ctx, e, ALC_WAIT_FOREVER), 0);
+		assert_int_equal(h->event_wait(h->ctx, e, 1), -ETIMEDOUT);
+	}
 	h->event_destroy(h->ctx, e);
 	h->event_destroy(h->ctx, NULL);
+}
+
+static void events_remember_one_signal(void **state)
+{
+	remember_one_signal(false);
+	remember_one_signal(true);
 }
 
 enum { ROUNDS = 5000 };
@@ -168,9 +191,10 @@ static void pong_thread(void *arg)
 	}
 }
 
-static void events_lose_no_wakeup(void **state)
+static void lose_no_wakeup(bool has_fd)
 {
-	struct pingpong p = {h->event_create(h->ctx), h->event_create(h->ctx),
+	int fd;
+	struct pingpong p = {make_event(has_fd, &fd), make_event(has_fd, &fd),
 			     h->mutex_create(h->ctx), 0};
 	struct alc_thread *t;
 
@@ -185,6 +209,12 @@ static void events_lose_no_wakeup(void **state)
 	h->event_destroy(h->ctx, p.ping);
 	h->event_destroy(h->ctx, p.pong);
 	h->mutex_destroy(h->ctx, p.lock);
+}
+
+static void events_lose_no_wakeup(void **state)
+{
+	lose_no_wakeup(false);
+	lose_no_wakeup(true);
 }
 
 /*

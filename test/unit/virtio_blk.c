@@ -304,7 +304,7 @@ static void configuration(void **state)
 	struct rig *r = begin_opts(false, opts, 1, ~0ull);
 
 	assert_int_equal(config(r, 0, 8), DISK / SECTOR);
-	assert_int_equal(config(r, 12, 4), 254);
+	assert_int_equal(config(r, 12, 4), 510);
 	assert_int_equal(config(r, 20, 4), SECTOR);
 	assert_int_equal(config(r, 32, 1), 1);
 	assert_int_equal(config(r, 34, 2), 3);
@@ -313,6 +313,27 @@ static void configuration(void **state)
 	assert_true(vd_offered(&r->vd) & F_MQ);
 	assert_false(vd_offered(&r->vd) & F_RO);
 	assert_true(vd_offered(&r->vd) & F_DISCARD);
+	end(r);
+}
+
+/* One a vCPU, and no chain longer than its queue. */
+static void defaults(void **state)
+{
+	const struct alc_dev_opt small[] = {{"queue_size", "64"}};
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	plug_disk(r);
+	r->vd.env.cpus = 5;
+	vd_create(&r->vd, &virtio_blk_class, NULL, 0);
+	assert_int_equal(vd_get(&r->vd, R_NUM_QUEUES, 2), 5);
+	end(r);
+	r = begin();
+	assert_int_equal(vd_get(&r->vd, R_NUM_QUEUES, 2), 1);
+	assert_false(vd_offered(&r->vd) & F_MQ);
+	end(r);
+	r = begin_opts(false, small, 1, ~0ull);
+	assert_int_equal(config(r, 12, 4), 62);
 	end(r);
 }
 
@@ -413,6 +434,80 @@ static void done_later(void **state)
 	end(r);
 }
 
+enum { POOL = VD_SIZE, POOL_QUEUES = 3, FLUSHES = 8 };
+
+/* All queues full of flushes, which are more than the pool has requests. */
+static struct rig *begin_starved(void)
+{
+	const struct alc_dev_opt opts[] = {{"queues", "3"}, {"queue_size", "16"}};
+	const struct vd_buf bufs[] = {{HEADER, 16, false}, {STATUS, 1, true}};
+	struct rig *r = begin_opts(false, opts, 2, ~0ull);
+
+	_Static_assert(POOL_QUEUES * FLUSHES > POOL, "one queue gets none");
+	vd_up(&r->vd, ~0ull, POOL_QUEUES);
+	put_header(r, T_FLUSH, 0);
+	r->disk.hold = true;
+	for (unsigned q = 0; q < POOL_QUEUES; q++) {
+		for (unsigned i = 0; i < FLUSHES; i++)
+			vd_add(&r->vd, q, bufs, 2);
+		vd_kick(&r->vd, q);
+	}
+	assert_int_equal(r->disk.nheld, POOL);
+	return r;
+}
+
+static unsigned count_done(struct rig *r, unsigned queue)
+{
+	unsigned n = 0;
+	u16 id;
+	u32 len;
+
+	while (vd_used(&r->vd, queue, &id, &len))
+		n++;
+	return n;
+}
+
+static void starved_queue(void **state)
+{
+	struct rig *r = begin_starved();
+
+	assert_int_equal(count_done(r, 2), 0);
+	r->disk.hold = false;
+	disk_drain(&r->disk.block);
+	test_host_settle(&r->vd.th);
+	for (unsigned q = 0; q < POOL_QUEUES; q++)
+		assert_int_equal(count_done(r, q), FLUSHES);
+	assert_int_equal(r->disk.flushes, POOL_QUEUES * FLUSHES);
+	end(r);
+}
+
+/* One queue's reset, or a save, takes away what others waited for. */
+static void starved_queue_later(void **state)
+{
+	struct rig *r = begin_starved();
+	u8 *saved = malloc(dev_save_size(r->vd.dev));
+
+	r->disk.hold = false;
+	vd_set(&r->vd, R_QUEUE_SELECT, 0, 2);
+	vd_set(&r->vd, R_QUEUE_RESET, 1, 2);
+	assert_int_equal(count_done(r, 0), 0);
+	assert_int_equal(count_done(r, 1), FLUSHES);
+	assert_int_equal(count_done(r, 2), FLUSHES);
+	end(r);
+	r = begin_starved();
+	dev_save(r->vd.dev, saved);
+	for (unsigned q = 0; q < POOL_QUEUES; q++)
+		assert_int_equal(count_done(r, q), FLUSHES);
+	free(saved);
+	end(r);
+	r = begin_starved();
+	vd_up(&r->vd, ~0ull, POOL_QUEUES);
+	assert_int_equal(r->disk.flushes, POOL);
+	r->disk.hold = false;
+	assert_int_equal(request(r, T_IN, 1, SECTOR), OK);
+	end(r);
+}
+
 /* After a reset nothing of what was in flight reaches the guest. */
 static void reset_in_flight(void **state)
 {
@@ -473,6 +568,149 @@ static void saved_in_flight(void **state)
 	end(r);
 }
 
+/* ---- a thread for notifications ---- */
+
+enum { BELLS_MAX = 4, NOTIFY_AT = 0x3000, NOTIFY_STEP = 4, VIRTIO_BAR = 4, REG_COMMAND = 4 };
+
+struct bells {
+	unsigned count, refuse_from;
+	u64 at[BELLS_MAX];
+	int fd;
+};
+
+static int bell_add(void *ctx, alc_gpa gpa, unsigned size, int fd)
+{
+	struct bells *b = ctx;
+
+	if (b->count >= b->refuse_from)
+		return -ENOSPC;
+	assert_int_equal(size, 0);
+	b->at[b->count++] = gpa.v;
+	b->fd = fd;
+	return 0;
+}
+
+static void bell_remove(void *ctx, alc_gpa gpa, unsigned size, int fd)
+{
+	struct bells *b = ctx;
+	unsigned i = 0;
+
+	while (i < b->count && b->at[i] != gpa.v)
+		i++;
+	assert_in_range(b->count, i + 1, BELLS_MAX);
+	b->at[i] = b->at[--b->count];
+}
+
+static const struct alc_fastpath_ops bell_ops = {.doorbell_add = bell_add,
+						 .doorbell_remove = bell_remove};
+
+static struct rig *begin_bells(struct bells *bells, const char *iothread)
+{
+	const struct alc_dev_opt opts[] = {{"queues", "2"}, {"iothread", iothread}};
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	plug_disk(r);
+	if (bells)
+		r->vd.env.fastpath = (struct alc_fastpath){&bell_ops, bells};
+	vd_create(&r->vd, &virtio_blk_class, opts, 2);
+	vd_up(&r->vd, ~0ull, 2);
+	return r;
+}
+
+/* Makes a read available, and tells nobody. */
+static void add_read(struct rig *r, unsigned queue)
+{
+	const struct vd_buf bufs[] = {{HEADER, 16, false}, {DATA, SECTOR, true}, {STATUS, 1, true}};
+
+	put_header(r, T_IN, 5);
+	vd_add(&r->vd, queue, bufs, 3);
+}
+
+static void expect_read(struct rig *r, unsigned queue)
+{
+	test_host_settle(&r->vd.th);
+	assert_int_equal(vd_done(&r->vd, queue), SECTOR + 1);
+	assert_int_equal(status(r), OK);
+}
+
+/* A doorbell for each queue where the BAR decodes; either of them has all queues looked at. */
+static void doorbells(void **state)
+{
+	struct bells bells = {.refuse_from = BELLS_MAX};
+	struct rig *r = begin_bells(&bells, "auto");
+	u64 bar = vd_bar(&r->vd, VIRTIO_BAR);
+
+	assert_int_equal(bells.count, 2);
+	for (unsigned q = 0; q < 2; q++) {
+		assert_int_equal(bells.at[q], bar + NOTIFY_AT + NOTIFY_STEP * q);
+		add_read(r, q);
+		assert_true(test_host_raise(&r->vd.th, bells.fd));
+		expect_read(r, q);
+	}
+	pci_config_write(r->vd.dev->pci, REG_COMMAND, 0, 2);
+	assert_int_equal(bells.count, 0);
+	pci_config_write(r->vd.dev->pci, 0x10 + 4 * VIRTIO_BAR, bar + 0x100000, 4);
+	assert_int_equal(bells.count, 0);
+	vd_bus_master(&r->vd, true);
+	assert_int_equal(bells.count, 2);
+	assert_int_equal(bells.at[0], bar + 0x100000 + NOTIFY_AT);
+	pci_config_write(r->vd.dev->pci, 0x10 + 4 * VIRTIO_BAR, bar, 4);
+	assert_int_equal(bells.count, 2);
+	assert_int_equal(bells.at[0], bar + NOTIFY_AT);
+	end(r);
+	assert_int_equal(bells.count, 0);
+}
+
+/* What has no doorbell is written to the register, which the thread hears of too. */
+static void doorbells_refused(void **state)
+{
+	struct bells bells = {.refuse_from = 1};
+	struct rig *r = begin_bells(&bells, "auto");
+
+	assert_int_equal(bells.count, 1);
+	add_read(r, 1);
+	vd_kick(&r->vd, 1);
+	expect_read(r, 1);
+	end(r);
+	assert_int_equal(bells.count, 0);
+	r = begin_bells(&bells, "off");
+	assert_int_equal(bells.count, 0);
+	add_read(r, 1);
+	vd_kick(&r->vd, 1);
+	assert_int_equal(vd_done(&r->vd, 1), SECTOR + 1);
+	end(r);
+}
+
+/* On an engine without doorbells; and a bell that rang and was not heard before a save or reset. */
+static void thread_for_notifications(void **state)
+{
+	const struct alc_dev_opt maybe[] = {{"iothread", "maybe"}};
+	struct rig *r = begin_bells(NULL, "on");
+	size_t size = dev_save_size(r->vd.dev);
+	u8 *saved = malloc(size);
+	struct alc_err err = {0};
+	struct alc_dev *dev;
+
+	add_read(r, 1);
+	vd_kick(&r->vd, 1);
+	expect_read(r, 1);
+	add_read(r, 0);
+	dev_save(r->vd.dev, saved);
+	assert_int_equal(vd_done(&r->vd, 0), SECTOR + 1);
+	add_read(r, 0);
+	vd_set(&r->vd, R_STATUS, 0, 1);
+	vd_kick(&r->vd, 0);
+	test_host_settle(&r->vd.th);
+	assert_int_equal(status(r), UNTOUCHED);
+	assert_int_equal(dev_load(r->vd.dev, saved, size, NULL), 0);
+	free(saved);
+	assert_int_equal(dev_create(&virtio_blk_class, "x", &r->vd.env, maybe, 1, &dev, &err),
+			 -EINVAL);
+	assert_non_null(strstr(err.text, "on, off or auto"));
+	end(r);
+}
+
 static void needs_a_disk(void **state)
 {
 	struct rig *r = begin();
@@ -489,14 +727,27 @@ static void needs_a_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_and_writes), cmocka_unit_test(any_layout),
-		cmocka_unit_test(wrong_requests),   cmocka_unit_test(no_header_or_status),
-		cmocka_unit_test(failing_disk),     cmocka_unit_test(identity),
-		cmocka_unit_test(configuration),    cmocka_unit_test(read_only),
-		cmocka_unit_test(ranges),           cmocka_unit_test(durability),
-		cmocka_unit_test(done_later),       cmocka_unit_test(reset_in_flight),
-		cmocka_unit_test(saved_in_flight),  cmocka_unit_test(queue_reset_in_flight),
+		cmocka_unit_test(reads_and_writes),
+		cmocka_unit_test(any_layout),
+		cmocka_unit_test(wrong_requests),
+		cmocka_unit_test(no_header_or_status),
+		cmocka_unit_test(failing_disk),
+		cmocka_unit_test(identity),
+		cmocka_unit_test(configuration),
+		cmocka_unit_test(read_only),
+		cmocka_unit_test(ranges),
+		cmocka_unit_test(durability),
+		cmocka_unit_test(done_later),
+		cmocka_unit_test(reset_in_flight),
+		cmocka_unit_test(saved_in_flight),
+		cmocka_unit_test(queue_reset_in_flight),
 		cmocka_unit_test(needs_a_disk),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(starved_queue),
+		cmocka_unit_test(starved_queue_later),
+		cmocka_unit_test(doorbells),
+		cmocka_unit_test(doorbells_refused),
+		cmocka_unit_test(thread_for_notifications),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,8 +245,13 @@ static void ea_bits(struct gen *g, const struct tr_insn *i)
 		e_rr(c, OP_MOV_LOAD, true, T2, host_reg(i->reg));
 	if (i->size == 4)
 		e_rr(c, 0x63, true, T2, T2); /* movsxd */
-	e_rr(c, OP_MOV_LOAD, true, T1, T2);
-	E_CODE(c, 0x49, 0xc1, 0xfa, i->size == 8 ? 6 : 5); /* sar r10 */
+	if (g->t->has_bmi2) {                /* keeps flags */
+		e_mov_imm(c, T1, i->size == 8 ? 6 : 5);
+		E_CODE(c, 0xc4, 0x42, 0xaa, 0xf7, 0xd3); /* sarx r10, r11, r10 */
+	} else {
+		e_rr(c, OP_MOV_LOAD, true, T1, T2);
+		E_CODE(c, 0x49, 0xc1, 0xfa, i->size == 8 ? 6 : 5); /* sar r10 */
+	}
 	e_lea(c, T0, (struct hmem){.base = T0, .index = T1, .shift = i->size == 8 ? 3 : 2});
 }
 
@@ -256,9 +261,14 @@ struct access access_bits(struct gen *g, const struct tr_insn *i)
 
 	k.ea = EA_BITS;
 	ea_bits(g, i);
+	if (k.bracket)
+		flags_bracket(g);
 	check_tag(g, &k, i->size, i->access);
 	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
 	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
+	e_and32_imm(g->c, T2, i->size * 8 - 1);
+	if (k.bracket)
+		flags_unbracket(g);
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0) | BIT(T2), .site = k.site};
 }
 
@@ -385,6 +395,7 @@ struct access access_frame(struct gen *g)
 void stub_slow(struct gen *g, const struct stub *s)
 {
 	struct code *c = g->c;
+	bool stack;
 
 	if (s->bracket)
 		flags_unbracket(g);
@@ -397,6 +408,7 @@ void stub_slow(struct gen *g, const struct stub *s)
 	else
 		ea_operand(g, g->i);
 	e_mov_imm(c, T1, s->site);
-	e_call_to(c, g->t->rt.slow);
+	stack = s->site && tr_site(g->t, s->site)->stack;
+	e_call_to(c, stack ? g->t->rt.range_miss[g->in->user] : g->t->rt.slow);
 	e_jmp_to(c, s->back);
 }

@@ -542,7 +542,12 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	case ZYDIS_MNEMONIC_POPFQ:
 		return supervisor(d, K_POPF);
 	case ZYDIS_MNEMONIC_CLI:
-		return supervisor(d, K_CLI);
+		return supervisor(d, K_FLAG_BIT);
+	case ZYDIS_MNEMONIC_CLD:
+	case ZYDIS_MNEMONIC_STD:
+		return K_FLAG_BIT;
+	case ZYDIS_MNEMONIC_SWAPGS:
+		return d->mode & MODE_USER ? K_END : K_SWAPGS;
 	case ZYDIS_MNEMONIC_STI:
 		return supervisor(d, K_STI);
 	case ZYDIS_MNEMONIC_MOVSB:

@@ -346,8 +346,9 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_RET] = flow_insn,          [K_ONE] = insn_one,
 	[K_END] = insn_end,           [K_READ_SEGMENT] = insn_read_segment,
 	[K_PUSHF] = insn_pushf,       [K_POPF] = insn_popf,
-	[K_CLI] = insn_cli,           [K_STI] = insn_sti,
-	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
+	[K_FLAG_BIT] = insn_flag_bit, [K_SWAPGS] = insn_swapgs,
+	[K_STI] = insn_sti,           [K_STRING] = insn_string,
+	[K_BITS] = insn_bits,
 };
 
 /* ---- The region ---- */

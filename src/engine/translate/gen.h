@@ -87,7 +87,8 @@ void push_register(struct gen *g, unsigned reg);
 void insn_read_segment(struct gen *g, const struct tr_insn *i);
 void insn_pushf(struct gen *g, const struct tr_insn *i);
 void insn_popf(struct gen *g, const struct tr_insn *i);
-void insn_cli(struct gen *g, const struct tr_insn *i);
+void insn_flag_bit(struct gen *g, const struct tr_insn *i);
+void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
@@ -102,7 +103,7 @@ struct access access_operand(struct gen *g, const struct tr_insn *i);
 /* Eight bytes at [RSP + disp] or at [RBP]. */
 struct access access_stack(struct gen *g, i32 disp, unsigned access);
 struct access access_frame(struct gen *g);
-/* The element of a bit string, in T0; its bit's number, from whatever element, in T2. */
+/* The element of a bit string, in T0; its bit's number in T2. */
 struct access access_bits(struct gen *g, const struct tr_insn *i);
 /* T1 = byte offset in the TLB of the entry for the address in T0; takes flags. */
 void tlb_entry_offset(struct gen *g);

@@ -120,16 +120,29 @@ void insn_popf(struct gen *g, const struct tr_insn *i)
 	resume_here(g, site);
 }
 
-void insn_cli(struct gen *g, const struct tr_insn *i)
+/* CLI, CLD, STD */
+void insn_flag_bit(struct gen *g, const struct tr_insn *i)
 {
-	bool bracket = flags_prepare(g);
+	bool bracket = flags_prepare(g), sets = i->opcode == 0xfd;
+	u32 bit = i->opcode == 0xfa ? X86_IF : X86_DF;
 
-	(void)i;
 	if (bracket)
 		flags_bracket(g);
-	op_imm32(g->c, 4, hm_gs(FLAGS_OFF), ~(u32)X86_IF);
+	op_imm32(g->c, sets ? 1 : 4, hm_gs(FLAGS_OFF), sets ? bit : ~bit);
 	if (bracket)
 		flags_unbracket(g);
+}
+
+void insn_swapgs(struct gen *g, const struct tr_insn *i)
+{
+	struct hmem base = hm_gs(V_OFF(seg[X86_GS].base));
+	struct hmem other = hm_gs(V_OFF(msr.kernel_gs_base));
+
+	(void)i;
+	e_load(g->c, T0, base);
+	e_load(g->c, T1, other);
+	e_store(g->c, base, T1);
+	e_store(g->c, other, T0);
 }
 
 /* Interrupts stay off for one more instruction (SDM vol. 2, STI). */
@@ -233,12 +246,11 @@ void insn_bits(struct gen *g, const struct tr_insn *i)
 {
 	struct access a;
 
-	if (i->strong) { /* their address needs flags */
+	if (i->strong && !g->t->has_bmi2) { /* the address takes flags */
 		insn_one(g, i);
 		return;
 	}
 	a = access_bits(g, i);
-	e_and32_imm(g->c, T2, i->size * 8 - 1);
 	main_point(g, a.site);
 	emit_guest(g, i, (const u8[4]){T2, 0, 0, 0}, &a.m);
 	g->fstate = FLAGS_HOST;

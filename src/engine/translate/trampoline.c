@@ -161,6 +161,51 @@ static void emit_slow(struct tr *t)
 	e_jmp_to(c, t->rt.leave);
 }
 
+/*
+ * The range around RSP is another one: if the TLB has the page, that becomes the range, else as
+ * above. Frames that lie across two pages which are not neighbours in memory change it often.
+ */
+static void emit_range_miss(struct tr *t, unsigned user)
+{
+	struct code *c = &t->emit;
+	i32 table = T_OFF(tables) + (i32)((user ? TLB_TABLE_USER : TLB_TABLE_KERNEL) * TLB_SIZE *
+					  sizeof(struct tlb_entry));
+	i32 range = T_OFF(range) + (i32)(user * sizeof(struct tr_range));
+	u32 failed;
+
+	t->rt.range_miss[user] = c->at;
+	e_push(c, T1);
+	e_push(c, X86_RAX);
+	e_flags_to_ax(c);
+	e_push(c, X86_RAX);
+	e_rr(c, OP_MOV_LOAD, false, T1, T0);
+	E_CODE(c, 0x41, 0xc1, 0xea, 7); /* shr r10d, 7 */
+	e_and32_imm(c, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry));
+	e_rr(c, OP_MOV_LOAD, true, X86_RAX, T0);
+	e_rm(c, OP_SUB, true, X86_RAX, hm_gs_at(T1, table + (i32)offsetof(struct tlb_entry, wtag)));
+	e_cmp_imm(c, X86_RAX, ALC_PAGE_SIZE - 8); /* what reaches into the next page is C's */
+	failed = e_jcc(c, CC_A);
+	e_load(c, X86_RAX, hm_gs_at(T1, table + (i32)offsetof(struct tlb_entry, wtag)));
+	e_store(c, hm_gs(range + (i32)offsetof(struct tr_range, base)), X86_RAX);
+	e_load(c, X86_RAX, hm_gs_at(T1, table + (i32)offsetof(struct tlb_entry, addend)));
+	e_store(c, hm_gs(range + (i32)offsetof(struct tr_range, addend)), X86_RAX);
+	for (unsigned k = 0; k < 4; k++)
+		e_store_imm32(c, hm_gs(range + (i32)(offsetof(struct tr_range, limit) + 8 * k)),
+			      ALC_PAGE_SIZE - (1 << k));
+	e_pop(c, X86_RAX);
+	e_flags_from_ax(c);
+	e_pop(c, X86_RAX);
+	e_pop(c, T1);
+	e8(c, 0xc3);
+
+	e_bind_here(c, failed);
+	e_pop(c, X86_RAX);
+	e_flags_from_ax(c);
+	e_pop(c, X86_RAX);
+	e_pop(c, T1);
+	e_jmp_to(c, t->rt.slow);
+}
+
 /* An indirect transfer to T0 that the cache of targets doesn't know; site in T2. */
 static void emit_indirect(struct tr *t)
 {
@@ -215,6 +260,8 @@ void tr_emit_runtime(struct tr *t)
 	emit_enter(t);
 	emit_leave(t);
 	emit_slow(t);
+	emit_range_miss(t, 0);
+	emit_range_miss(t, 1);
 	emit_indirect(t);
 	emit_return_miss(t, 0);
 	emit_return_miss(t, 1);

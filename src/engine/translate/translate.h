@@ -51,7 +51,8 @@ enum tr_kind {
 	K_READ_SEGMENT,
 	K_PUSHF,
 	K_POPF,
-	K_CLI,
+	K_FLAG_BIT, /* CLI, CLD, STD */
+	K_SWAPGS,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
 	K_JMP,
@@ -200,7 +201,7 @@ enum tr_poison {
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2];
+	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2];
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */

@@ -112,6 +112,7 @@ static const struct alc_host linux_table = {
 	.event_destroy = linux_event_destroy,
 	.event_wait = linux_event_wait,
 	.event_signal = linux_event_signal,
+	.event_fd = linux_event_fd,
 	.barrier_all = barrier_all,
 	.yield = yield,
 	.random = random_bytes,

@@ -33,6 +33,7 @@ struct alc_event *linux_event_create(void *ctx);
 void linux_event_destroy(void *ctx, struct alc_event *e);
 int linux_event_wait(void *ctx, struct alc_event *e, u64 deadline_ns);
 void linux_event_signal(void *ctx, struct alc_event *e);
+int linux_event_fd(void *ctx, struct alc_event *e, int *fd);
 
 /* barrier.c */
 /* Sets up barrier_all: *out is NULL where the kernel has membarrier. */

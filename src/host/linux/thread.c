@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,21 +121,46 @@ void linux_mutex_unlock(void *ctx, struct alc_mutex *m)
  * An event is one word. Its only waiter sleeps while the word says WAITING; signal makes it
  * SIGNALLED and wakes only one that said so. Signal is an exchange and at most one system call
  * without locks, so a signal handler may use it too.
+ *
+ * One with a descriptor sleeps on that instead. The word then says whether we have raised the count
+ * since the waiter last took it, and so need not do it again.
  */
 enum { EVENT_IDLE, EVENT_SIGNALLED, EVENT_WAITING };
 
 struct alc_event {
 	_Atomic(u32) state;
+	int fd; /* -1: none */
 };
 
 struct alc_event *linux_event_create(void *ctx)
 {
-	return calloc(1, sizeof(struct alc_event));
+	struct alc_event *e = calloc(1, sizeof(*e));
+
+	if (e)
+		e->fd = -1;
+	return e;
 }
 
 void linux_event_destroy(void *ctx, struct alc_event *e)
 {
+	if (e && e->fd >= 0)
+		close(e->fd);
 	free(e);
+}
+
+int linux_event_fd(void *ctx, struct alc_event *e, int *fd)
+{
+	if (e->fd < 0)
+		e->fd = eventfd(0, EFD_CLOEXEC);
+	if (e->fd < 0)
+		return -errno;
+	*fd = e->fd;
+	return 0;
+}
+
+static bool is_forever(u64 deadline_ns)
+{
+	return deadline_ns == ALC_WAIT_FOREVER || deadline_ns > INT64_MAX;
 }
 
 /* Sleeps until woken, or to no purpose; -ETIMEDOUT at the deadline (CLOCK_MONOTONIC). */
@@ -142,17 +170,62 @@ static int sleep_waiting(struct alc_event *e, u64 deadline_ns)
 		.tv_sec = (time_t)(deadline_ns / 1000000000),
 		.tv_nsec = (long)(deadline_ns % 1000000000),
 	};
-	bool forever = deadline_ns == ALC_WAIT_FOREVER || deadline_ns > INT64_MAX;
 	long rc = syscall(SYS_futex, &e->state, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
-			  EVENT_WAITING, forever ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
+			  EVENT_WAITING, is_forever(deadline_ns) ? NULL : &at, NULL,
+			  FUTEX_BITSET_MATCH_ANY);
 
 	return rc && errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+/* Milliseconds from now to a deadline, as poll takes them: no less. */
+static int poll_timeout(u64 deadline_ns)
+{
+	struct timespec t;
+	u64 now_ns, ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now_ns = (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+	ms = deadline_ns > now_ns ? (deadline_ns - now_ns + 999999) / 1000000 : 0;
+	return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+/* With a deadline, whether the count is above zero; without, read sleeps by itself. */
+static bool poll_fd(const struct alc_event *e, u64 deadline_ns)
+{
+	struct pollfd p = {.fd = e->fd, .events = POLLIN};
+	int rc;
+
+	while (!is_forever(deadline_ns)) {
+		int ms = poll_timeout(deadline_ns);
+
+		rc = poll(&p, 1, ms);
+		if (rc > 0)
+			break;
+		if (!rc && !ms)
+			return false;
+	}
+	return true;
+}
+
+/* The only waiter is the only reader: what poll saw is still there. */
+static int wait_fd(struct alc_event *e, u64 deadline_ns)
+{
+	eventfd_t count;
+
+	if (!poll_fd(e, deadline_ns))
+		return -ETIMEDOUT;
+	while (eventfd_read(e->fd, &count) && errno == EINTR)
+		;
+	atomic_exchange(&e->state, EVENT_IDLE);
+	return 0;
 }
 
 int linux_event_wait(void *ctx, struct alc_event *e, u64 deadline_ns)
 {
 	u32 idle = EVENT_IDLE;
 
+	if (e->fd >= 0)
+		return wait_fd(e, deadline_ns);
 	if (!atomic_compare_exchange_strong(&e->state, &idle, EVENT_WAITING)) {
 		atomic_store(&e->state, EVENT_IDLE);
 		return 0;
@@ -165,9 +238,13 @@ int linux_event_wait(void *ctx, struct alc_event *e, u64 deadline_ns)
 
 void linux_event_signal(void *ctx, struct alc_event *e)
 {
-	int saved = errno;
+	int saved = errno, fd = e->fd;
+	/* A waiter that has this may destroy the event: from now on only its address is used. */
+	u32 was = atomic_exchange(&e->state, EVENT_SIGNALLED);
 
-	if (atomic_exchange(&e->state, EVENT_SIGNALLED) == EVENT_WAITING)
+	if (fd >= 0 && was != EVENT_SIGNALLED)
+		eventfd_write(fd, 1);
+	else if (fd < 0 && was == EVENT_WAITING)
 		syscall(SYS_futex, &e->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 	errno = saved;
 }

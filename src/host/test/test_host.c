@@ -19,6 +19,7 @@ struct alc_event {
 	struct alc_event *next;
 	bool signalled, waiting;
 	u64 deadline_ns;
+	int fd; /* 0: none */
 };
 
 static void lock(struct test_host *th)
@@ -329,6 +330,33 @@ static void test_event_signal(void *ctx, struct alc_event *e)
 	unlock(th);
 }
 
+/* Numbers that name events, and are no open files. */
+static int test_event_fd(void *ctx, struct alc_event *e, int *fd)
+{
+	struct test_host *th = ctx;
+
+	lock(th);
+	if (!e->fd)
+		e->fd = TEST_FD_FIRST + th->fds++;
+	*fd = e->fd;
+	unlock(th);
+	return 0;
+}
+
+bool test_host_raise(struct test_host *th, int fd)
+{
+	struct alc_event *e;
+
+	lock(th);
+	for (e = th->events; e && e->fd != fd; e = e->next)
+		;
+	if (e)
+		e->signalled = true;
+	pthread_cond_broadcast(&th->changed);
+	unlock(th);
+	return e;
+}
+
 static void test_barrier_all(void *ctx)
 {
 	struct test_host *th = ctx;
@@ -396,6 +424,7 @@ static const struct alc_host test_table = {
 	.event_destroy = test_event_destroy,
 	.event_wait = test_event_wait,
 	.event_signal = test_event_signal,
+	.event_fd = test_event_fd,
 	.barrier_all = test_barrier_all,
 	.yield = test_yield,
 	.random = test_random,

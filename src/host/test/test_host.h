@@ -35,7 +35,7 @@ enum test_resource {
 	TEST_RESOURCES,
 };
 
-enum { TEST_LOG_MAX = 4096 };
+enum { TEST_LOG_MAX = 4096, TEST_FD_FIRST = 1000000 };
 
 struct test_host {
 	struct alc_host host; /* hand this to the code under test */
@@ -60,6 +60,7 @@ struct test_host {
 	pthread_cond_t changed;
 	struct alc_event *events;
 	size_t running; /* threads whose function hasn't returned */
+	int fds;
 };
 
 /* Aborts if the machine under the tests can't provide one. */
@@ -77,5 +78,7 @@ void test_host_advance(struct test_host *th, u64 ns);
  * nothing due. Only for code whose threads do come to rest.
  */
 void test_host_settle(struct test_host *th);
+/* Raises the count of a descriptor that event_fd gave: false if its event is gone. */
+bool test_host_raise(struct test_host *th, int fd);
 
 #endif
