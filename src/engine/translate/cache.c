@@ -250,8 +250,8 @@ void tr_cache_flush(struct tr *t)
 bool tr_cache_full(const struct tr *t)
 {
 	return t->emit.at + CODE_SLACK > t->emit.size || t->arena.used_chunks + 4 > ARENA_CHUNKS ||
-	       t->nfaults + 4096 > t->faults_max || t->norder == REGIONS_MAX ||
-	       t->nkernel_pages == KERNEL_PAGES ||
+	       t->nfaults + 4096 > t->faults_max || t->norder + 2 > REGIONS_MAX ||
+	       t->nkernel_pages + 2 > KERNEL_PAGES ||
 	       t->nsites + 2 * SITES_CHUNK > SITE_CHUNKS * SITES_CHUNK;
 }
 

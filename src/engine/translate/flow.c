@@ -305,7 +305,7 @@ static u32 indirect_site(struct gen *g, const struct tr_insn *i, i32 undo)
 {
 	return new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 					    .kind = SITE_INDIRECT,
-					    .undo = (i16)undo,
+					    .undo = undo,
 					    .flags = FLAGS_MEM});
 }
 

@@ -235,7 +235,8 @@ static void run_next(struct alc_vcpu *v, struct tr *t)
 	struct interp *c = &t->c;
 	struct tr_entry *e;
 
-	if (!translatable(c)) {
+	/* What must wait (an NMI in an NMI's handler) would make translated code leave for ever. */
+	if (!translatable(c) || atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 		interp_run_next(v, c);
 		return;
 	}

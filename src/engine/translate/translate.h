@@ -128,7 +128,7 @@ struct tr_site {
 	u32 next;   /* SITE_ONE: length of the instruction */
 	u32 dead;   /* SITE_LINK: a rel32 that may lead to entries for which no flags live; or 0 */
 	u32 stub;   /* SITE_LINK: code offset to which patch led at first */
-	i16 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	u8 kind, flags, size, access;
 	bool locked; /* must not cross a cache line */
 	bool stack;  /* checked by the range cache of RSP */
