@@ -91,13 +91,18 @@ u32 tr_fault_site(const struct tr *t, u32 off)
 
 /* ---- Pairs ---- */
 
-/* Above the first pair lies what no return address matches, for those who look deeper. */
-enum { PAIR_MARGIN = 256 };
+/*
+ * Above the first pair lies what no return address matches, for those who look deeper. The tiny
+ * stack has room for twice what the runtime pushes at a slow access.
+ */
+enum { PAIR_MARGIN = 256, PAIR_STACK_TINY = PAIR_MARGIN + 160 };
 #define NO_RETURN BIT(62)
 
 u64 tr_pair_base(const struct tr *t, unsigned user)
 {
-	return (u64)(uintptr_t)(t->pair_stack[user] + PAIR_STACK - PAIR_MARGIN);
+	u64 size = tr_poisoned(t, POISON_PAIRS) ? PAIR_STACK_TINY : PAIR_STACK;
+
+	return (u64)(uintptr_t)(t->pair_stack[user] + size - PAIR_MARGIN);
 }
 
 static void pairs_reset(struct tr *t, unsigned user)

@@ -20,6 +20,7 @@ static const char *const poison_names[TR_POISONS] = {
 	[POISON_FLUSH] = "flush",
 	[POISON_RANDOM] = "random",
 	[POISON_STEP] = "step",
+	[POISON_PAIRS] = "pairs",
 };
 
 static void probe(const struct alc_host *host, struct alc_engine_score *score)

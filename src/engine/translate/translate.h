@@ -198,6 +198,7 @@ enum tr_poison {
 	POISON_FLUSH,  /* all translations are dropped often */
 	POISON_RANDOM, /* … or now and then */
 	POISON_STEP,   /* every entry leaves again */
+	POISON_PAIRS,  /* hardly any room for return pairs */
 	TR_POISONS,
 };
 
