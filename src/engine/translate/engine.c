@@ -167,7 +167,7 @@ static int parse_set(const char *value, const char *const *names, unsigned n, u3
 {
 	*set = 0;
 	while (*value) {
-		size_t len = strcspn(value, ",");
+		size_t len = strcspn(value, ",+");
 		unsigned k;
 
 		for (k = 0; k < n; k++)
@@ -177,7 +177,7 @@ static int parse_set(const char *value, const char *const *names, unsigned n, u3
 			return alc_fail(err, -EINVAL, "the translator has no %s '%.*s'", what,
 					(int)len, value);
 		*set |= 1u << k;
-		value += len + (value[len] == ',');
+		value += len + (value[len] != '\0');
 	}
 	return 0;
 }
