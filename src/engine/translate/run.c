@@ -79,12 +79,16 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct t
 static void leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_site *s,
 			   bool *interpret)
 {
+	unsigned user = (t->c.mode & MODE_USER) != 0;
+
 	if (x86_canonical(t->exit_target)) {
 		v->rip = t->exit_target;
 		return;
 	}
 	/* The transfer itself faults, before it has done anything. */
 	v->gpr[X86_RSP] += (u64)(i64)s->undo;
+	/* It may have matched what lies above all pairs, and gone up there. */
+	t->pair_saved[user] = tr_pair_base(t, user);
 	v->rip = s->rip;
 	*interpret = true;
 }
