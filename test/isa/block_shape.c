@@ -470,7 +470,7 @@ static void put_step(struct bgen *g, int reg)
 
 static void shape_remapped_code(struct bgen *g)
 {
-	static const u8 remap[2] = {0xcd, CALL_REMAP};
+	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
 	int reg = free_register(g);
 
 	put_step(g, reg);

@@ -217,7 +217,7 @@ static void put_crossing(struct bgen *g)
 
 void shape_crossing(struct bgen *g)
 {
-	static const u8 remap[2] = {0xcd, CALL_REMAP};
+	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
 
 	if (g->role[X86_RAX] != ROLE_FREE)
 		return;
