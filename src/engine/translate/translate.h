@@ -290,6 +290,10 @@ struct tr_vm {
 	u32 off;    /* BIT(enum tr_feature) */
 	u32 poison; /* BIT(enum tr_poison) */
 	u64 cache_bytes;
+	/* observe.c */
+	int perf_map; /* a descriptor, or -1 */
+	u64 dump_rip;
+	_Atomic(bool) dump; /* the region with dump_rip is to be listed, once */
 };
 
 static inline struct tr *tr_of(const struct alc_vcpu *v)
@@ -373,6 +377,14 @@ void tr_forget_jumps(struct tr *t, bool kernel);
 const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
 void tr_forget_ranges(struct tr *t);
 extern const struct x86_engine_ops tr_ops;
+
+/*
+ * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and
+ * 16 of the next page if the region's only instruction goes on there.
+ */
+void tr_observe(const struct gen_context *g, const u8 *page);
+int tr_perf_map_open(struct tr_vm *vm, struct alc_err *err) ALC_MUST_CHECK;
+void tr_perf_map_close(struct tr_vm *vm);
 
 /* signals.c: the process's handlers, and a thread's part of it: signal stack and GS. */
 int tr_signals_install(struct alc_err *err);
