@@ -97,7 +97,7 @@ void insn_popf(struct gen *g, const struct tr_insn *i)
 	e_load(c, T0, hm_gs(FLAGS_OFF));
 	e_rr(c, 0x33, true, T0, T2); /* xor */
 	E_CODE(c, 0x49, 0xf7, 0xc1); /* test r9, imm32 */
-	e32(c, ~easy); /* sign-extended: the upper half too */
+	e32(c, ~easy);               /* sign-extended: the upper half too */
 	unwanted = e_jcc(c, CC_NE);
 	rather_interpret(g, unwanted, site, false);
 	E_CODE(c, 0x41, 0xf7, 0xc3); /* test r11d, imm32 */
