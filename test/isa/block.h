@@ -22,7 +22,9 @@ enum {
 	/* PAGE_DEMAND, PAGE_REMAP */
 	PG_ALIAS = 8,  /* the frame of page PG_DATA + 1 once more */
 	PG_STACK = 10, /* two */
-	/* PAGE_STEPS: one function a register, that steps it up in one frame and down in the other
+	PG_CROSS = 13, /* executable; its last instruction goes on in PAGE_STEPS */
+	/* PAGE_STEPS: one function a register, that steps it up in one frame and down in the other;
+	 * before them the last byte of such a step of RAX, and its RET
 	 */
 	/* PAGE_WRITABLE */
 	PG_CODE = 16,       /* two, writable and executable */
@@ -30,7 +32,7 @@ enum {
 	PG_WINDOW = 24,
 };
 
-enum { BLOCK_ITEMS = 128, BLOCK_FIXES = 2, BLOCK_STEP_SIZE = 64 };
+enum { BLOCK_ITEMS = 128, BLOCK_FIXES = 2, BLOCK_STEP_SIZE = 64, BLOCK_STEP_AT = 16 };
 
 enum fix_kind { FIX_NONE, FIX_RELATIVE, FIX_ABSOLUTE };
 

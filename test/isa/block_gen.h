@@ -78,6 +78,15 @@ void put_rr(struct bgen *g, u8 opcode, int reg, int rm);
 void put_push(struct bgen *g, int reg);
 void put_pop(struct bgen *g, int reg);
 
+/* ---- block_special.c ---------------------------------------------------------------------------
+ */
+
+void shape_block_string(struct bgen *g);
+void shape_far_bit(struct bgen *g);
+void shape_all_flags(struct bgen *g);
+void shape_read_segment(struct bgen *g);
+void shape_crossing(struct bgen *g);
+
 /* ---- block_shape.c ----------------------------------------------------------------------------
  */
 

@@ -20,6 +20,7 @@ enum {
 	FRAME_STACK = 0x32000, /* two, downwards */
 	FRAME_CODE = 0x38000,  /* two, downwards */
 	FRAME_STEPS = 0x3a000, /* two, REMAP_FLIP apart */
+	FRAME_CROSS = 0x3d000,
 	FRAMES_END = 0x40000,
 };
 
@@ -39,6 +40,8 @@ static u64 pte_of(unsigned page)
 		return FRAME_REMAP | PTE_P | PTE_W | PTE_NX;
 	case PAGE_STEPS:
 		return FRAME_STEPS | PTE_P | PTE_W;
+	case PG_CROSS:
+		return FRAME_CROSS | PTE_P | PTE_W;
 	case PG_ALIAS:
 		return (FRAME_DATA + 0x2000u) | PTE_P | PTE_W | PTE_NX;
 	case PG_STACK:
@@ -92,8 +95,19 @@ static void make_steps(u8 *frame, u8 opcode)
 	for (unsigned reg = 0; reg < X86_GPRS; reg++) {
 		u8 step[] = {(u8)(0x48 | reg >> 3), 0xff, (u8)(opcode | (reg & 7)), 0xc3};
 
-		memcpy(frame + reg * BLOCK_STEP_SIZE, step, sizeof(step));
+		memcpy(frame + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE, step, sizeof(step));
 	}
+	frame[0] = opcode;
+	frame[1] = 0xc3;
+}
+
+/* nop; inc rax (dec rax) but for its last byte */
+static void make_crossing(u8 *frame)
+{
+	static const u8 step[] = {0x90, 0x48, 0xff};
+
+	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
+	memcpy(frame + ALC_PAGE_SIZE - sizeof(step), step, sizeof(step));
 }
 
 static void make_image(u8 *image, const struct block *b)
@@ -109,6 +123,7 @@ static void make_image(u8 *image, const struct block *b)
 	values_fill(b->fill, image + FRAME_DATA, FRAMES_END - FRAME_DATA);
 	make_steps(image + FRAME_STEPS, 0xc0);
 	make_steps(image + FRAME_STEPS + REMAP_FLIP, 0xc8);
+	make_crossing(image + FRAME_CROSS);
 	memcpy(image + FRAME_CODE, b->code, ALC_PAGE_SIZE);
 	memcpy(image + FRAME_CODE - ALC_PAGE_SIZE, b->code + ALC_PAGE_SIZE, ALC_PAGE_SIZE);
 }

@@ -463,13 +463,14 @@ static void put_step(struct bgen *g, int reg)
 {
 	u8 call[5] = {0xe8};
 
-	put_ref(g, call, 5, FIX_RELATIVE, 4, -1, PAGE_STEPS * 0x1000 + reg * BLOCK_STEP_SIZE);
+	put_ref(g, call, 5, FIX_RELATIVE, 4, -1,
+		PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE);
 	g->undefined &= X86_CF;
 }
 
 static void shape_remapped_code(struct bgen *g)
 {
-	static const u8 remap[2] = {0xcd, CALL_REMAP};
+	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
 	int reg = free_register(g);
 
 	put_step(g, reg);
@@ -675,11 +676,14 @@ static const struct {
 	void (*put)(struct bgen *g);
 	u8 percent;
 } shapes[] = {
-	{put_plain, 34},          {shape_group, 12},     {shape_skip, 8},     {shape_loop, 8},
-	{shape_call, 6},          {shape_far_jump, 5},   {shape_flags, 7},    {shape_stack, 5},
-	{shape_frame, 3},         {shape_flags_word, 1}, {shape_string, 3},   {shape_kernel, 2},
-	{shape_modify, 2},        {shape_divide, 1},     {shape_exchange, 1}, {shape_supervisor, 1},
-	{shape_remapped_code, 1},
+	{put_plain, 28},       {shape_group, 11},        {shape_skip, 8},
+	{shape_loop, 8},       {shape_call, 6},          {shape_far_jump, 5},
+	{shape_flags, 7},      {shape_stack, 5},         {shape_frame, 3},
+	{shape_flags_word, 1}, {shape_string, 2},        {shape_kernel, 2},
+	{shape_modify, 2},     {shape_divide, 1},        {shape_exchange, 1},
+	{shape_supervisor, 1}, {shape_remapped_code, 1}, {shape_block_string, 3},
+	{shape_far_bit, 2},    {shape_all_flags, 1},     {shape_read_segment, 1},
+	{shape_crossing, 1},
 };
 
 void put_shapes(struct bgen *g, unsigned n)

@@ -7,7 +7,7 @@
 
 extern const u8 kernel_code[], kernel_code_end[], kernel_page_fault[], kernel_syscall[];
 extern const u8 kernel_call_return[], kernel_call_remap[], kernel_call_right[];
-extern const u8 kernel_call_flush[], kernel_call_unmap[];
+extern const u8 kernel_call_flush[], kernel_call_unmap[], kernel_call_reload[];
 
 enum { STUB_SIZE = 16, HLT_AT = 8, GATE_SIZE = 16, TSS_SELECTOR = 0x40, TSS_LIMIT = 0x67 };
 
@@ -54,8 +54,8 @@ static void make_stubs(u8 *ram)
 static void make_calls(u8 *ram)
 {
 	static const u8 *const calls[CALLS] = {kernel_call_return, kernel_call_remap,
-					       kernel_call_right, kernel_call_flush,
-					       kernel_call_unmap};
+					       kernel_call_right,  kernel_call_flush,
+					       kernel_call_unmap,  kernel_call_reload};
 
 	memcpy(ram + GPA_HANDLERS, kernel_code, (size_t)(kernel_code_end - kernel_code));
 	for (unsigned i = 0; i < CALLS; i++)

@@ -11,7 +11,7 @@
 	.code64
 	.globl kernel_code, kernel_code_end, kernel_page_fault, kernel_syscall
 	.globl kernel_call_return, kernel_call_remap, kernel_call_right, kernel_call_flush
-	.globl kernel_call_unmap
+	.globl kernel_call_unmap, kernel_call_reload
 
 	.macro forget page
 	movabsq $(WINDOW + \page * 0x1000), %rax
@@ -55,6 +55,17 @@ kernel_call_unmap:
 	movabsq $PTE(PAGE_DEMAND), %rax
 	andq $~3, (%rax)
 	forget PAGE_DEMAND
+	popq %rax
+	iretq
+
+kernel_call_reload:
+	pushq %rax
+	movabsq $PTE(PAGE_REMAP), %rax
+	xorq $REMAP_FLIP, (%rax)
+	movabsq $PTE(PAGE_STEPS), %rax
+	xorq $REMAP_FLIP, (%rax)
+	movq %cr3, %rax
+	movq %rax, %cr3
 	popq %rax
 	iretq
 

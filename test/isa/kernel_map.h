@@ -41,7 +41,8 @@
 #define CALL_RIGHT  0x82 /* PAGE_WRITABLE gets or loses its write right */
 #define CALL_FLUSH  0x83 /* MOV to CR3 */
 #define CALL_UNMAP  0x84 /* PAGE_DEMAND is absent again */
+#define CALL_RELOAD 0x85 /* as CALL_REMAP, but MOV to CR3 makes it seen */
 #define CALL_FIRST  CALL_RETURN
-#define CALLS       5
+#define CALLS       6
 
 #endif

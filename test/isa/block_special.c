@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
+#include "block_gen.h"
+#include "values.h"
+
+/* What translators have code of its own for: block strings, bit strings, flags as data, segment
+ * registers, instructions that end in another page. */
+
+static int free_register(struct bgen *g)
+{
+	int reg = any_with(g, ROLE_FREE);
+
+	return reg < 0 ? X86_RAX : reg;
+}
+
+static void put_counter(struct bgen *g, u32 n)
+{
+	u8 mov[5] = {0xb9};
+
+	memcpy(mov + 1, &n, 4);
+	put_bytes(g, mov, 5);
+}
+
+/* A pointer gets its address back, an index a small number. */
+static void restore(struct bgen *g, int reg)
+{
+	if (g->role[reg] == ROLE_POINTER)
+		put_mov(g, reg, g->b->base + (u64)(i64)g->offset[reg]);
+	else if (g->role[reg] == ROLE_INDEX)
+		put_mov(g, reg, rng_below(&g->r, 64));
+}
+
+/* ---- REP MOVS, REP STOS -----------------------------------------------------------------------
+ */
+
+static i32 near_end(struct bgen *g, unsigned page)
+{
+	return (i32)page * 0x1000 + 0x1000 - (i32)rng_below(&g->r, 0x300);
+}
+
+/* Pages that are written to without harm, and now and then one that is not. */
+static i32 string_target(struct bgen *g)
+{
+	static const u8 pages[] = {PG_DATA,    PG_DATA + 1, PG_DATA + 2,   PAGE_DEMAND,
+				   PAGE_REMAP, PG_ALIAS,    PAGE_WRITABLE, PG_CODE_ALIAS + 1};
+	unsigned page = pages[rng_below(&g->r, sizeof(pages))];
+
+	if (!rng_below(&g->r, 40))
+		page = PG_RO;
+	if (page < PG_DATA + 3 && rng_percent(&g->r, 50))
+		return near_end(g, page);
+	return (i32)page * 0x1000 + (i32)rng_below(&g->r, 0x800);
+}
+
+static i32 string_source(struct bgen *g, i32 target)
+{
+	static const u8 pages[] = {PG_DATA, PG_DATA + 1, PG_DATA + 3, PG_RO, PAGE_REMAP, PG_CODE};
+
+	if (rng_percent(&g->r, 30)) /* it overlaps */
+		return target + (i32)rng_below(&g->r, 80) - 40;
+	return rng_percent(&g->r, 30) ? near_end(g, PG_DATA)
+				      : (i32)pages[rng_below(&g->r, sizeof(pages))] * 0x1000 +
+						(i32)rng_below(&g->r, 0x800);
+}
+
+void shape_block_string(struct bgen *g)
+{
+	static const u8 widths[] = {1, 2, 4, 8};
+	unsigned width = widths[rng_below(&g->r, 4)], n = 0,
+		 most = rng_percent(&g->r, 50) ? 9 : 601;
+	u32 count = (u32)rng_below(&g->r, most * width > 0x700 ? 0x700 / width : most);
+	bool moves = rng_percent(&g->r, 50), code = moves && rng_percent(&g->r, 15);
+	i32 target = string_target(g), source = string_source(g, target);
+	u8 b[4];
+
+	if (g->role[X86_RCX] == ROLE_COUNTER || g->role[X86_RSI] == ROLE_COUNTER ||
+	    g->role[X86_RDI] == ROLE_COUNTER)
+		return;
+	if (code) { /* the program over itself: the same bytes again */
+		source = PG_CODE * 0x1000 + (i32)rng_below(&g->r, 0x800);
+		target = source + (PG_CODE_ALIAS - PG_CODE) * 0x1000;
+	}
+	put_address(g, X86_RSI, -1, source);
+	put_address(g, X86_RDI, -1, target);
+	put_counter(g, count);
+	if (width == 2)
+		b[n++] = 0x66;
+	if (rng_percent(&g->r, 80))
+		b[n++] = 0xf3;
+	if (width == 8)
+		b[n++] = 0x48;
+	b[n++] = (u8)((moves ? 0xa4 : 0xaa) | (width > 1));
+	put_bytes(g, b, n);
+	if (rng_percent(&g->r, 20))
+		put_bytes(g, b, n); /* RCX is 0 now */
+	restore(g, X86_RCX);
+	restore(g, X86_RSI);
+	restore(g, X86_RDI);
+}
+
+/* ---- BT, BTS, BTR, BTC ------------------------------------------------------------------------
+ */
+
+/* The bit is in the data pages, far before or behind the address. */
+void shape_far_bit(struct bgen *g)
+{
+	int p = any_writable(g), reg = free_register(g);
+	unsigned op = (unsigned)rng_below(&g->r, 4), width = (unsigned)rng_below(&g->r, 3), n = 0;
+	bool lock = op && p >= 0 && !(g->offset[p] & 7) && rng_percent(&g->r, 30);
+	u8 b[8];
+	i64 bit;
+
+	if (p < 0 || g->role[reg] != ROLE_FREE)
+		return;
+	bit = ((i64)(0x40 + rng_below(&g->r, PG_DATA_END * 0x1000 - 0x80)) - g->offset[p]) * 8 +
+	      (i64)rng_below(&g->r, 8);
+	if (width == 0)
+		bit = (i64)rng_below(&g->r, 256) - 128; /* 16 bits don't reach far */
+	if (width < 2 && rng_percent(&g->r, 50))
+		bit ^= (i64)(value_int(&g->r) << 32); /* beyond what counts */
+	put_mov(g, reg, (u64)bit);
+	if (rng_percent(&g->r, 50))
+		put_random(g, MENU_SETTERS);
+	if (lock)
+		b[n++] = 0xf0;
+	if (width == 0)
+		b[n++] = 0x66;
+	b[n++] = (u8)(0x40 | (width == 2) << 3 | reg >> 3 << 2 | p >> 3);
+	b[n++] = 0x0f;
+	b[n++] = (u8)(0xa3 | op << 3);
+	b[n++] = (u8)(0x44 | (reg & 7) << 3);
+	b[n++] = (u8)(0x20 | (p & 7));
+	b[n++] = 0;
+	put_bytes(g, b, n);
+	/* ZF stays as it was, CF is the bit. */
+	g->undefined = (g->undefined & X86_ZF) | (X86_ARITH & ~(X86_CF | X86_ZF));
+}
+
+/* ---- RFLAGS -----------------------------------------------------------------------------------
+ */
+
+static void put_push_value(struct bgen *g, int reg, u64 v)
+{
+	put_mov(g, reg, v);
+	put_push(g, reg);
+}
+
+/* Any value into the flags, and what they read as then; the end is harmless. */
+void shape_all_flags(struct bgen *g)
+{
+	static const u8 pushf = 0x9c, popf = 0x9d, cli = 0xfa, sti = 0xfb;
+	const u64 calm = X86_R1 | X86_IF;
+	int reg = free_register(g), got = free_register(g);
+	u64 v = rng_u64(&g->r) & ~(u64)X86_TF;
+
+	if (g->role[reg] != ROLE_FREE)
+		return;
+	if (rng_percent(&g->r, 60))
+		v &= X86_ARITH | X86_IF | X86_DF | X86_IOPL | X86_R1 | BIT(31);
+	put_push_value(g, reg, v);
+	put_bytes(g, &popf, 1);
+	g->undefined = 0;
+	if (g->b->cpl == 0 && rng_percent(&g->r, 30))
+		put_bytes(g, rng_percent(&g->r, 50) ? &sti : &cli, 1);
+	if (rng_percent(&g->r, 50))
+		put_random(g, MENU_SETTERS);
+	put_define(g, X86_ARITH);
+	put_bytes(g, &pushf, 1);
+	put_pop(g, got);
+	if (rng_percent(&g->r, 30)) {
+		put_push(g, got);
+		put_bytes(g, &popf, 1);
+		put_bytes(g, &pushf, 1);
+		put_pop(g, reg);
+	}
+	put_push_value(g, got, calm | (rng_u64(&g->r) & X86_ARITH));
+	put_bytes(g, &popf, 1);
+	g->undefined = 0;
+}
+
+/* ---- MOV from segment registers ---------------------------------------------------------------
+ */
+
+void shape_read_segment(struct bgen *g)
+{
+	static const u8 readable[] = {0, 1, 2, 3, 4, 5};
+	int reg = free_register(g), p = any_writable(g);
+	u8 sreg = readable[rng_below(&g->r, sizeof(readable))];
+	u8 b[5] = {0x66, (u8)(0x40 | (rng_below(&g->r, 2) << 3) | reg >> 3), 0x8c,
+		   (u8)(0xc0 | sreg << 3 | (reg & 7))};
+	bool word = rng_percent(&g->r, 25);
+	u8 store[5] = {(u8)(0x40 | (p < 0 ? 0 : p >> 3)), 0x8c, (u8)(0x44 | sreg << 3),
+		       (u8)(0x20 | (p & 7)), 8};
+
+	if (p >= 0 && rng_percent(&g->r, 20)) {
+		put_bytes(g, store, 5);
+		return;
+	}
+	if (g->role[reg] != ROLE_FREE)
+		return;
+	put_bytes(g, word ? b : b + 1, word ? 4 : 3);
+}
+
+/* ---- Page ends --------------------------------------------------------------------------------
+ */
+
+/* An instruction that begins in PG_CROSS and ends in one of two other pages. */
+static void put_crossing(struct bgen *g)
+{
+	u8 call[5] = {0xe8};
+
+	put_ref(g, call, 5, FIX_RELATIVE, 4, -1,
+		PG_CROSS * 0x1000 + 0xffe - (i32)rng_below(&g->r, 2));
+	g->undefined &= X86_CF;
+}
+
+void shape_crossing(struct bgen *g)
+{
+	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
+
+	if (g->role[X86_RAX] != ROLE_FREE)
+		return;
+	for (unsigned n = 2 + (unsigned)rng_below(&g->r, 3); n && !g->full; n--) {
+		put_crossing(g);
+		if (rng_percent(&g->r, 70))
+			put_bytes(g, remap, 2);
+	}
+}
