@@ -23,7 +23,9 @@ static struct live at_head(const struct tr_insn *to)
 {
 	u8 all = to->strong | to->weak;
 
-	return to->mem_head ? (struct live){.weak = all} : (struct live){.strong = all};
+	if (to->mem_head)
+		return (struct live){.weak = all};
+	return (struct live){.strong = all};
 }
 
 static struct live join(struct live a, struct live b)
