@@ -41,6 +41,17 @@ POWEROFF = bytes.fromhex("66ba0406 66b80034 66ef ebfe")  # S5 to the ACPI PM con
 CODE = {
     "crash": b"\xcc",  # int3 without an IDT
     "loop": b"\xeb\xfe",
+    # In 64-bit mode, identity-mapped: counts down from 1000, then powers off.
+    "long": bytes.fromhex(
+        "bf00002000 31c0 b9000c0000 fc f3ab"  # clear three tables at 0x200000
+        "c7050000200003102000 c7050010200003202000 c7050020200083000000"  # one page of 2 MiB
+        "0f20e0 83c820 0f22e0 b800002000 0f22d8"  # CR4.PAE, CR3
+        "b9800000c0 0f32 80cc01 0f30 0f20c0 0d01000080 0f22c0"  # EFER.LME, CR0.PG
+        "0f0115fb001000 eae30010000800"  # lgdt; ljmp to what follows
+        "b9e8030000 4801c8 ffc9 75f9"  # mov ecx,1000; again: add rax,rcx; dec ecx; jnz again
+        "66ba0406 66b80034 66ef ebfe"  # S5
+        "0f0001011000 0000000000000000 0000000000 9b2000"
+    ),
     "exit21": bytes.fromhex("b015 e6f4 ebfe"),
     "off": POWEROFF,
     "off9": bytes.fromhex("b009 e6f8") + POWEROFF,
@@ -366,6 +377,31 @@ class Listings(Base):
         self.assertGreater(stats["instructions"], 0)
         self.assertEqual(len(stats["cpus"]), 2)
         self.assertEqual(stats["engine"], "translate")
+
+    def test_translator_dump(self):
+        done = self.kernel("long", "--engine", "translate,threshold=0,dump=1000e8", check=0)
+        lines = [line.removeprefix("alcazar: ") for line in done.stderr.decode().splitlines()]
+        self.assertRegex(lines[0], r"\Aregion of vCPU 0 from [0-9a-f]+: guest code\Z")
+        self.assertEqual(sum(line.startswith("region") for line in lines), 1)
+        middle = lines.index("host code")
+        insn = [line.split(";")[0].split(None, 1) for line in lines if line.startswith("  ")]
+        self.assertIn(["1000e8", "add rax, rcx"], [[a, b.strip()] for a, b in insn[:middle - 1]])
+        self.assertIn("add rax, rcx", [b.strip() for _, b in insn[middle - 1:]])
+        done = self.kernel("long", "--engine", "translate,threshold=0,dump=1000ff", check=0)
+        self.assertEqual(done.stderr, b"")
+
+    def test_translator_perf_map(self):
+        engine = "translate,threshold=0,off=link+pairs,perf-map=yes"
+        args = ["run", "--kernel", self.path("long"), "--engine", engine]
+        with subprocess.Popen([ALCAZAR, *args], stdin=subprocess.DEVNULL) as running:
+            path = "/tmp/perf-%d.map" % running.pid
+            self.assertEqual(running.wait(LONG), 0)
+        with open(path) as f:
+            lines = f.read().splitlines()
+        os.remove(path)
+        for line in lines:
+            self.assertRegex(line, r"\A[0-9a-f]+ [0-9a-f]+ guest_[0-9a-f]+\Z")
+        self.assertTrue([line for line in lines if line.endswith(" guest_1000e3")], lines)
 
     def test_console_file(self):
         path = self.path("console.txt")

@@ -109,6 +109,9 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 	    same_mxcsr(host, other) && !memcmp(host->data, other->data, sizeof(host->data)) &&
 	    !memcmp(host->code, other->code, sizeof(host->code)))
 		return CASE_SAME;
+	/* A repeated store that came over itself: when that is noticed is the host's affair. */
+	if (memcmp(host->code + c->at, c->code, c->len))
+		return CASE_INCOMPARABLE;
 	if (undefined_in(c, 0).fault &&
 	    (host->fault.vector != X86_BP || other->fault.vector != X86_BP))
 		return CASE_INCOMPARABLE;

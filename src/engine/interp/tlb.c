@@ -470,13 +470,33 @@ int ea_segment(struct alc_vcpu *v, const struct op *op, u64 *ea, unsigned size, 
  * ------------------------------------------------------------------------------------------------
  */
 
+/* The table that an access of isa/'s goes by; under alignment checking the empty one. */
+static const struct tlb_entry *ops_entry(const struct interp *c, u64 gva, unsigned access)
+{
+	return &(access & X86_IMPLICIT ? c->tables : c->tlb)[tlb_index(gva)];
+}
+
 static int ops_read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
 {
+	const struct tlb_entry *e = ops_entry(v->engine, gva, access);
+
+	if (likely(gva - e->rtag <= ALC_PAGE_SIZE - len && (len == 8 || len == 4))) {
+		st_size(to, ld_size((const u8 *)(uintptr_t)(gva + e->addend), len), len);
+		return 0;
+	}
 	return read_parts(v, v->engine, gva, to, len, access, false);
 }
 
 static int ops_write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access)
 {
+	const struct tlb_entry *e = ops_entry(v->engine, gva, access);
+
+	if (likely(gva - e->wtag <= ALC_PAGE_SIZE - len && len == 8)) {
+		st64((u8 *)(uintptr_t)(gva + e->addend), ld64(from));
+		if (atomic_load_explicit(&e->page->flags, memory_order_relaxed) != PAGE_DIRTY)
+			mem_written(v->engine, NULL, e->page, gva, len);
+		return 0;
+	}
 	return write_parts(v, v->engine, NULL, gva, from, len, access | X86_WRITE, false);
 }
 

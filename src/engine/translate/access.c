@@ -122,17 +122,24 @@ i32 tlb_addend_off(const struct gen *g)
 	return table_off(g) + (i32)offsetof(struct tlb_entry, addend);
 }
 
-/* T1 = byte offset in the table of the entry for the address in T0. */
-void tlb_entry_offset(struct gen *g)
+/* T1 = byte offset in the table of the entry for the address in a register. */
+static void entry_offset_of(struct gen *g, unsigned reg)
 {
 	struct code *c = g->c;
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the shift below is by 12 - 5");
-	if (g->t->has_bmi2)
-		E_CODE(c, 0xc4, 0x43, 0xfb, 0xf0, 0xd1, 7); /* rorx r10, r9, 7 */
-	else
-		E_CODE(c, 0x45, 0x89, 0xca, 0x41, 0xc1, 0xea, 7); /* mov r10d, r9d; shr r10d, 7 */
+	if (g->t->has_bmi2) {
+		E_CODE(c, 0xc4, reg > 7 ? 0x43 : 0x63, 0xfb, 0xf0, 0xd0 | (reg & 7), 7); /* rorx */
+	} else {
+		e_rr(c, OP_MOV_LOAD, false, T1, reg);
+		E_CODE(c, 0x41, 0xc1, 0xea, 7); /* shr r10d, 7 */
+	}
 	e_and32_imm(c, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry));
+}
+
+void tlb_entry_offset(struct gen *g)
+{
+	entry_offset_of(g, T0);
 }
 
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
@@ -184,9 +191,11 @@ static struct check check_begin(struct gen *g, unsigned size, unsigned access, b
 	return k;
 }
 
-static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
+/* The address is in T0, and perhaps in another register, from which it comes sooner. */
+static void check_tag_of(struct gen *g, const struct check *k, unsigned reg, unsigned size,
+			 unsigned access)
 {
-	tlb_entry_offset(g);
+	entry_offset_of(g, reg);
 	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tlb_tag_off(g, access)));
 	e_cmp_imm(g->c, T0, (i32)(ALC_PAGE_SIZE - size));
 	check_failed(g, k, CC_A);
@@ -196,15 +205,22 @@ static void check_tag(struct gen *g, const struct check *k, unsigned size, unsig
 	}
 }
 
+static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
+{
+	check_tag_of(g, k, T0, size, access);
+}
+
 /* Base and displacement: the base keeps its register, the check is off the path of the data. */
 static struct access check_base(struct gen *g, const struct tr_insn *i)
 {
 	struct check k = check_begin(g, i->size, i->access, false);
+	/* RAX is flags within a bracket. */
+	bool early = i->disp == 0 && !k.bracket;
 
 	ea_operand(g, i);
 	if (k.bracket)
 		flags_bracket(g);
-	check_tag(g, &k, i->size, i->access);
+	check_tag_of(g, &k, early ? host_reg(i->base) : T0, i->size, i->access);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);

@@ -117,6 +117,16 @@ static void pairs_reset(struct tr *t, unsigned user)
 	}
 }
 
+/* The runtime keeps registers there too, in the midst of which this may happen. */
+u64 tr_pairs_restart(struct tr *t, unsigned user, u64 rsp)
+{
+	enum { KEPT = 256 };
+	u64 to = tr_pair_base(t, user) - KEPT;
+
+	__builtin_memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)rsp, KEPT);
+	return to;
+}
+
 static int pairs_create(struct tr *t)
 {
 	for (unsigned k = 0; k < 2; k++) {

@@ -567,6 +567,11 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	}
 	if (reads_segment(d, i))
 		return K_READ_SEGMENT;
+	if (m == ZYDIS_MNEMONIC_MOV && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	    d->o[1].reg.value == ZYDIS_REGISTER_CR2) {
+		i->rm = gpr_number(d->o[0].reg.value);
+		return supervisor(d, K_READ_CR2);
+	}
 	if (d->z.meta.category == ZYDIS_CATEGORY_COND_BR)
 		return kind_conditional(d, i);
 	if (is_nop(&d->z))

@@ -16,11 +16,8 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_RANGE] = "range", [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 };
 static const char *const poison_names[TR_POISONS] = {
-	[POISON_TLB] = "tlb",
-	[POISON_FLUSH] = "flush",
-	[POISON_RANDOM] = "random",
-	[POISON_STEP] = "step",
-	[POISON_PAIRS] = "pairs",
+	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
+	[POISON_STEP] = "step", [POISON_PAIRS] = "pairs",
 };
 
 static void probe(const struct alc_host *host, struct alc_engine_score *score)
@@ -90,6 +87,7 @@ static void vm_destroy(void *opaque)
 		return;
 	plat = vm->interp.plat;
 	plat->space->watch = NULL;
+	tr_perf_map_close(vm);
 	interp_vm_fini(&vm->interp);
 	host_free(plat->host, vm, sizeof(*vm));
 }
@@ -108,6 +106,7 @@ static int vm_create(const struct x86_platform *plat, void **out, struct alc_err
 	}
 	vm->threshold = THRESHOLD;
 	vm->cache_bytes = CACHE_BYTES;
+	vm->perf_map = -1;
 	vm->watch = (struct alc_space_watch){.silence = silence, .code_hit = code_hit, .ctx = vm};
 	plat->space->watch = &vm->watch;
 	*out = vm;
@@ -167,7 +166,7 @@ static int parse_set(const char *value, const char *const *names, unsigned n, u3
 {
 	*set = 0;
 	while (*value) {
-		size_t len = strcspn(value, ",");
+		size_t len = strcspn(value, ",+");
 		unsigned k;
 
 		for (k = 0; k < n; k++)
@@ -177,7 +176,7 @@ static int parse_set(const char *value, const char *const *names, unsigned n, u3
 			return alc_fail(err, -EINVAL, "the translator has no %s '%.*s'", what,
 					(int)len, value);
 		*set |= 1u << k;
-		value += len + (value[len] == ',');
+		value += len + (value[len] != '\0');
 	}
 	return 0;
 }
@@ -189,6 +188,25 @@ static int parse_number(const char *key, const char *value, u64 max, u64 *out, s
 	*out = strtoull(value, &end, 10);
 	if (end == value || *end || *out > max)
 		return alc_fail(err, -EINVAL, "'%s' is not a number that %s can be", value, key);
+	return 0;
+}
+
+static int parse_perf_map(struct tr_vm *vm, const char *value, struct alc_err *err)
+{
+	if (strcmp(value, "yes") != 0)
+		return alc_fail(err, -EINVAL, "perf-map is yes or not given, not '%s'", value);
+	return tr_perf_map_open(vm, err);
+}
+
+static int parse_dump(struct tr_vm *vm, const char *value, struct alc_err *err)
+{
+	char *end;
+	u64 rip = strtoull(value, &end, 16);
+
+	if (end == value || *end)
+		return alc_fail(err, -EINVAL, "'%s' is not an address in hexadecimal", value);
+	vm->dump_rip = rip;
+	atomic_store(&vm->dump, true);
 	return 0;
 }
 
@@ -212,9 +230,13 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 		vm->cache_bytes = r ? vm->cache_bytes : n << 20;
 		return r;
 	}
+	if (!strcmp(key, "perf-map"))
+		return parse_perf_map(vm, value, err);
+	if (!strcmp(key, "dump"))
+		return parse_dump(vm, value, err);
 	return alc_fail(err, -EINVAL,
-			"the translator has no option '%s'; it has off, poison, threshold and "
-			"cache-mib",
+			"the translator has no option '%s'; it has off, poison, threshold, "
+			"cache-mib, perf-map and dump",
 			key);
 }
 
@@ -238,6 +260,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"slow_accesses", t->n_slow},
 		{"slow_accesses_failed", t->n_slow_failed},
 		{"exits_interpreter", t->n_exits[SITE_INTERP]},
+		{"exits_step", t->n_exits[SITE_STEP]},
 		{"exits_one", t->n_exits[SITE_ONE]},
 		{"exits_link", t->n_exits[SITE_LINK]},
 		{"exits_indirect", t->n_exits[SITE_INDIRECT]},

@@ -324,7 +324,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 static void insn_end(struct gen *g, const struct tr_insn *i)
 {
 	flow_leave(g, new_site(g, (struct tr_site){.rip = gen_rip(g, i),
-						   .kind = SITE_INTERP,
+						   .kind = SITE_STEP,
 						   .flags = (u8)g->fstate}));
 }
 
@@ -347,8 +347,8 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_END] = insn_end,           [K_READ_SEGMENT] = insn_read_segment,
 	[K_PUSHF] = insn_pushf,       [K_POPF] = insn_popf,
 	[K_FLAG_BIT] = insn_flag_bit, [K_SWAPGS] = insn_swapgs,
-	[K_STI] = insn_sti,           [K_STRING] = insn_string,
-	[K_BITS] = insn_bits,
+	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
+	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 };
 
 /* ---- The region ---- */

@@ -18,7 +18,7 @@ struct builder {
 	u16 work[REGION_INSNS];
 	i16 at[ALC_PAGE_SIZE];
 	struct tr_insn insns[REGION_INSNS], sorted[REGION_INSNS];
-	u8 bytes[ALC_PAGE_SIZE];
+	u8 bytes[ALC_PAGE_SIZE + 16]; /* and of the next page, for it2 */
 };
 
 static void fetch(struct builder *b, unsigned off, unsigned len)
@@ -151,7 +151,6 @@ static bool decode_crossing(struct builder *b, struct dec *d, unsigned off)
 	struct itlb_entry first = b->it; /* the lookup may take its place */
 	const struct itlb_entry *second;
 	unsigned have = ALC_PAGE_SIZE - off;
-	u8 bytes[32];
 
 	second = itlb_lookup(v, &b->t->c, (v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE);
 	if (!second)
@@ -159,11 +158,10 @@ static bool decode_crossing(struct builder *b, struct dec *d, unsigned off)
 	b->it = first;
 	b->it2 = *second;
 	fetch(b, off, have);
-	__builtin_memcpy(bytes, b->bytes + off, have);
 	b->gen2 = space_mark_code(v->plat->space, b->it2.page, 0, 16);
-	__builtin_memcpy(bytes + have, b->it2.hva, 16);
+	__builtin_memcpy(b->bytes + ALC_PAGE_SIZE, b->it2.hva, 16);
 	b->insns[0] = (struct tr_insn){.off = (u16)off};
-	if (!tr_decode(d, bytes, 15, &b->insns[0]))
+	if (!tr_decode(d, b->bytes + off, 15, &b->insns[0]))
 		return false;
 	b->at[off] = 0;
 	b->n = 1;
@@ -239,6 +237,7 @@ static struct tr_entry *build(struct builder *b)
 	if (!tr_generate(&g))
 		return NULL;
 	tr_region_add(t, g.region);
+	tr_observe(&g, b->bytes);
 	t->n_regions++;
 	t->n_insns += b->n;
 	t->n_bytes += g.region->end - g.region->begin;

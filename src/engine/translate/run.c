@@ -126,6 +126,22 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 	return e && !e->mem ? translate(v, t) : e;
 }
 
+static bool translatable(const struct interp *c)
+{
+	return (c->mode & (MODE_SIZE | MODE_SINGLE)) == MODE_64 && !c->align_check;
+}
+
+/* What is known about code is by mode; other bits than the privilege change rarely. */
+static void note_mode(struct tr *t)
+{
+	u32 mode = t->c.mode & ~(u32)MODE_USER;
+
+	if (unlikely(mode != t->key_mode)) {
+		t->key_mode = mode;
+		tr_forget_jumps(t, true);
+	}
+}
+
 /* Runs translated code from an entry on; true: the interpreter must run what is at RIP. */
 static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
 {
@@ -147,6 +163,12 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_ent
 			host = s.resume;
 			fpu = s.region->fpu;
 			continue;
+		case SITE_STEP:
+			run_one(v, t, &s);
+			if (t->c.exit || !translatable(&t->c))
+				return false;
+			note_mode(t);
+			break;
 		case SITE_LINK:
 			v->rip = s.rip;
 			break;
@@ -175,22 +197,6 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_ent
 }
 
 /* ---- The loop ---- */
-
-static bool translatable(const struct interp *c)
-{
-	return (c->mode & (MODE_SIZE | MODE_SINGLE)) == MODE_64 && !c->align_check;
-}
-
-/* What is known about code is by mode; other bits than the privilege change rarely. */
-static void note_mode(struct tr *t)
-{
-	u32 mode = t->c.mode & ~(u32)MODE_USER;
-
-	if (unlikely(mode != t->key_mode)) {
-		t->key_mode = mode;
-		tr_forget_jumps(t, true);
-	}
-}
 
 /* Time to translate it? If that fails, or is undone, it counts anew. */
 static bool is_hot(const struct tr *t, struct block *b)

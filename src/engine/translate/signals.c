@@ -4,9 +4,8 @@
  * unmasked SIMD exception. The instruction has changed nothing, so translated code leaves just
  * before it and the interpreter finds the same fault the architectural way.
  *
- * The stack of return pairs grows without a check: at its guard page the older half is forgotten,
- * which costs mispredicted returns at most. The younger half stays, for the runtime may have just
- * pushed registers.
+ * The stack of return pairs grows without a check: its guard page is where it starts anew. What
+ * is forgotten there costs a few mispredicted returns.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -43,15 +42,6 @@ static int guard_of(const struct tr *t, u64 addr)
 	return -1;
 }
 
-/* The lower half takes the place of the upper one; pairs stay at multiples of 16 from the base. */
-static u64 drop_old_pairs(const struct tr *t, unsigned user, u64 rsp)
-{
-	u64 used = tr_pair_base(t, user) - rsp, shift = used / 2 & ~15ull;
-
-	memmove((void *)(uintptr_t)(rsp + shift), (const void *)(uintptr_t)rsp, used - shift);
-	return rsp + shift;
-}
-
 static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 {
 	u64 off = (u64)regs[REG_RIP] - (u64)(uintptr_t)t->code.rx;
@@ -62,7 +52,7 @@ static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 		return false;
 	guard = info->si_signo == SIGSEGV ? guard_of(t, (u64)(uintptr_t)info->si_addr) : -1;
 	if (guard >= 0) {
-		regs[REG_RSP] = (greg_t)drop_old_pairs(t, (unsigned)guard, (u64)regs[REG_RSP]);
+		regs[REG_RSP] = (greg_t)tr_pairs_restart(t, (unsigned)guard, (u64)regs[REG_RSP]);
 		return true;
 	}
 	site = tr_fault_site(t, (u32)off);

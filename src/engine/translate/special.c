@@ -97,7 +97,7 @@ void insn_popf(struct gen *g, const struct tr_insn *i)
 	e_load(c, T0, hm_gs(FLAGS_OFF));
 	e_rr(c, 0x33, true, T0, T2); /* xor */
 	E_CODE(c, 0x49, 0xf7, 0xc1); /* test r9, imm32 */
-	e32(c, ~easy); /* sign-extended: the upper half too */
+	e32(c, ~easy);               /* sign-extended: the upper half too */
 	unwanted = e_jcc(c, CC_NE);
 	rather_interpret(g, unwanted, site, false);
 	E_CODE(c, 0x41, 0xf7, 0xc3); /* test r11d, imm32 */
@@ -131,6 +131,16 @@ void insn_flag_bit(struct gen *g, const struct tr_insn *i)
 	op_imm32(g->c, sets ? 1 : 4, hm_gs(FLAGS_OFF), sets ? bit : ~bit);
 	if (bracket)
 		flags_unbracket(g);
+}
+
+/* The page fault's address. */
+void insn_read_cr2(struct gen *g, const struct tr_insn *i)
+{
+	unsigned to = in_state(i->rm) ? T0 : host_reg(i->rm);
+
+	e_load(g->c, to, hm_gs(V_OFF(cr2)));
+	if (in_state(i->rm))
+		e_store(g->c, state_reg(i->rm), T0);
 }
 
 void insn_swapgs(struct gen *g, const struct tr_insn *i)

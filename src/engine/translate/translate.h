@@ -53,6 +53,7 @@ enum tr_kind {
 	K_POPF,
 	K_FLAG_BIT, /* CLI, CLD, STD */
 	K_SWAPGS,
+	K_READ_CR2,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
 	K_JMP,
@@ -111,6 +112,7 @@ enum tr_flags { FLAGS_HOST, FLAGS_MEM };
 /* Places at which translated code may leave. */
 enum tr_site_kind {
 	SITE_INTERP,    /* the interpreter goes on at rip */
+	SITE_STEP,      /* it runs one instruction, which leads anywhere */
 	SITE_ONE,       /* it runs one instruction, then `resume` goes on */
 	SITE_LINK,      /* to rip; the jump at `patch` can be made to lead there */
 	SITE_INDIRECT,  /* to the address in tr.exit_target; see `undo` */
@@ -288,6 +290,10 @@ struct tr_vm {
 	u32 off;    /* BIT(enum tr_feature) */
 	u32 poison; /* BIT(enum tr_poison) */
 	u64 cache_bytes;
+	/* observe.c */
+	int perf_map; /* a descriptor, or -1 */
+	u64 dump_rip;
+	_Atomic(bool) dump; /* the region with dump_rip is to be listed, once */
 };
 
 static inline struct tr *tr_of(const struct alc_vcpu *v)
@@ -372,12 +378,22 @@ const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
 void tr_forget_ranges(struct tr *t);
 extern const struct x86_engine_ops tr_ops;
 
+/*
+ * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and
+ * 16 of the next page if the region's only instruction goes on there.
+ */
+void tr_observe(const struct gen_context *g, const u8 *page);
+int tr_perf_map_open(struct tr_vm *vm, struct alc_err *err) ALC_MUST_CHECK;
+void tr_perf_map_close(struct tr_vm *vm);
+
 /* signals.c: the process's handlers, and a thread's part of it: signal stack and GS. */
 int tr_signals_install(struct alc_err *err);
 void tr_signals_thread(struct tr *t); /* NULL: not in translated code from now on */
 struct tr *tr_current(void);
 /* Where a stack of pairs begins. */
 u64 tr_pair_base(const struct tr *t, unsigned user);
+/* The stack at rsp is full: it begins anew with what was on top; returns the new RSP. */
+u64 tr_pairs_restart(struct tr *t, unsigned user, u64 rsp);
 
 enum alc_exit tr_run(struct alc_vcpu *v, struct alc_err *err);
 
