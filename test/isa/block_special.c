@@ -46,6 +46,9 @@ static i32 string_target(struct bgen *g)
 				   PAGE_REMAP, PG_ALIAS,    PAGE_WRITABLE, PG_CODE_ALIAS + 1};
 	unsigned page = pages[rng_below(&g->r, sizeof(pages))];
 
+	/* A string that overwrites its own instruction goes on for as long as a processor likes. */
+	if (page == PG_CODE_ALIAS + 1 && g->b->at > 0x800)
+		page = PG_DATA;
 	if (!rng_below(&g->r, 40))
 		page = PG_RO;
 	if (page < PG_DATA + 3 && rng_percent(&g->r, 50))
