@@ -86,6 +86,8 @@ void shape_far_bit(struct bgen *g);
 void shape_all_flags(struct bgen *g);
 void shape_read_segment(struct bgen *g);
 void shape_crossing(struct bgen *g);
+void shape_patched_step(struct bgen *g);
+void shape_moved_stack(struct bgen *g);
 
 /* ---- block_shape.c ----------------------------------------------------------------------------
  */

@@ -46,6 +46,9 @@ static i32 string_target(struct bgen *g)
 				   PAGE_REMAP, PG_ALIAS,    PAGE_WRITABLE, PG_CODE_ALIAS + 1};
 	unsigned page = pages[rng_below(&g->r, sizeof(pages))];
 
+	/* A string that overwrites its own instruction goes on for as long as a processor likes. */
+	if (page == PG_CODE_ALIAS + 1 && g->b->at > 0x800)
+		page = PG_DATA;
 	if (!rng_below(&g->r, 40))
 		page = PG_RO;
 	if (page < PG_DATA + 3 && rng_percent(&g->r, 50))
@@ -77,6 +80,8 @@ void shape_block_string(struct bgen *g)
 	if (g->role[X86_RCX] == ROLE_COUNTER || g->role[X86_RSI] == ROLE_COUNTER ||
 	    g->role[X86_RDI] == ROLE_COUNTER)
 		return;
+	if (rng_percent(&g->r, 25)) /* up to a page's end, or a little further */
+		target = 0x1000 - (i32)(count * width) + (i32)rng_below(&g->r, 17) - 8;
 	if (code) { /* the program over itself: the same bytes again */
 		source = PG_CODE * 0x1000 + (i32)rng_below(&g->r, 0x800);
 		target = source + (PG_CODE_ALIAS - PG_CODE) * 0x1000;
@@ -158,6 +163,8 @@ void shape_all_flags(struct bgen *g)
 		return;
 	if (rng_percent(&g->r, 60))
 		v &= X86_ARITH | X86_IF | X86_DF | X86_IOPL | X86_R1 | BIT(31);
+	if (rng_percent(&g->r, 30))
+		v = X86_R1 | (v & (X86_ARITH | X86_IF | BIT(31)));
 	put_push_value(g, reg, v);
 	put_bytes(g, &popf, 1);
 	g->undefined = 0;
@@ -226,4 +233,58 @@ void shape_crossing(struct bgen *g)
 		if (rng_percent(&g->r, 70))
 			put_bytes(g, remap, 2);
 	}
+}
+
+/* ---- What other pages lead to -----------------------------------------------------------------
+ */
+
+static void put_step(struct bgen *g, int reg)
+{
+	u8 call[5] = {0xe8};
+
+	put_ref(g, call, 5, FIX_RELATIVE, 4, -1,
+		PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE);
+	g->undefined &= X86_CF;
+}
+
+/* A function in another page that is written to between calls: up becomes down. */
+void shape_patched_step(struct bgen *g)
+{
+	u8 xor [7] = {0x80, 0x35, 0, 0, 0, 0, 8};
+	int reg = free_register(g), i;
+
+	if (g->role[reg] != ROLE_FREE)
+		return;
+	for (unsigned n = 1 + (unsigned)rng_below(&g->r, 3); n && !g->full; n--) {
+		put_step(g, reg);
+		i = put_bytes(g, xor, sizeof(xor));
+		g->b->item[i].fix[0] = (struct block_fix){
+			.kind = FIX_RELATIVE,
+			.at = 2,
+			.size = 4,
+			.item = -1,
+			.offset = PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE + 2};
+		g->undefined = X86_AF;
+		put_step(g, reg);
+	}
+}
+
+/* RSP in a page that moves. */
+void shape_moved_stack(struct bgen *g)
+{
+	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
+	int a = (int)rng_below(&g->r, X86_GPRS), old = free_register(g), got = free_register(g);
+
+	if (g->role[old] != ROLE_FREE || got == old || a == X86_RSP)
+		return;
+	put_rr(g, 0x89, X86_RSP, old);
+	put_address(g, X86_RSP, -1, PAGE_REMAP * 0x1000 + 0x800);
+	put_push(g, a);
+	put_bytes(g, remap, 2);
+	put_push(g, a);
+	put_pop(g, got);
+	if (rng_percent(&g->r, 50))
+		put_bytes(g, remap, 2);
+	put_pop(g, got);
+	put_rr(g, 0x89, old, X86_RSP);
 }
