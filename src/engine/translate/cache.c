@@ -117,13 +117,16 @@ static void pairs_reset(struct tr *t, unsigned user)
 	}
 }
 
-/* The runtime keeps registers there too, in the midst of which this may happen. */
+/*
+ * The runtime keeps registers there too, up to nine of them, in the midst of which this may happen.
+ * Pairs stay aligned to 16 bytes, or a host address would stand where a guest's is looked for.
+ */
 u64 tr_pairs_restart(struct tr *t, unsigned user, u64 rsp)
 {
-	enum { KEPT = 256 };
-	u64 to = tr_pair_base(t, user) - KEPT;
+	enum { KEPT = 128 };
+	u64 base = tr_pair_base(t, user), to = base - KEPT + (rsp & 8);
 
-	__builtin_memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)rsp, KEPT);
+	__builtin_memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)rsp, base - to);
 	return to;
 }
 
