@@ -457,8 +457,32 @@ static u32 guard(struct tr *t, const struct tr_site *s, const struct tr_entry *e
 	return at;
 }
 
-void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e)
+/* Past what would put flags into memory, for as long as this entry is what it is. */
+static void link_dead(struct tr *t, struct tr_site *s, u32 site, struct tr_entry *e)
 {
+	if (s->dead_linked)
+		return;
+	s->dead_linked = true;
+	s->dead_next = e->dead_links;
+	e->dead_links = site;
+	e_bind(&t->emit, s->dead, e->host);
+}
+
+static void unlink_dead(struct tr *t, struct tr_entry *e)
+{
+	for (u32 site = e->dead_links; site;) {
+		struct tr_site *s = tr_site(t, site);
+
+		e_bind(&t->emit, s->dead, s->dead_stub);
+		s->dead_linked = false;
+		site = s->dead_next;
+	}
+	e->dead_links = 0;
+}
+
+void tr_link(struct tr *t, u32 site, struct tr_entry *e)
+{
+	struct tr_site *s = tr_site(t, site);
 	struct reliance r;
 
 	if (!tr_has(t, TR_LINK) || !e->mem || s->region->dead || !s->patch ||
@@ -475,7 +499,7 @@ void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e)
 		e_bind(&t->emit, s->patch, guard(t, s, e, &r));
 	} else {
 		if (s->dead && !e->live)
-			e_bind(&t->emit, s->dead, e->host);
+			link_dead(t, s, site, e);
 		e_bind(&t->emit, s->patch, e->host);
 	}
 	t->n_links++;
@@ -548,6 +572,7 @@ static void kill_region(struct tr *t, struct tr_region *r)
 
 		if (!r->mem_heads[k].mem)
 			continue;
+		unlink_dead(t, &r->mem_heads[k]);
 		at.at = r->mem_heads[k].host;
 		e_call_to(&at, t->rt.gone);
 	}

@@ -56,17 +56,24 @@ static void patchable(struct gen *g, u32 jump, u32 site)
 	leave_stub(g, jump, site);
 }
 
+/* `jump` leads to `stub`, and may be led past what that does for flags. */
+static void set_dead(struct gen *g, u32 site, u32 jump, u32 stub)
+{
+	if (!site)
+		return;
+	tr_site(g->t, site)->dead = jump;
+	tr_site(g->t, site)->dead_stub = stub;
+}
+
 /* To code outside of the region: flags to memory unless the entry turns out not to want them. */
 static void outside(struct gen *g, i32 target, u32 dead)
 {
-	u32 site = link_site(g, target);
+	u32 site = link_site(g, target), begin = g->c->at;
 
 	if (g->fstate == FLAGS_HOST && !dead) {
 		struct stub *s;
 		u32 jump = e_jmp(g->c);
 
-		if (site)
-			tr_site(g->t, site)->dead = jump;
 		s = new_stub(g, STUB_EDGE);
 		s->jump = jump;
 		s->save = true;
@@ -74,8 +81,8 @@ static void outside(struct gen *g, i32 target, u32 dead)
 		return;
 	}
 	flags_to_memory(g);
-	if (site)
-		tr_site(g->t, site)->dead = dead;
+	if (dead)
+		set_dead(g, site, dead, begin);
 	patchable(g, e_jmp(g->c), site);
 }
 
@@ -142,6 +149,7 @@ static void edge_from(struct gen *g, u32 rel, i32 target)
 static void stub_edge(struct gen *g, const struct stub *s)
 {
 	if (s->save) { /* of an unconditional jump, which has its site already */
+		set_dead(g, s->site, s->jump, g->c->at);
 		flags_to_memory(g);
 		patchable(g, e_jmp(g->c), s->site);
 		return;

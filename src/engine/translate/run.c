@@ -147,7 +147,7 @@ static void note_mode(struct tr *t)
 }
 
 /* Runs translated code from an entry on; true: the interpreter must run what is at RIP. */
-static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
+static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
 	bool fpu = e->region->fpu, interpret = false;
@@ -192,7 +192,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, const struct tr_ent
 		if (!e)
 			return false;
 		if (t->n_code_flushes == flushes && s.kind == SITE_LINK)
-			tr_link(t, tr_site(t, t->exit_site), e);
+			tr_link(t, t->exit_site, e);
 		else if (s.kind == SITE_INDIRECT)
 			tr_jump_add(t, v->rip, e);
 		host = e->host;

@@ -126,12 +126,17 @@ struct tr_site {
 	u32 resume; /* code offset */
 	u32 patch;  /* code offset of a rel32 */
 	u32 next;   /* SITE_ONE: length of the instruction */
-	u32 dead;   /* SITE_LINK: a rel32 that may lead to entries for which no flags live; or 0 */
-	u32 stub;   /* SITE_LINK: code offset to which patch led at first */
-	i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	/*
+	 * SITE_LINK: a rel32 that may lead to entries for which no flags live, or 0; where it led
+	 * at first; and the next site of which such a jump leads to the same entry.
+	 */
+	u32 dead, dead_stub, dead_next;
+	u32 stub; /* SITE_LINK: code offset to which patch led at first */
+	i32 undo; /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	u8 kind, flags, size, access;
 	bool locked; /* must not cross a cache line */
-	bool stack;  /* checked by the range cache of RSP */
+	bool dead_linked;
+	bool stack; /* checked by the range cache of RSP */
 };
 
 struct tr_entry {
@@ -140,6 +145,7 @@ struct tr_entry {
 	bool mem;       /* flags in memory: jumps may be linked here */
 	bool pops;      /* where a callee returns to, with the pair on the stack */
 	bool live;      /* flags may be read */
+	u32 dead_links; /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
 	struct tr_entry *next;
 };
@@ -366,7 +372,7 @@ void tr_region_add(struct tr *t, struct tr_region *r);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
-void tr_link(struct tr *t, struct tr_site *s, const struct tr_entry *e);
+void tr_link(struct tr *t, u32 site, struct tr_entry *e);
 /* An entry of a dead region leads to the same place of a living one from now on. */
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
