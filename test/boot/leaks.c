@@ -3,7 +3,7 @@
  * Boots a kernel many times in one process, which must then have no more memory, descriptors,
  * threads or children than before.
  *
- *	leaks KERNEL COUNT
+ *	leaks KERNEL ENGINE COUNT
  *
  * The first boots fill what libraries and the allocator keep for good, so they don't count. Every
  * boot has disks, networks and a second console, too; every eighth is stopped from outside rather
@@ -138,12 +138,13 @@ int main(int argc, char **argv)
 	size_t pages = 0;
 	struct alc_host *host;
 
-	if (argc != 3 || !mkdtemp(dir))
-		bail_out("usage: leaks KERNEL COUNT");
+	if (argc != 4 || !mkdtemp(dir))
+		bail_out("usage: leaks KERNEL ENGINE COUNT");
 	snprintf(disk, sizeof(disk), "%s/disk", dir);
 	snprintf(over, sizeof(over), "%s/over", dir);
 	make_file(disk);
 	d.kernel = argv[1];
+	d.engine = argv[2];
 	d.append = "test";
 	d.cpus = 2;
 	d.memory_bytes = 32 << 20;
@@ -156,7 +157,7 @@ int main(int argc, char **argv)
 	d.nnets = ARRAY_LEN(nets);
 	if (alc_host_open(&host, &err))
 		bail_out(err.text);
-	for (unsigned i = 1; i <= WARM_UP + (unsigned)atoi(argv[2]); i++) {
+	for (unsigned i = 1; i <= WARM_UP + (unsigned)atoi(argv[3]); i++) {
 		boot(host, &d, i);
 		if (i == WARM_UP) {
 			before = measure();
