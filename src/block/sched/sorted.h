@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef BLOCK_SCHED_SORTED_H
+#define BLOCK_SCHED_SORTED_H
+
+#include "block/sched/node.h"
+
+/*
+ * Requests in order of span_sector, equal ones in order of insertion: a treap, so everything takes
+ * expected O(log n). A span_sector may change only while its request is not in.
+ */
+struct sorted {
+	struct disk_req *root;
+	unsigned count;
+	u32 random; /* the ranks, which shape the tree and nothing else */
+};
+
+void sorted_insert(struct sorted *t, struct disk_req *r);
+void sorted_remove(struct sorted *t, struct disk_req *r);
+
+/* NULL where there is none. */
+struct disk_req *sorted_first(const struct sorted *t);
+struct disk_req *sorted_last(const struct sorted *t);
+struct disk_req *sorted_next(const struct disk_req *r);
+struct disk_req *sorted_prev(const struct disk_req *r);
+/* The first one at or after the sector; the last one before it. */
+struct disk_req *sorted_from(const struct sorted *t, u64 sector);
+struct disk_req *sorted_before(const struct sorted *t, u64 sector);
+/* The one whose beginning is nearest; of two equally near ones that above. */
+struct disk_req *sorted_nearest(const struct sorted *t, u64 sector);
+
+#endif
