@@ -29,21 +29,33 @@ struct bench {
 static void bench_fini(struct bench *b)
 {
 	workload_destroy(b->workload);
-	drive_destroy(b->drive);
 	sched_destroy(b->sched);
+	drive_destroy(b->drive);
+}
+
+/* Schedulers that can, go by the drive's own times. */
+static u64 access_ns(const void *ctx, const struct disk_req *r, u64 now_ns)
+{
+	const struct drive *d = ctx;
+
+	return d->class->access_ns(d, r, now_ns);
 }
 
 static int bench_init(struct bench *b, const struct cell *c, struct alc_err *err)
 {
 	struct workload_env we = {&lab_host, c->sectors, c->seed, c->trace};
 	struct drive_env de = {&lab_host, c->sectors, c->seed};
-	struct sched_env se = {&lab_host, c->sectors};
+	struct sched_env se = {.host = &lab_host, .sectors = c->sectors};
 	int rc;
 
 	*b = (struct bench){0};
-	rc = sched_create(&se, c->scheduler->text, &b->sched, err);
+	rc = drive_create(&de, c->model->text, &b->drive, err);
+	if (!rc && b->drive->class->access_ns) {
+		se.access_ns = access_ns;
+		se.access_ctx = b->drive;
+	}
 	if (!rc)
-		rc = drive_create(&de, c->model->text, &b->drive, err);
+		rc = sched_create(&se, c->scheduler->text, &b->sched, err);
 	if (!rc)
 		rc = workload_create(&we, c->workload->text, &b->workload, err);
 	if (rc)
