@@ -35,6 +35,23 @@ static inline void fifo_remove(struct fifo *f, struct disk_req *r)
 	r->next = NULL;
 }
 
+/* By expires_ns, behind equal ones. */
+static inline void fifo_insert(struct fifo *f, struct disk_req *r)
+{
+	struct disk_req *older = f->newest, **forward;
+
+	while (older && node_of(older)->expires_ns > node_of(r)->expires_ns)
+		older = node_of(older)->older;
+	forward = older ? &older->next : &f->oldest;
+	r->next = *forward;
+	node_of(r)->older = older;
+	if (r->next)
+		node_of(r->next)->older = r;
+	else
+		f->newest = r;
+	*forward = r;
+}
+
 /* r, which is in no list, stands where `instead` stood, which is in none then. */
 static inline void fifo_replace(struct fifo *f, struct disk_req *instead, struct disk_req *r)
 {

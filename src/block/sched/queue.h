@@ -21,6 +21,13 @@ static inline void queue_remove(struct queue *q, struct disk_req *r)
 	fifo_remove(&q->fifo, r);
 }
 
+/* One that was in another queue, and has merged ones perhaps: as it is, at its place by age. */
+static inline void queue_put(struct queue *q, struct disk_req *r)
+{
+	sorted_insert(&q->sorted, r);
+	fifo_insert(&q->fifo, r);
+}
+
 /*
  * Takes r, alone or merged; returns whichever request it is part of now. expires_ns never goes
  * down from one call to the next. *absorbed: see merge_add.

@@ -6,7 +6,8 @@
 #include "block/sched/list.h"
 
 const struct sched_class *const sched_classes[] = {
-	&sched_cscan, &sched_deadline, &sched_look, &sched_noop, &sched_satf, NULL,
+	&sched_cats, &sched_cfq,  &sched_cscan, &sched_deadline,
+	&sched_look, &sched_noop, &sched_satf,  NULL,
 };
 
 int sched_create(const struct sched_env *env, const char *text, struct sched **out,
