@@ -5,7 +5,7 @@
 
 enum {
 	CHUNK = 512,               /* requests that are allocated at a time */
-	IDLE_STEPS_MAX = 50000000, /* without a request: there will be none */
+	IDLE_STEPS_MAX = 5000000, /* without a request: there will be none */
 	PROGRESS_EVERY = 1 << 13,  /* requests */
 };
 
