@@ -23,16 +23,20 @@
  * ceil(v / (n-v)) valid units of the victim, in their order, or twice as many and one if fewer
  * than `reserve` were free; when there is none left, it is erased.
  *
- * Wear. A block bears a number of erasures that differs from block to block, by up to `spread`
- * around `endurance`; at the erasure that reaches it, it is retired. When a die has not enough
- * blocks left for its units, the reserve and two more, or no free one when it needs one, the
- * drive's life is over: it can be read only. A page read must be tried again, up to 8 times, each
- * time with a chance that grows with the square of the block's erasures, from 0 to `retry` at
- * `endurance`; an erasure takes longer in proportion to them, (1 + slower) times as long at
- * `endurance`.
+ * Wear. A block bears a number of erasures of its own, `endurance` plus or minus up to its part
+ * `spread` (rounded down, s): endurance - s + h mod (2*s + 1), where h is the last step of
+ * splitmix64 on seed ^ block << 20, blocks counted through all dies. At the erasure that reaches
+ * it, it is retired. When a die has not enough blocks left for its units, the reserve and two more,
+ * or no free one when it needs one, the drive's life is over: it can be read only. A page must be
+ * sensed again, up to 8 times, each time with a chance that grows with the square of the block's
+ * erasures (those beyond twice `endurance` don't count), from 0 to `retry` at `endurance`: if the
+ * upper half of the next number of splitmix64, begun with seed, is below the chance as a fraction
+ * of 2^32, rounded down. An erasure takes longer in proportion to those before it, by `slower` (in
+ * 1/65536, rounded down) at `endurance`.
  *
  * Time. A die does one thing after the other in the order in which they are asked for. Reading a
- * unit: the die senses the page, then the channel carries the unit; the die is busy until then.
+ * unit: the die senses the page, then the channel carries the unit in the first gap that it has;
+ * the die is busy until then.
  * Further units of the same page at once after that need no sensing. Writing: the channel carries
  * the unit when it is there and the die is free, then the die is busy for the unit's share of the
  * time in which a page is programmed. Moving a unit is to read it and to write it.
