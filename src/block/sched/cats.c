@@ -13,23 +13,22 @@
  */
 #include "base/errno.h"
 #include "block/sched/antic.h"
+#include "block/sched/burst.h"
 #include "block/sched/list.h"
 #include "block/sched/made.h"
 #include "block/sched/plan.h"
 #include "block/sched/shadow.h"
 
 struct params {
-	u64 max_writedelay_ns, min_writedelay_ns, max_sectors, table_side;
+	u64 max_sectors, table_side;
+	struct burst_params burst;
 	struct antic_params antic;
 	bool hit_first;
 	struct segcache_params segcache;
 };
 
 static const struct param params[] = {
-	{"max_writedelay", "time after which a write begins a burst", PARAM_TIME,
-	 offsetof(struct params, max_writedelay_ns), "1s", 0, 1e12},
-	{"min_writedelay", "the same while there are no reads; younger writes end a burst",
-	 PARAM_TIME, offsetof(struct params, min_writedelay_ns), "50ms", 0, 1e12},
+	BURST_PARAMS(offsetof(struct params, burst)),
 	{"antic_expire", "longest time to wait for the next read of a process; 0: none", PARAM_TIME,
 	 offsetof(struct params, antic.expire_ns), "5ms", 0, 1e12},
 	{"antic_always", "wait so long after each read, however unlikely the next one is",
@@ -43,18 +42,12 @@ static const struct param params[] = {
 	{.name = NULL},
 };
 
-enum burst { BURST_NONE, BURST_IDLE, BURST_FORCED };
-
 struct cats {
 	struct made made;
-	struct params params;
-	struct merge_rules write_rules;
 	struct shadow shadow;
-	struct queue writes;
+	struct burst writes;
 	struct antic antic;
-	u64 head, write_head;
-	enum burst burst;
-	unsigned burst_left;
+	u64 head;
 	struct disk_req *planned; /* T's answer, as long as nothing has changed; or NULL */
 	struct plan plan;
 };
@@ -76,9 +69,8 @@ static int cats_create(const struct sched_env *env, const void *values, struct s
 
 	if (!c)
 		return -ENOMEM;
-	c->params = *p;
 	c->plan.side = (unsigned)p->table_side;
-	c->write_rules = (struct merge_rules){.max_sectors = (u32)p->max_sectors, .front = true};
+	burst_init(&c->writes, &p->burst, p->max_sectors);
 	antic_init(&c->antic, &p->antic, env->sectors);
 	rc = shadow_init(&c->shadow, env, p->hit_first ? &p->segcache : NULL, p->max_sectors, err);
 	if (rc) {
@@ -92,14 +84,13 @@ static int cats_create(const struct sched_env *env, const void *values, struct s
 static void cats_add(struct sched *s, struct disk_req *r, u64 now_ns)
 {
 	struct cats *c = container_of(s, struct cats, made.sched);
-	struct disk_req *absorbed;
 
 	antic_added(&c->antic, r, now_ns);
 	if (r->op == BLOCK_READ) {
 		shadow_add(&c->shadow, r, now_ns);
 		c->planned = NULL;
 	} else {
-		queue_add(&c->writes, &c->write_rules, r, now_ns, &absorbed);
+		burst_add(&c->writes, r, now_ns);
 	}
 }
 
@@ -108,44 +99,6 @@ static void cats_done(struct sched *s, struct disk_req *r, u64 now_ns)
 	struct cats *c = container_of(s, struct cats, made.sched);
 
 	antic_done(&c->antic, r, now_ns);
-}
-
-static bool reads_wait(const struct cats *c)
-{
-	return !queue_empty(&c->shadow.reads) || !queue_empty(&c->shadow.hits);
-}
-
-/* When the oldest write will have waited that long. */
-static u64 writes_due_ns(const struct cats *c, u64 delay_ns)
-{
-	const struct disk_req *oldest = c->writes.fifo.oldest;
-
-	return oldest ? node_of(oldest)->expires_ns + delay_ns : DISK_NEVER;
-}
-
-static enum burst burst_to_begin(const struct cats *c, u64 now_ns)
-{
-	if (writes_due_ns(c, c->params.max_writedelay_ns) <= now_ns)
-		return BURST_FORCED;
-	if (!reads_wait(c) && writes_due_ns(c, c->params.min_writedelay_ns) <= now_ns)
-		return BURST_IDLE;
-	return BURST_NONE;
-}
-
-static bool burst_is_over(const struct cats *c, u64 now_ns)
-{
-	return !c->burst_left || (c->burst == BURST_IDLE && reads_wait(c)) ||
-	       writes_due_ns(c, c->params.min_writedelay_ns) > now_ns;
-}
-
-static void look_at_writes(struct cats *c, u64 now_ns)
-{
-	if (c->burst != BURST_NONE && burst_is_over(c, now_ns))
-		c->burst = BURST_NONE;
-	if (c->burst != BURST_NONE)
-		return;
-	c->burst = burst_to_begin(c, now_ns);
-	c->burst_left = c->writes.sorted.count;
 }
 
 /* The drive gets r, which has left its queue; a hit leaves the head where it is. */
@@ -160,14 +113,9 @@ static struct disk_req *send(struct cats *c, struct disk_req *r, bool hit)
 
 static struct disk_req *send_write(struct cats *c)
 {
-	struct disk_req *r = sorted_from(&c->writes.sorted, c->write_head);
+	struct disk_req *r = burst_take(&c->writes);
 
-	if (!r)
-		r = sorted_first(&c->writes.sorted);
-	queue_remove(&c->writes, r);
 	shadow_write(&c->shadow, r);
-	c->write_head = span_end(r);
-	c->burst_left--;
 	return send(c, r, false);
 }
 
@@ -185,7 +133,7 @@ static struct disk_req *send_read(struct cats *c, u64 now_ns, u64 *ask_ns)
 			       c->shadow.reads.sorted.count, now_ns);
 	if (until_ns) {
 		c->planned = r;
-		*ask_ns = min_u64(until_ns, writes_due_ns(c, c->params.max_writedelay_ns));
+		*ask_ns = min_u64(until_ns, burst_due_ns(&c->writes, BURST_FORCED));
 		return NULL;
 	}
 	shadow_take(&c->shadow, r);
@@ -195,11 +143,11 @@ static struct disk_req *send_read(struct cats *c, u64 now_ns, u64 *ask_ns)
 /* Writes while there are no reads: a read may come, however. */
 static struct disk_req *send_idle_write(struct cats *c, u64 now_ns, u64 *ask_ns)
 {
-	u64 until_ns = antic_until(&c->antic, distance_of(c->head, c->write_head), 0, now_ns);
+	u64 until_ns = antic_until(&c->antic, distance_of(c->head, c->writes.head), 0, now_ns);
 
 	if (!until_ns)
 		return send_write(c);
-	*ask_ns = min_u64(until_ns, writes_due_ns(c, c->params.max_writedelay_ns));
+	*ask_ns = min_u64(until_ns, burst_due_ns(&c->writes, BURST_FORCED));
 	return NULL;
 }
 
@@ -210,17 +158,16 @@ static struct disk_req *cats_next(struct sched *s, u64 now_ns, u64 *ask_ns)
 
 	if (r)
 		return send(c, r, true);
-	look_at_writes(c, now_ns);
-	if (c->burst == BURST_FORCED)
+	switch (burst_look(&c->writes, !shadow_empty(&c->shadow), now_ns)) {
+	case BURST_FORCED:
 		return send_write(c);
-	if (reads_wait(c)) {
-		*ask_ns = DISK_NEVER;
-		return send_read(c, now_ns, ask_ns);
-	}
-	if (c->burst == BURST_IDLE)
+	case BURST_IDLE:
 		return send_idle_write(c, now_ns, ask_ns);
-	*ask_ns = writes_due_ns(c, c->params.min_writedelay_ns);
-	return NULL;
+	case BURST_NONE:
+		break;
+	}
+	*ask_ns = burst_due_ns(&c->writes, shadow_empty(&c->shadow) ? BURST_IDLE : BURST_FORCED);
+	return send_read(c, now_ns, ask_ns);
 }
 
 const struct sched_class sched_cats = {

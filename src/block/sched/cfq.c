@@ -196,18 +196,10 @@ static void slice_begin(struct cfq *c, struct process *p)
 
 /* ---- Requests ----------------------------------------------------------------------------- */
 
-/* The next of a queue: the nearest, where the way back counts more and must not be long. */
 static struct disk_req *nearest(const struct cfq *c, const struct process *p)
 {
-	struct disk_req *ahead = sorted_from(&p->queue.sorted, c->head);
-	struct disk_req *back = sorted_before(&p->queue.sorted, c->head);
-	u64 away = back ? c->head - back->span_sector : 0;
-
-	if (back && away > c->params.back_seek_max * BACK_SEEK_UNIT)
-		back = NULL;
-	if (back && (!ahead || away * c->params.back_seek_penalty < ahead->span_sector - c->head))
-		return back;
-	return ahead ? ahead : sorted_first(&p->queue.sorted);
+	return sorted_elevator(&p->queue.sorted, c->head, c->params.back_seek_max * BACK_SEEK_UNIT,
+			       c->params.back_seek_penalty);
 }
 
 /* As good as what one would expect of the active process. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "block/sched/shadow.h"
 
+enum { MISS, HIT }; /* marks */
+
 int shadow_init(struct shadow *s, const struct sched_env *env, const struct segcache_params *params,
 		u64 max_sectors, struct alc_err *err)
 {
@@ -20,20 +22,28 @@ void shadow_fini(struct shadow *s)
 
 static bool is_hit(const struct shadow *s, const struct disk_req *r)
 {
-	return s->cache && segcache_has(s->cache, r->span_sector, r->span_sectors);
+	return r->op == BLOCK_READ && s->cache &&
+	       segcache_has(s->cache, r->span_sector, r->span_sectors);
+}
+
+static struct queue *queue_of(struct shadow *s, const struct disk_req *r)
+{
+	return node_of(r)->mark == HIT ? &s->hits : &s->reads;
 }
 
 void shadow_add(struct shadow *s, struct disk_req *r, u64 now_ns)
 {
 	struct disk_req *absorbed;
 
-	queue_add(is_hit(s, r) ? &s->hits : &s->reads, &s->rules, r, now_ns, &absorbed);
+	node_of(r)->mark = is_hit(s, r) ? HIT : MISS;
+	queue_add(queue_of(s, r), &s->rules, r, now_ns, &absorbed);
 }
 
-static void move(struct queue *from, struct queue *to, struct disk_req *r)
+static void move(struct shadow *s, struct disk_req *r, u8 mark)
 {
-	queue_remove(from, r);
-	queue_put(to, r);
+	queue_remove(queue_of(s, r), r);
+	node_of(r)->mark = mark;
+	queue_put(queue_of(s, r), r);
 }
 
 /* What r and its read-ahead have brought into the cache. */
@@ -46,17 +56,23 @@ static void find_hits(struct shadow *s, const struct disk_req *r)
 	for (; at && at->span_sector < to; at = next) {
 		next = sorted_next(at);
 		if (is_hit(s, at))
-			move(&s->reads, &s->hits, at);
+			move(s, at, HIT);
 	}
+}
+
+/* It has left its queue. */
+static void see(struct shadow *s, const struct disk_req *r)
+{
+	if (r->op == BLOCK_WRITE)
+		shadow_write(s, r);
+	else if (s->cache && !segcache_read(s->cache, r->span_sector, r->span_sectors))
+		find_hits(s, r);
 }
 
 void shadow_take(struct shadow *s, struct disk_req *r)
 {
-	queue_remove(&s->reads, r);
-	if (!s->cache)
-		return;
-	segcache_read(s->cache, r->span_sector, r->span_sectors);
-	find_hits(s, r);
+	queue_remove(queue_of(s, r), r);
+	see(s, r);
 }
 
 struct disk_req *shadow_take_hit(struct shadow *s)
@@ -65,11 +81,10 @@ struct disk_req *shadow_take_hit(struct shadow *s)
 
 	while ((r = s->hits.fifo.oldest) != NULL) {
 		if (is_hit(s, r)) {
-			queue_remove(&s->hits, r);
-			segcache_read(s->cache, r->span_sector, r->span_sectors);
+			shadow_take(s, r);
 			return r;
 		}
-		move(&s->hits, &s->reads, r);
+		move(s, r, MISS);
 	}
 	return NULL;
 }

@@ -171,12 +171,15 @@ struct disk_req *sorted_before(const struct sorted *t, u64 sector)
 	return found;
 }
 
-struct disk_req *sorted_nearest(const struct sorted *t, u64 sector)
+struct disk_req *sorted_elevator(const struct sorted *t, u64 head, u64 back_max, u64 penalty)
 {
-	struct disk_req *above = sorted_from(t, sector);
-	struct disk_req *below = above ? sorted_prev(above) : sorted_last(t);
+	struct disk_req *ahead = sorted_from(t, head);
+	struct disk_req *back = ahead ? sorted_prev(ahead) : sorted_last(t);
+	u64 away = back ? head - back->span_sector : 0;
 
-	if (!above || !below)
-		return above ? above : below;
-	return sector - below->span_sector < above->span_sector - sector ? below : above;
+	if (back && away > back_max)
+		back = NULL;
+	if (back && (!ahead || away * penalty < ahead->span_sector - head))
+		return back;
+	return ahead ? ahead : sorted_first(t);
 }

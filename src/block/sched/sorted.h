@@ -25,7 +25,10 @@ struct disk_req *sorted_prev(const struct disk_req *r);
 /* The first one at or after the sector; the last one before it. */
 struct disk_req *sorted_from(const struct sorted *t, u64 sector);
 struct disk_req *sorted_before(const struct sorted *t, u64 sector);
-/* The one whose beginning is nearest; of two equally near ones that above. */
-struct disk_req *sorted_nearest(const struct sorted *t, u64 sector);
+/*
+ * The nearest to the head where a way back counts penalty times, and is at most back_max; else the
+ * lowest: as Linux's elevators choose.
+ */
+struct disk_req *sorted_elevator(const struct sorted *t, u64 head, u64 back_max, u64 penalty);
 
 #endif
