@@ -15,6 +15,9 @@
 enum { SECTOR_BYTES = 512 };
 #define DISK_NEVER UINT64_MAX /* an instant that does not come */
 
+/* What those who know their issuers say about them; the rest are best effort. */
+enum disk_prio { DISK_BEST_EFFORT, DISK_REAL_TIME, DISK_IDLE };
+
 struct disk_req {
 	struct disk_req *next; /* of whoever holds it */
 	u64 sector;            /* what was asked for */
@@ -22,6 +25,7 @@ struct disk_req {
 	enum block_op op;      /* BLOCK_READ or BLOCK_WRITE */
 	bool sync;  /* somebody waits for it: reads, and writes that are not write-back */
 	u32 issuer; /* whose it is: a process, a queue */
+	enum disk_prio prio;
 	u64 arrival_ns, dispatch_ns, done_ns;
 
 	/*
