@@ -6,5 +6,6 @@
 
 /* One line for each class; model.c has the list. */
 extern const struct drive_class drive_fixed;
+extern const struct drive_class drive_linear;
 
 #endif

@@ -7,6 +7,7 @@
 
 const struct drive_class *const drive_classes[] = {
 	&drive_fixed,
+	&drive_linear,
 	NULL,
 };
 

@@ -18,6 +18,12 @@ struct sched;
 struct sched_env {
 	const struct alc_host *host; /* for memory only */
 	u64 sectors;                 /* size of the disk */
+	/*
+	 * Optional: what the drive would take for r, by its span, if it were submitted now. Some
+	 * schedulers then go by time instead of distance. Called from next alone.
+	 */
+	u64 (*access_ns)(const void *ctx, const struct disk_req *r, u64 now_ns);
+	const void *access_ctx; /* of it; lives as long as the scheduler */
 };
 
 struct sched_class {
