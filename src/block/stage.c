@@ -5,5 +5,7 @@
 
 const struct stage_class *const stage_classes[] = {
 	&stage_drive,
+	&stage_fault,
+	&stage_rate,
 	NULL,
 };

@@ -229,16 +229,28 @@ static int create_drive(struct drive_stage *s, const struct stage_env *env,
 	return rc;
 }
 
+/* For schedulers that go by their drive's times. */
+static u64 access_ns(const void *ctx, const struct disk_req *r, u64 now_ns)
+{
+	const struct drive *model = ctx;
+
+	return model->class->access_ns(model, r, now_ns);
+}
+
 static int create_station(struct drive_stage *s, const struct stage_env *env,
 			  const char *const *texts, struct alc_err *err)
 {
-	struct sched_env se = {env->host, s->block.info.size / SECTOR_BYTES};
+	struct sched_env se = {.host = env->host, .sectors = s->block.info.size / SECTOR_BYTES};
 	const char *sched = texts[KEY_SCHED] ? texts[KEY_SCHED] : "noop";
 	struct throttle_params p;
 	int rc = param_parse(throttle_params, texts[KEY_THROTTLE], &p, err);
 
 	if (!rc)
 		rc = create_drive(s, env, texts, err);
+	if (!rc && s->shim.model && s->shim.model->class->access_ns) {
+		se.access_ns = access_ns;
+		se.access_ctx = s->shim.model;
+	}
 	if (!rc)
 		rc = env->sched_open ? env->sched_open(&se, sched, &s->sched, err)
 				     : sched_create(&se, sched, &s->sched, err);

@@ -96,7 +96,7 @@ static void count(struct drive_stage *s, const struct node *n, u64 guest_ns)
 	if (!s->shim.model || s->hurry || guest_ns < n->target_ns)
 		return;
 	s->lag_ns += lag_ns;
-	s->lag_max_ns = lag_ns > s->lag_max_ns ? lag_ns : s->lag_max_ns;
+	s->lag_max_ns = max_u64(lag_ns, s->lag_max_ns);
 	if (throttle_count(&s->throttle, guest_ns, n->back_ns > n->target_ns))
 		say_k(s);
 }
@@ -158,7 +158,7 @@ static void step(struct drive_stage *s, u64 at_ns, u64 guest_ns)
 {
 	struct disk_req *r;
 
-	s->disk_ns = at_ns > s->disk_ns ? at_ns : s->disk_ns;
+	s->disk_ns = max_u64(at_ns, s->disk_ns);
 	r = station_advance(&s->station, s->disk_ns, &s->next_ns);
 	if (s->next_ns <= s->disk_ns)
 		s->next_ns = s->disk_ns + ASK_AGAIN_NS;
@@ -255,9 +255,8 @@ static u64 came_ns(const struct block_req *r)
 static void admit_all(struct drive_stage *s, u64 guest_ns)
 {
 	while (s->incoming.first && s->free) {
-		u64 at_ns = came_ns(s->incoming.first);
+		u64 at_ns = max_u64(came_ns(s->incoming.first), s->disk_ns);
 
-		at_ns = at_ns > s->disk_ns ? at_ns : s->disk_ns;
 		advance(s, at_ns, guest_ns);
 		while (s->incoming.first && s->free && came_ns(s->incoming.first) <= at_ns)
 			admit(s, s->free, reqs_take(&s->incoming), at_ns);
