@@ -10,18 +10,12 @@ const struct sched_class *const sched_classes[] = {
 	NULL,
 };
 
-int sched_create(const struct sched_env *env, const char *text, struct sched **out,
-		 struct alc_err *err)
+int sched_create_class(const struct sched_env *env, const struct sched_class *class,
+		       const char *params, struct sched **out, struct alc_err *err)
 {
-	const char *params;
-	const struct sched_class *class = named_find_in((const void *const *)sched_classes,
-							"disk scheduler", text, &params, err);
-	void *values;
+	void *values = host_alloc(env->host, class->params_size + 1);
 	int rc;
 
-	if (!class)
-		return -ENOENT;
-	values = host_alloc(env->host, class->params_size + 1);
 	if (!values)
 		return alc_fail(err, -ENOMEM, "no memory for a disk scheduler");
 	rc = param_parse(class->params, params, values, err);
@@ -29,4 +23,14 @@ int sched_create(const struct sched_env *env, const char *text, struct sched **o
 		rc = class->create(env, values, out, err);
 	host_free(env->host, values, class->params_size + 1);
 	return rc;
+}
+
+int sched_create(const struct sched_env *env, const char *text, struct sched **out,
+		 struct alc_err *err)
+{
+	const char *params;
+	const struct sched_class *class = named_find_in((const void *const *)sched_classes,
+							"disk scheduler", text, &params, err);
+
+	return class ? sched_create_class(env, class, params, out, err) : -ENOENT;
 }
