@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "block/linux/file.h"
 #include "block/linux/nbd.h"
+#include "block/linux/sched_open.h"
 #include "block/linux/stages.h"
 #include "block/overlay.h"
 #include "block/simple.h"
@@ -427,7 +428,8 @@ enum { MODEL_SEED = 1 };
 static int add_stages(const struct opening *o, const struct alc_device_opt *opts, size_t nopts,
 		      struct block *base, struct block **out, struct alc_err *err)
 {
-	struct stage_env env = {.host = o->host, .disk = o->file, .seed = MODEL_SEED};
+	struct stage_env env = {
+		.host = o->host, .disk = o->file, .seed = MODEL_SEED, .sched_open = sched_open};
 	struct alc_device_opt *stages = calloc(nopts + 1, sizeof(*stages));
 	size_t n = 0;
 	int rc;

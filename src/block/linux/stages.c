@@ -6,6 +6,7 @@
 
 /* Those that need an operating system. */
 static const struct stage_class *const hosted_classes[] = {
+	&stage_record,
 	NULL,
 };
 

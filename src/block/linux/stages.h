@@ -5,6 +5,9 @@
 #include "alcazar/vm.h"
 #include "block/stage.h"
 
+/* record.c; stages.c has the list of classes that need an operating system. */
+extern const struct stage_class stage_record;
+
 /* The i-th option that makes a stage or is part of one; NULL: there are no more. */
 const char *stages_key(size_t i);
 
