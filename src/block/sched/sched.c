@@ -21,6 +21,8 @@ int sched_create_class(const struct sched_env *env, const struct sched_class *cl
 	rc = param_parse(class->params, params, values, err);
 	if (!rc)
 		rc = class->create(env, values, out, err);
+	if (!rc)
+		(*out)->class = class;
 	host_free(env->host, values, class->params_size + 1);
 	return rc;
 }
