@@ -8,6 +8,7 @@
 static const char *const exit_names[ALC_EXIT_ERROR + 1] = {
 	[ALC_EXIT_ATTENTION] = "attention",
 	[ALC_EXIT_HALT] = "halt",
+	[ALC_EXIT_BUDGET] = "budget",
 	[ALC_EXIT_SHUTDOWN] = "shutdown",
 	[ALC_EXIT_ERROR] = "error",
 };
