@@ -46,6 +46,7 @@ struct gen_work {
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];
+	struct tr_place places[REGION_INSNS];
 };
 
 struct gen {

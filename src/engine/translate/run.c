@@ -113,7 +113,10 @@ static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
 
 	if (tr_cache_full(t))
 		tr_cache_flush(t);
-	e = tr_translate(v, t);
+	e = tr_join(v, t);
+	if (e)
+		return e;
+	e = tr_translate(v, t, false);
 	if (!e && t->emit.at > t->emit.size)
 		tr_cache_flush(t);
 	return e;
@@ -127,7 +130,9 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 {
 	struct tr_entry *e = tr_lookup(v, t);
 
-	return e && !e->mem ? translate(v, t) : e;
+	if (e && e->mem)
+		return e;
+	return e ? translate(v, t) : tr_join(v, t);
 }
 
 static bool translatable(const struct interp *c)
@@ -182,6 +187,10 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 		case SITE_GONE:
 			leave_gone(v, t);
 			return false;
+		case SITE_HOT:
+			v->rip = s.rip;
+			tr_join_hot(v, t, s.region);
+			break;
 		default:
 			v->rip = s.rip;
 			return s.kind == SITE_INTERP;
