@@ -217,11 +217,12 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 			jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
-	if (kernel || t->low_kernel) {
+	if (kernel)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
 			jump_clear(t, &t->jumps[0][k]);
+	if (kernel || t->low_kernel)
 		pairs_reset(t, 0);
-	}
+	t->low_kernel = false;
 }
 
 void tr_forget_ranges(struct tr *t)
@@ -328,7 +329,6 @@ void tr_region_add(struct tr *t, struct tr_region *r)
 	if (!*page_filter(t, r->rip) || !seen_kernel_page(t, r))
 		note_kernel_page(t, r);
 	*page_filter(t, r->rip) = 1;
-	t->low_kernel |= !(r->mode & MODE_USER) && !(r->rip >> 63);
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (!r->mem_heads[k].pops)
 			tr_entry_add(t, &r->mem_heads[k]);

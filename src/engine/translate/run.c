@@ -164,6 +164,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			return false;
 		if (unlikely(e->region->dead))
 			return false;
+		t->low_kernel |= !(e->mode & MODE_USER) && !(e->rip >> 63);
 		enter(v, t, host, fpu, &s);
 		switch (s.kind) {
 		case SITE_ONE:
@@ -193,6 +194,11 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			break;
 		default:
 			v->rip = s.rip;
+			if (t->faulted) {
+				t->faulted = false;
+				t->c.exit = EXIT_FAULT;
+				return false;
+			}
 			return s.kind == SITE_INTERP;
 		}
 		if (interpret || atomic_load_explicit(&v->attention, memory_order_relaxed))

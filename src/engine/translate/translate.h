@@ -266,6 +266,7 @@ struct tr {
 	u32 exit_site;
 	u32 host_mxcsr;
 	bool fpu_in, want_fpu, slow_fpu;
+	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
@@ -302,7 +303,7 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
-	bool low_kernel;                      /* supervisor code in the lower half was translated */
+	bool low_kernel;                      /* such code in the lower half may have pairs */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
 	u32 njoins;
