@@ -95,7 +95,8 @@ struct bfq {
 	double now;  /* virtual time */
 	u64 weights; /* of those */
 	unsigned queued, inside;
-	double rate;    /* highest seen, sectors per ns; 0: none yet */
+	double rate;                                 /* sectors per ns; 0: not known yet */
+	u64 window_ns, window_sectors, last_done_ns; /* what it is learned from */
 	unsigned crowd; /* of those that began since, each within CROWD_NS of the last */
 	u64 crowd_ns;
 
@@ -172,6 +173,18 @@ static u64 next_budget(const struct bfq *b, const struct process *p, enum end wh
 	return max_u64(min_u64(budget, max_budget(b)), least);
 }
 
+/* What was given when less was known of the disk would be waited for too long. */
+static void shrink_budgets(struct bfq *b)
+{
+	u64 most = max_budget(b);
+
+	for (struct process *p = b->backlogged; p; p = p->after)
+		if (p->budget > most) {
+			p->budget = most;
+			p->finish = p->start + (double)most / (double)weight_of(p);
+		}
+}
+
 /* Sectors in busy time, over windows long enough to hold all kinds of requests. */
 static void learn_rate(struct bfq *b, const struct disk_req *r, u64 now_ns)
 {
@@ -185,13 +198,13 @@ static void learn_rate(struct bfq *b, const struct disk_req *r, u64 now_ns)
 	rate = (double)b->window_sectors / (double)b->window_ns;
 	b->rate = rate > b->rate ? rate : b->rate + (rate - b->rate) / 8;
 	b->window_ns = b->window_sectors = 0;
+	shrink_budgets(b);
 }
 
-/* What its turn counts: sectors; if it was slow, its time, at the rate of the disk. */
+/* What its turn counts: sectors; if it was slow, its time, at the rate of the disk if known. */
 static u64 charge(const struct bfq *b, const struct process *p, enum end why, u64 took_ns)
 {
-	u64 by_time = mul_div(max_budget(b), min_u64(took_ns, b->params.timeout_sync_ns),
-			      b->params.timeout_sync_ns);
+	u64 by_time = (u64)(b->rate * (double)min_u64(took_ns, b->params.timeout_sync_ns));
 	bool slow = is_sync(b, p) && took_ns > SHORT_TURN_NS && p->served < max_budget(b) / 2;
 	bool wasted = why == END_TIMEOUT && p->served < p->budget - p->budget / 3;
 
@@ -202,8 +215,6 @@ static u64 charge(const struct bfq *b, const struct process *p, enum end why, u6
 
 static void become_backlogged(struct bfq *b, struct process *p)
 {
-	p->start = p->finish > b->now ? p->finish : b->now;
-	p->finish = p->start + (double)p->budget / (double)weight_of(p);
 	p->before = NULL;
 	p->after = b->backlogged;
 	if (p->after)
@@ -313,6 +324,7 @@ static void set_weight(struct process *p, enum disk_prio prio)
 	p->weight = weights[prio];
 }
 
+/* Not within its turn: then it goes on with what it has. */
 static void begin(struct bfq *b, struct process *p, const struct disk_req *r, u64 now_ns)
 {
 	if (!p->seen) {
@@ -322,6 +334,8 @@ static void begin(struct bfq *b, struct process *p, const struct disk_req *r, u6
 	set_weight(p, r->prio);
 	look_at_latency(b, p, now_ns);
 	p->budget = max_u64(p->budget, r->sectors);
+	p->start = p->finish > b->now ? p->finish : b->now;
+	p->finish = p->start + (double)p->budget / (double)weight_of(p);
 }
 
 static void bfq_add(struct sched *s, struct disk_req *r, u64 now_ns)
