@@ -144,13 +144,14 @@ struct tr_site {
 
 struct tr_entry {
 	u64 rip;
-	u32 mode, host; /* host: code offset */
-	bool mem;       /* flags in memory: jumps may be linked here */
-	bool pops;      /* where a callee returns to, with the pair on the stack */
-	bool live;      /* flags may be read */
-	u32 dead_links; /* the first site whose `dead` leads here, or 0 */
+	struct tr_entry *next; /* of the same hash */
+	u32 mode, host;        /* host: code offset */
+	bool mem;              /* flags in memory: jumps may be linked here */
+	bool pops;             /* where a callee returns to, with the pair on the stack */
+	bool live;             /* flags may be read */
+	bool dead;             /* of a dead region */
+	u32 dead_links;        /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
-	struct tr_entry *next;
 };
 
 /* An instruction of a region, by which join.c finds a way to it. */
@@ -200,15 +201,15 @@ struct tr_range {
 };
 
 enum {
-	JUMP_CACHE = 4096, /* by the low 12 bits of the target */
+	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	JOIN_COUNTS = 4096,
 	KERNEL_PAGES = 8192,
-	LOOKUPS = 4096,      /* tr.lookups */
-	ENTRY_HASH = 131072, /* tr.entries */
+	LOOKUPS = 4096,       /* tr.lookups */
+	ENTRY_HASH = 1 << 17, /* tr.entries */
 	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
@@ -356,6 +357,18 @@ static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 #define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
 #define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
 
+/*
+ * Code is aligned, and that of a JIT compiler more so: low bits alone would leave most of the
+ * cache empty. Translated code computes the same (e_jump_offset).
+ */
+enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 20 };
+
+static inline unsigned tr_jump_index(u64 rip)
+{
+	_Static_assert(JUMP_CACHE == 1 << (32 - JUMP_SHIFT), "the upper bits of the product");
+	return (u32)rip * (u32)JUMP_FACTOR >> JUMP_SHIFT;
+}
+
 static inline const u8 *tr_host(const struct tr *t, u32 off)
 {
 	return t->code.rx + off;
@@ -411,6 +424,8 @@ bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
 
 /* trampoline.c */
+/* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
+void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
