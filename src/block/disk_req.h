@@ -32,7 +32,8 @@ struct disk_req {
 	 * What the drive is asked for. A scheduler that coalesces widens the span of the request
 	 * that it dispatches, and hangs those that it serves on `merged` (linked by next, each with
 	 * its own range, none with a `merged` of its own); all are done when it is. Else the span
-	 * is the request's own range.
+	 * is the request's own range. When all are done, the span of a merged one is empty
+	 * (span_sectors 0): the drive was not asked for it apart.
 	 */
 	u64 span_sector;
 	u32 span_sectors;

@@ -10,7 +10,7 @@
  * with that first. A hit in a sweep of read-ahead makes it go on behind it.
  *
  * A write is done when the write cache has it, if that is on and has room, else when it is on the
- * medium. A range that lies in one that is waiting there takes no room.
+ * medium. A range that lies in one that is waiting there takes no room; there can be 256 of them.
  */
 #include "base/errno.h"
 #include "block/model/arm.h"

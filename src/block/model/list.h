@@ -8,5 +8,6 @@
 extern const struct drive_class drive_disk;
 extern const struct drive_class drive_fixed;
 extern const struct drive_class drive_linear;
+extern const struct drive_class drive_ssd;
 
 #endif
