@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import subprocess
@@ -157,6 +158,49 @@ class Experiment(cli_test.Base):
             self.experiment(re.sub(r"(?m)^seeds:.*", "seeds: [1]", text), check=0)
 
 
+class Calibration(cli_test.Base):
+    def record(self, requests):
+        """What a drive with R = 6 ms, S = 10 ms and 5 us a sector would have, and a few outliers."""
+        dice = random.Random(1)
+        size, head, now = 10**7, 0, 1000
+        lines = ["arrival_ns,dispatch_ns,done_ns,op,sector,sectors,issuer,cached"]
+        for n in range(requests):
+            sectors = dice.choice([8, 64, 256])
+            sector = dice.randrange(size - 256)
+            took = 3000000 + abs(sector - head) * 10**7 // size + 5000 * sectors
+            took += 40000000 if n % 50 == 0 else 0
+            head = sector + sectors
+            lines.append(f"{now},{now},{now + took},read,{sector},{sectors},0,0")
+            now += took + 1000000
+        return self.path("record.csv", "\n".join(lines) + "\n")
+
+    def test_linear(self):
+        path = self.record(1000)
+        text = self.run_it("disk", "calibrate", path, check=0).stdout.decode()
+        got = json.loads(self.run_it("disk", "calibrate", path, "--json", check=0).stdout)
+        self.assertIn(got["model"], text)
+        self.assertEqual(got["requests"], 1000)
+        self.assertGreaterEqual(got["outliers"], 20)
+        self.assertAlmostEqual(got["rotation_ms"], 6, delta=0.06)
+        self.assertAlmostEqual(got["full_seek_ms"], 10, delta=0.1)
+        self.assertLess(got["median_error_ms"], 0.1)
+        # The model is one that an experiment takes.
+        plan = self.path("plan.yaml", f"requests: 10\nschedulers: [noop]\n"
+                                      f"models: ['{got['model']}']\nworkloads: [random]\n")
+        self.run_it("disk", "experiment", plan, check=0)
+
+    def test_errors(self):
+        path = self.record(50)
+        self.one_line(2, "50 requests", "disk", "calibrate", path)
+        path = self.record(200)
+        self.one_line(2, "'ssd'", "disk", "calibrate", path, "--model", "ssd")
+        self.one_line(2, "the disk to 2048", "disk", "calibrate", path, "--disk", "1M")
+        self.one_line(2, "--disk is a size", "disk", "calibrate", path, "--disk", "big")
+        self.one_line(2, "--heads", "disk", "calibrate", path, "--heads", "0")
+        self.one_line(2, "which trace", "disk", "calibrate")
+        self.one_line(2, "no trace", "disk", "calibrate", self.path("x", "hello"))
+
+
 class Listing(cli_test.Base):
     def test_list(self):
         text = self.run_it("disk", "list", check=0).stdout.decode()
@@ -192,7 +236,7 @@ class Listing(cli_test.Base):
     def test_family(self):
         text = self.run_it("disk", "--help", check=0).stdout.decode()
         self.assertEqual(self.run_it("help", "disk", check=0).stdout.decode(), text)
-        for verb in ("experiment", "list"):
+        for verb in ("experiment", "calibrate", "list"):
             self.assertIn(verb, text)
             self.assertIn("usage: alcazar disk " + verb,
                           self.run_it("disk", verb, "--help", check=0).stdout.decode())
@@ -211,7 +255,7 @@ class Listing(cli_test.Base):
 def main():
     cli_test.ALCAZAR = os.path.abspath(sys.argv[1])
     loader = unittest.defaultTestLoader
-    suite = unittest.TestSuite(loader.loadTestsFromTestCase(c) for c in (Experiment, Listing))
+    suite = unittest.TestSuite(loader.loadTestsFromTestCase(c) for c in (Experiment, Calibration, Listing))
     return not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
 
 
