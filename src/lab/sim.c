@@ -4,9 +4,9 @@
 #include "base/errno.h"
 
 enum {
-	CHUNK = 512,               /* requests that are allocated at a time */
+	CHUNK = 512,              /* requests that are allocated at a time */
 	IDLE_STEPS_MAX = 5000000, /* without a request: there will be none */
-	PROGRESS_EVERY = 1 << 13,  /* requests */
+	PROGRESS_EVERY = 1 << 13, /* requests */
 };
 
 struct sim_req {
