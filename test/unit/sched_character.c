@@ -147,20 +147,36 @@ static void deadline_goes_up_in_batches(void **state)
 	rig_close(g);
 }
 
+/* The next of a batch is swallowed by one that came in between. */
+static void deadline_follows_a_merge(void **state)
+{
+	struct rig *g = open_busy("deadline");
+
+	rig_read(g, 1, 900);
+	rig_read(g, 1, 1016);
+	rig_until_done(g, 1);
+	rig_read(g, 1, 1000);
+	rig_read(g, 1, 1008);
+	rig_run(g);
+	assert_int_equal(g->done, 5);
+	assert_true(g->requests[2].done_ns == g->requests[3].done_ns);
+	rig_close(g);
+}
+
 static void deadline_expires(void **state)
 {
 	struct rig *g = open_busy("deadline:read_expire=20ms:fifo_batch=4");
-	struct disk_req *old = rig_read(g, 1, 10 * MEGA), *r;
+	struct disk_req *old, *r = rig_read(g, 2, 60 * MEGA);
 
-	/* Work above the head: it would go on for ever. */
-	rig_read(g, 1, 10 * MEGA + 100);
-	for (u64 i = 0; i < 40; i++) {
+	/* Behind the head, while there is work before it. */
+	old = rig_read(g, 1, 10 * MEGA);
+	for (u64 i = 1; i < 60; i++) {
 		r = rig_read(g, 2, 60 * MEGA + i * 1000);
 		rig_until_done(g, g->added - 3);
 	}
 	rig_run(g);
 	assert_true(old->dispatch_ns < r->dispatch_ns);
-	assert_true(response_ns(old) < 40ull * MS);
+	assert_in_range(response_ns(old), 20 * MS, 40 * MS);
 	rig_close(g);
 }
 
@@ -177,6 +193,7 @@ static void classes_have_their_rank(void **state)
 	urgent.sector = 1000;
 	rig_read(g, 1, 2000);
 	rig_add(g, urgent);
+	rig_read(g, 1, 2008);
 	/* Whoever has a higher class around it waits. */
 	for (unsigned i = 0; i < 30; i++) {
 		rig_until_done(g, i + 2);
@@ -184,6 +201,7 @@ static void classes_have_their_rank(void **state)
 		rig_read(g, 2, 3000 + i * 1000);
 	}
 	rig_run(g);
+	assert_int_equal(g->done, g->added);
 	assert_int_equal(g->order[1], 3);
 	assert_int_equal(g->order[g->done - 1], 1);
 	rig_close(g);
@@ -280,7 +298,7 @@ static void anticipation_waits_and_gives_up(void **state)
 }
 
 /* A process that thinks long, or whose next request is anywhere, isn't waited for. */
-static void wait_after(const char *sched, u64 think_ns, u64 stride, u64 wait_ns)
+static void wait_after(const char *sched, u64 think_ns, u64 stride, u64 other, u64 wait_ns)
 {
 	struct rig *g = open_rig(sched);
 	struct disk_req *far;
@@ -292,7 +310,7 @@ static void wait_after(const char *sched, u64 think_ns, u64 stride, u64 wait_ns)
 		rig_until(g, g->now_ns + think_ns);
 	}
 	rig_read(g, 1, 1000 + 12 * stride);
-	far = rig_read(g, 2, 1000 + 12 * stride + stride / 2);
+	far = rig_read(g, 2, other);
 	rig_until_done(g, g->added - 1);
 	since_ns = g->now_ns;
 	rig_run(g);
@@ -305,12 +323,16 @@ static void wait_after(const char *sched, u64 think_ns, u64 stride, u64 wait_ns)
 
 static void anticipation_is_conditional(void **state)
 {
-	wait_after("anticipatory", 20 * MS, 8, 0);
-	wait_after("cats", 20 * MS, 1000, 0);
-	wait_after("cats", MS, 7 * MEGA, 0);
-	wait_after("cats:antic_always=on", 20 * MS, 1000, 5 * MS);
-	wait_after("cats:antic_always=on:antic_expire=2ms", MS, 7 * MEGA, 2 * MS);
-	wait_after("cfq", 20 * MS, 1000, 0);
+	/* Process 1 thinks longer than anybody waits. */
+	wait_after("anticipatory", 20 * MS, 8, FAR, 0);
+	wait_after("cats", 8 * MS, 1000, FAR, 0);
+	wait_after("cfq", 20 * MS, 1000, FAR, 0);
+	wait_after("bfq:low_latency=off", 20 * MS, 1000, FAR, 0);
+	/* The other one is nearer than its next. */
+	wait_after("anticipatory", MS, 5 * MEGA, 62 * MEGA, 0);
+	wait_after("cats", MS, 7 * MEGA, 87 * MEGA, 0);
+	wait_after("cats:antic_always=on", 20 * MS, 1000, FAR, 5 * MS);
+	wait_after("cats:antic_always=on:antic_expire=2ms", MS, 7 * MEGA, 87 * MEGA, 2 * MS);
 }
 
 /* The line through what the drive took is the drive's. */
@@ -368,17 +390,16 @@ static void cfq_gives_slices(void **state)
 
 static void cfq_has_writes_wait(void **state)
 {
-	struct rig *g = open_rig("cfq");
-	struct disk_req *write = rig_write(g, 9, FAR);
+	struct disk_req *read, *write;
+	struct rig *g = &rig;
 
-	/* The drive was idle, so that it went at once; the next waits for those that are waited
-	 * for. */
-	assert_true(write->dispatch_ns == g->now_ns);
-	write = rig_write(g, 9, FAR + 100);
-	for (unsigned i = 0; i < 20; i++)
-		rig_read(g, 1, 1000 + i * 100);
+	rig_open(g, "cfq:slice_idle=0", "fixed:latency=1ms:depth=4");
+	read = rig_read(g, 1, 1000);
+	write = rig_write(g, 9, FAR);
+	assert_true(read->dispatch_ns == 0 && read->arrival_ns == 0);
 	rig_run(g);
-	assert_int_equal(g->order[g->done - 1], 1);
+	/* There was room in the drive; but somebody was waiting for it. */
+	assert_true(write->dispatch_ns == read->done_ns);
 	rig_close(g);
 }
 
@@ -464,8 +485,7 @@ static void cats_serves_hits_first(void **state)
 	assert_int_equal(turn_of_the_hit("cats:hit_first=off"), 8);
 }
 
-/* A read makes others hits that wait already; a prediction that has been overtaken is taken back.
- */
+/* A read makes hits of others that wait already. */
 static void cats_follows_the_cache(void **state)
 {
 	struct rig *g = &rig;
@@ -479,10 +499,22 @@ static void cats_follows_the_cache(void **state)
 	/* 900 brings what is up to 972; 1000 what is up to 1072. */
 	expect_order(g, (int[]){0, 2, 4, 1, 3, -1});
 	assert_true(g->requests[4].cached && g->requests[3].cached);
-	/* A hit at the moment; but the only segment is taken away before its turn comes. */
-	rig_write(g, 9, BUSY + 1010);
-	rig_read(g, 5, BUSY + 1040);
+	rig_close(g);
+}
+
+/* A hit when it came; but before its turn a write took it from the cache. */
+static void predictions_are_taken_back(void **state)
+{
+	struct rig *g = &rig;
+
+	rig_open(g, "cats2:max_writedelay=0", CACHED);
+	rig_read(g, 1, 1000);
 	rig_run(g);
+	rig_read(g, 99, BUSY - 8);
+	rig_read(g, 2, 1008);
+	rig_write(g, 3, 1040);
+	rig_read(g, 4, 1080);
+	expect_order(g, (int[]){0, 1, 3, 4, 2, -1});
 	rig_close(g);
 }
 
@@ -515,6 +547,32 @@ static void cats_writes_in_bursts(void **state)
 	assert_int_equal(bursts, 1);
 	assert_in_range(began_ns, 100 * MS, 115 * MS);
 	rig_close(g);
+}
+
+/* As many writes as the drive can do, and all of them overdue. */
+static u64 response_among_writes_ns(const char *sched)
+{
+	struct rig *g = open_rig(sched);
+	struct disk_req *r = NULL;
+	u64 ns;
+
+	for (unsigned i = 0; i < 600; i++) {
+		rig_write(g, 9, i * 7919 % 1000 * 1000);
+		if (i == 100)
+			r = rig_read(g, 1, BUSY);
+		if (i > 30)
+			rig_until_done(g, i - 30);
+	}
+	rig_run(g);
+	ns = response_ns(r);
+	rig_close(g);
+	return ns;
+}
+
+static void writes_do_not_starve_reads(void **state)
+{
+	assert_true(response_among_writes_ns("cats:max_writedelay=10ms") < 150ull * MS);
+	assert_true(response_among_writes_ns("cats2:max_writedelay=10ms") < 150ull * MS);
 }
 
 static void cats_writes_when_idle(void **state)
@@ -697,6 +755,15 @@ static void cats2_beats_cats(void **state)
 	assert_true(result_of("cats2", &disk).worst_ms < result_of("cats", &disk).worst_ms);
 }
 
+/* When everything has waited too long, the order is still not that of arrival. */
+static void cats2_keeps_its_order_under_load(void **state)
+{
+	static const struct aim disk = {DISK, 0};
+
+	assert_true(1.4 * result_of("cats2:expire=1ms", &disk).mean_ms <
+		    result_of("noop", &disk).mean_ms);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -706,6 +773,7 @@ int main(void)
 		cmocka_unit_test(merges_no_more_than_told),
 		cmocka_unit_test(deadline_lets_writes_in),
 		cmocka_unit_test(deadline_goes_up_in_batches),
+		cmocka_unit_test(deadline_follows_a_merge),
 		cmocka_unit_test(deadline_expires),
 		cmocka_unit_test(classes_have_their_rank),
 		cmocka_unit_test(low_classes_age),
@@ -718,12 +786,15 @@ int main(void)
 		cmocka_unit_test(bfq_favours_newcomers),
 		cmocka_unit_test(cats_serves_hits_first),
 		cmocka_unit_test(cats_follows_the_cache),
+		cmocka_unit_test(predictions_are_taken_back),
 		cmocka_unit_test(cats_writes_in_bursts),
+		cmocka_unit_test(writes_do_not_starve_reads),
 		cmocka_unit_test(cats_writes_when_idle),
 		cmocka_unit_test(cats2_reads_and_sync_writes_alike),
 		cmocka_unit_test(cats2_sees_clusters),
 		cmocka_unit_test(cats_beats_deadline),
 		cmocka_unit_test(cats2_beats_cats),
+		cmocka_unit_test(cats2_keeps_its_order_under_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
