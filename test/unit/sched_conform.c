@@ -330,8 +330,8 @@ static const struct {
 	u64 bound_ns; /* of a read that starts with the crowd around it */
 } promises[] = {
 	/* A service takes 1 ms, 11 ms at the full stroke: twice. */
-	{"noop", (u64)(CROWD + 20) * 2 * MS},       {"cscan", (u64)(CROWD + 20) * 2 * MS},
-	{"look", (u64)(CROWD + 20) * 2 * MS},       {"deadline", 500ull * MS + 20 * 2 * MS},
+	{"noop", (u64)(CROWD + 20) * 2 * MS}, {"cscan", (u64)(CROWD + 20) * 2 * MS},
+	{"look", (u64)(CROWD + 20) * 2 * MS}, {"deadline", 500ull * MS + 20 * 2 * MS},
 	{"cats2", 500ull * MS + 20 * MS},
 };
 

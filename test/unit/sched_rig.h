@@ -35,6 +35,13 @@ struct rig {
 	unsigned order[RIG_REQUESTS]; /* of those done: which */
 };
 
+static inline u64 rig_access_ns(const void *ctx, const struct disk_req *r, u64 now_ns)
+{
+	const struct drive *d = ctx;
+
+	return d->class->access_ns(d, r, now_ns);
+}
+
 static inline void rig_open(struct rig *g, const char *sched, const char *drive)
 {
 	struct drive_env env = {.sectors = RIG_SECTORS};
@@ -45,8 +52,14 @@ static inline void rig_open(struct rig *g, const char *sched, const char *drive)
 	env.host = g->env.host = &g->th.host;
 	g->env.sectors = RIG_SECTORS;
 	g->next_ns = DISK_NEVER;
-	if (drive_create(&env, drive, &g->drive, &err) ||
-	    sched_create(&g->env, sched, &g->sched, &err))
+	if (drive_create(&env, drive, &g->drive, &err))
+		print_error("%s\n", err.text);
+	assert_non_null(g->drive);
+	if (g->drive->class->access_ns) {
+		g->env.access_ns = rig_access_ns;
+		g->env.access_ctx = g->drive;
+	}
+	if (sched_create(&g->env, sched, &g->sched, &err))
 		print_error("%s\n", err.text);
 	assert_non_null(g->sched);
 	station_init(&g->station, g->sched, g->drive);
