@@ -13,7 +13,7 @@
 #include "block/model/segcache.h"
 
 struct params {
-	u64 rotation_ns, seek_ns, transfer_ns, hit_ns;
+	u64 rotation_ns, seek_ns, transfer_ns, hit_ns, span;
 	bool cache;
 	struct segcache_params segcache;
 };
@@ -25,6 +25,8 @@ static const struct param params[] = {
 	 "7.4ms", 0, 1e12},
 	{"transfer", "time that each sector adds", PARAM_TIME, offsetof(struct params, transfer_ns),
 	 "0", 0, 1e8},
+	{"span", "sectors of the whole drive, if the disk is only its first part", PARAM_COUNT,
+	 offsetof(struct params, span), "0", 0, 1e15},
 	{"cache", "whether it has a read cache", PARAM_FLAG, offsetof(struct params, cache), "off",
 	 0, 0},
 	{"hit", "time that a hit in the cache takes", PARAM_TIME, offsetof(struct params, hit_ns),
@@ -64,7 +66,7 @@ static int linear_create(const struct drive_env *env, const void *values, struct
 	*l = (struct linear){.drive = {.class = &drive_linear, .depth = 1},
 			     .host = env->host,
 			     .params = *p,
-			     .span = max_u64(env->sectors, 1)};
+			     .span = max_u64(max_u64(env->sectors, p->span), 1)};
 	if (p->cache)
 		rc = segcache_create(env->host, &p->segcache, env->sectors, &l->cache, err);
 	if (rc) {

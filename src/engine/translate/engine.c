@@ -280,6 +280,7 @@ const struct alc_engine translate_engine = {
 	.name = "translate",
 	.summary = "binary translation of 64-bit code; the rest is interpreted",
 	.vcpu_bytes = sizeof(struct tr),
+	.counts = true,
 	.probe = probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,

@@ -219,7 +219,8 @@ static struct tr_entry *build(struct builder *b)
 		if (!decode_region(b, (unsigned)page_offset(v->rip)))
 			return NULL;
 	} while (b->moved);
-	tr_liveness(b->insns, b->n, b->at, !tr_has(t, TR_LIVENESS));
+	/* Counting is for runs that end in the same state, frames of interrupts included. */
+	tr_liveness(b->insns, b->n, b->at, !tr_has(t, TR_LIVENESS) || t->counting);
 	g.region = tr_alloc(t, sizeof(*g.region));
 	if (!g.region)
 		return NULL;

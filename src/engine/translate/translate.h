@@ -131,8 +131,9 @@ struct tr_site {
 	 * at first; and the next site of which such a jump leads to the same entry.
 	 */
 	u32 dead, dead_stub, dead_next;
-	u32 stub; /* SITE_LINK: code offset to which patch led at first */
-	i32 undo; /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u32 stub;    /* SITE_LINK: code offset to which patch led at first */
+	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
 	bool locked; /* must not cross a cache line */
 	bool dead_linked;
@@ -247,6 +248,7 @@ struct tr {
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode;
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -331,6 +333,18 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 
 /* liveness.c */
 void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
+
+/*
+ * count.c: what was counted and not executed when translated code left at s; and what was taken
+ * back so and comes now, behind the one instruction that the interpreter has run. False: it would
+ * go too far.
+ */
+void tr_count_take_back(struct alc_vcpu *v, const struct tr_site *s);
+bool tr_count_again(struct alc_vcpu *v, const struct tr_site *s);
+/* May what comes next stop within the next n instructions? */
+bool tr_count_near(const struct alc_vcpu *v, unsigned n);
+/* Whether somebody wants counting, which translations must know. */
+void tr_count_begin(struct alc_vcpu *v, struct tr *t);
 
 /* region.c: translates what starts at RIP; NULL: can't be, or there is no room. */
 struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t);
