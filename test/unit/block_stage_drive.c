@@ -120,7 +120,7 @@ static void before_it_is_attached_it_adds_no_time(void **state)
 
 static void late_back_ends_are_waited_for(void **state)
 {
-	struct tested *early, *late;
+	struct tested *early, *late, *just;
 	struct rig g;
 
 	open_drive(&g, "noop", "fixed:latency=100us", NULL);
@@ -135,7 +135,11 @@ static void late_back_ends_are_waited_for(void **state)
 	assert_int_equal(g.done, 1);
 	back_do(&g.back, 1);
 	assert_int_equal(late->done_ns, 130 * RIG_US);
-	assert_true(rig_stat(&g, "drive.late") == 1 && rig_stat(&g, "drive.throttled") == 2);
+	just = rig_submit(&g, 2, BLOCK_READ, 0, 512);
+	rig_until(&g, 230 * RIG_US, RIG_US);
+	back_do(&g.back, 1);
+	assert_int_equal(just->done_ns, 230 * RIG_US);
+	assert_true(rig_stat(&g, "drive.late") == 1 && rig_stat(&g, "drive.throttled") == 3);
 	assert_true(rig_stat(&g, "drive.lag_max_ns") == 30 * RIG_US);
 	rig_close(&g);
 }
@@ -284,6 +288,27 @@ static void a_flush_waits_for_what_is_at_work(void **state)
 	/* With nothing at work, at once. */
 	assert_int_equal(rig_submit(&g, 3, BLOCK_FLUSH, 0, 0)->done_ns, 200 * RIG_US);
 	assert_true(rig_stat(&g, "drive.flushes") == 2);
+	rig_close(&g);
+}
+
+/* Others that came later may be done earlier. */
+static void a_flush_waits_for_none_that_came_later(void **state)
+{
+	struct tested *first, *flush, *second;
+	struct rig g;
+
+	open_drive(&g, "noop", "host:depth=2", NULL);
+	g.back.slow = true;
+	first = rig_write(&g, 0, 0, 512);
+	flush = rig_submit(&g, 1, BLOCK_FLUSH, 0, 0);
+	second = rig_write(&g, 2, 512, 512);
+	back_rotate(&g.back);
+	back_do(&g.back, 2);
+	assert_int_equal(second->order, 1);
+	assert_int_equal(flush->order, 0);
+	back_do(&g.back, 1);
+	assert_int_equal(first->order, 2);
+	assert_int_equal(flush->order, 3);
 	rig_close(&g);
 }
 
@@ -544,6 +569,7 @@ int main(void)
 		cmocka_unit_test(times_of_disk_and_guest_agree),
 		cmocka_unit_test(without_a_model_the_back_end_is_the_drive),
 		cmocka_unit_test(a_flush_waits_for_what_is_at_work),
+		cmocka_unit_test(a_flush_waits_for_none_that_came_later),
 		cmocka_unit_test(a_flush_covers_writes_that_were_done),
 		cmocka_unit_test(others_pass_by_and_nonsense_is_refused),
 		cmocka_unit_test(errors_of_the_back_end_are_passed_on),
