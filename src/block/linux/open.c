@@ -113,8 +113,8 @@ static int set_cache(struct opening *o, const struct alc_device_opt *opt, struct
 	bool none = opt->value && str_eq(opt->value, "none");
 
 	if (!none && !(opt->value && str_eq(opt->value, "writeback")))
-		return wrong_value(o, opt, "'none' or 'writeback', or parameters of a modelled cache",
-				   err);
+		return wrong_value(o, opt,
+				   "'none' or 'writeback', or parameters of a modelled cache", err);
 	o->params.direct = none;
 	return 0;
 }

@@ -5,10 +5,22 @@
 #include "block/named.h"
 #include "block/sched/list.h"
 
+/* clang-format off */
 const struct sched_class *const sched_classes[] = {
 	&sched_noop,
+	&sched_deadline,
+	&sched_mq_deadline,
+	&sched_anticipatory,
+	&sched_cfq,
+	&sched_bfq,
+	&sched_look,
+	&sched_cscan,
+	&sched_satf,
+	&sched_cats,
+	&sched_cats2,
 	NULL,
 };
+/* clang-format on */
 
 int sched_create_class(const struct sched_env *env, const struct sched_class *class,
 		       const char *params, struct sched **out, struct alc_err *err)

@@ -9,6 +9,12 @@
  */
 #include "engine/translate/gen.h"
 
+/*
+ * Counting is for machines that end in the same state, flags in frames of interrupts included; and
+ * who joins a region joins a run in its middle.
+ */
+enum { NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) };
+
 static bool ends_run(const struct tr_insn *i)
 {
 	switch (i->kind) {
@@ -108,5 +114,6 @@ void tr_count_begin(struct alc_vcpu *v, struct tr *t)
 	if (wanted == t->counting)
 		return;
 	t->counting = wanted;
+	t->off = t->vm->off | (wanted ? NOT_COUNTED : 0);
 	tr_cache_flush(t);
 }

@@ -372,6 +372,11 @@ static void emit_insn(struct gen *g, unsigned k)
 		flow_enter_head(g, i);
 	if (g->t->counting)
 		count_before(g, k);
+	g->w->places[k] = (struct tr_place){.host = g->c->at,
+					    .off = i->off,
+					    .live = i->strong | i->weak,
+					    .load_flags = (i->strong | i->weak) &&
+							  g->fstate == FLAGS_HOST};
 	if (i->strong)
 		flags_to_host(g);
 	by_kind[i->kind](g, i);
@@ -411,10 +416,14 @@ static void publish(struct gen *g)
 
 	r->nheads = g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
-	if (!r->mem_heads) {
+	/* An instruction that lies across two pages is found by its entry alone. */
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->in->n;
+	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
+	if (!r->mem_heads || !r->places) {
 		g->full = true;
 		return;
 	}
+	__builtin_memcpy(r->places, g->w->places, r->nplaces * sizeof(*r->places));
 	for (unsigned k = 0; k < g->nheads; k++) {
 		struct tr_entry *e = &r->mem_heads[k];
 

@@ -11,7 +11,7 @@
 #include "engine/translate/translate.h"
 
 /* What a check recomputes into T0 when it has failed. */
-enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS };
+enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
 
 enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
@@ -46,6 +46,7 @@ struct gen_work {
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];
+	struct tr_place places[REGION_INSNS];
 };
 
 struct gen {
