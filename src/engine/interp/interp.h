@@ -56,9 +56,8 @@ enum {
 	MODE_32 = 1,
 	MODE_64 = 2,
 	MODE_SIZE = 3,
-	MODE_USER = 1 << 2,    /* CPL 3 */
-	MODE_STACK32 = 1 << 3, /* SS.B, outside 64-bit mode */
-	MODE_FLAT = 1 << 4,    /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
+	MODE_USER = 1 << 2, /* CPL 3 */
+	MODE_FLAT = 1 << 4, /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
 	MODE_REAL = 1 << 5,
 	MODE_TS = 1 << 6,      /* CR0.TS */
 	MODE_EM = 1 << 7,      /* CR0.EM */
@@ -112,7 +111,7 @@ struct itlb_entry {
 	u64 epoch;
 };
 
-enum { ITLB_SIZE = 256, JUMPS = 4096, BLOCK_HASH = 32768 };
+enum { ITLB_SIZE = 256, JUMPS = 4096, BLOCK_HASH = 131072 };
 
 struct jump {
 	u64 rip;
