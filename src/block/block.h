@@ -30,8 +30,11 @@ struct block_req {
 	u64 offset, len;
 	const struct alc_iov *iov;
 	unsigned niov;
-	u64 issuer; /* which of the guest's queues: for schedulers and records */
+	u64 issuer; /* for schedulers and records: I/O priority << 16 | the guest's queue */
 	int status; /* when done: 0 or -errno */
+	/* When done, if a model of a drive served it: guest time at which the drive got it. */
+	u64 dispatch_ns; /* 0: no model did */
+	bool cached;     /* by the drive's cache */
 	void (*done)(struct block_req *r);
 	void *ctx;           /* of who submitted */
 	u64 provider_use[8]; /* the provider's own while it has the request, as `next` is */
@@ -46,7 +49,11 @@ struct block_info {
 	u32 discard_align;
 };
 
+struct alc_clock;
 struct block;
+
+/* What block_stats calls for each counter; name does not outlive the call. */
+typedef void block_stat_fn(void *ctx, const char *name, double value);
 
 struct block_ops {
 	const char *name;
@@ -59,6 +66,14 @@ struct block_ops {
 	void (*drain)(struct block *b);
 	/* Nothing is in flight; gives back what lies below too. */
 	void (*close)(struct block *b);
+	/*
+	 * Guest time, for stages that know it; passes down. Called once, by the machine before it
+	 * runs; until then a stage adds no time of its own. What has no attach is done whenever
+	 * the host has done it. Optional.
+	 */
+	void (*attach)(struct block *b, struct alc_clock *clock);
+	/* Counters of this and what lies below, from any thread. Optional. */
+	void (*stats)(struct block *b, block_stat_fn *fn, void *ctx);
 };
 
 /* The head of every stage and back end: embed as the first member. info is constant. */
@@ -75,6 +90,18 @@ static inline void block_submit(struct block *b, struct block_req *list)
 static inline void block_drain(struct block *b)
 {
 	b->ops->drain(b);
+}
+
+static inline void block_attach(struct block *b, struct alc_clock *clock)
+{
+	if (b->ops->attach)
+		b->ops->attach(b, clock);
+}
+
+static inline void block_stats(struct block *b, block_stat_fn *fn, void *ctx)
+{
+	if (b->ops->stats)
+		b->ops->stats(b, fn, ctx);
 }
 
 /*

@@ -13,10 +13,35 @@
  * Threading: vcpu_create, run, get_state, set_state and vcpu_destroy for one vCPU happen on one
  * thread at a time; kick, invalidate and what is in struct alc_irqchip from any. vm_create,
  * configure, irqchip, adapt and dirty_log are called while no vCPU runs.
+ *
+ * Counting. Where guest time comes from executed instructions, two runs are equal only if each
+ * engine counts alike and stops at the same places. Engines that set `counts` keep v->instructions,
+ * and obey v->run_until, which is UINT64_MAX where nobody wants them to stop:
+ *
+ * - An instruction takes one, whether it completes or raises an exception (also one of its fetch,
+ *   and a breakpoint's before it); what it delivers itself (INT n, a trap after it, the exception)
+ *   is part of it. To accept an interrupt or NMI takes one more. Nothing else counts: not INIT and
+ *   SIPI, not a halted CPU's time. HLT is an instruction.
+ * - REP, with whatever count, is one instruction, which takes its one with the last iteration or
+ *   the exception. It may be left between two iterations: where attention is due, and, when what
+ *   it did has lowered run_until, where the instructions before it have reached that.
+ * - Outside calls see the count exact: when an instruction makes the engine call anything that may
+ *   look at a clock or arm a timer (a device, a port, an MSR, the TSC), v->instructions is the
+ *   number of those before it.
+ * - run returns ALC_EXIT_BUDGET at the first boundary between instructions at which v->instructions
+ *   >= v->run_until: before it accepts what waits there, and before it fetches (which would set
+ *   accessed bits). So it never goes past, unless it was already there when it was called: then it
+ *   does nothing. Whether the CPU is halted is to be seen in v->activity.
+ * - Such an outside call may lower run_until, and it may set bits in v->attention (a timer that is
+ *   due, a device's interrupt, an IPI to oneself). Both are obeyed at the boundary right after
+ *   that instruction, wherever a block ends; so is an interrupt that waits when an instruction
+ *   (STI, POPF, IRET, a write to CR8) opens the way for it, at the first boundary where it may be
+ *   accepted.
  */
 enum alc_exit {
 	ALC_EXIT_ATTENTION, /* X86_ATTN_STOP, _WORK, or INIT/SIPI taken: look at v and run again */
 	ALC_EXIT_HALT,      /* HLT with nothing to wake it: sleep until v->attention */
+	ALC_EXIT_BUDGET,    /* v->instructions has reached v->run_until */
 	ALC_EXIT_SHUTDOWN,  /* triple fault */
 	ALC_EXIT_ERROR,     /* the VMM can't go on: err says why, naming instruction and mode */
 };
@@ -56,6 +81,8 @@ struct alc_engine {
 	 * isa/pvclock.h.
 	 */
 	bool has_pvclock;
+	/* It keeps and obeys counts of instructions, as above: guests can have a virtual clock. */
+	bool counts;
 	/* Is it usable on this host, and how good? Milliseconds at most. */
 	void (*probe)(const struct alc_host *host, struct alc_engine_score *score);
 	/* Per-machine part; *out is passed to vcpu_create. */

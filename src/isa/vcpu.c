@@ -117,6 +117,7 @@ int vcpu_create(const struct x86_platform *plat, unsigned index,
 	v->plat = plat;
 	v->index = index;
 	v->cpuid = cpuid;
+	atomic_store(&v->run_until, UINT64_MAX);
 	r = lapic_create(v, err);
 	if (r) {
 		host_free(plat->host, v, sizeof(*v) + plat->vcpu_bytes);

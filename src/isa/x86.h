@@ -317,8 +317,12 @@ struct alc_vcpu {
 	void *engine; /* the engine's own */
 	unsigned index;
 
-	/* Counters, for --stats. */
+	/*
+	 * Executed instructions, and how many there shall be at most; engine.h says what counts.
+	 * Changed by the vCPU's thread; run_until lowered by others too.
+	 */
 	u64 instructions;
+	_Atomic(u64) run_until;
 };
 
 /* Sets a bit of v->attention and wakes it if it sleeps. From any thread. */

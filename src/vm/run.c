@@ -134,6 +134,8 @@ static void cpu_main(void *arg)
 		case ALC_EXIT_HALT:
 			halt_wait(c);
 			break;
+		case ALC_EXIT_BUDGET: /* there is none */
+			break;
 		case ALC_EXIT_SHUTDOWN:
 			end(c->m, ALC_OUTCOME_CRASHED, 0);
 			return;

@@ -86,7 +86,9 @@ static void requests_share_a_drive(void **state)
 
 	test_host_init(&th, TEST_TIME_MANUAL);
 	host = &th.host;
-	assert_int_equal(sched_create(&(struct sched_env){host, 1000}, "noop", &sched, &err), 0);
+	assert_int_equal(sched_create(&(struct sched_env){.host = host, .sectors = 1000}, "noop",
+				      &sched, &err),
+			 0);
 	assert_int_equal(drive_create(&(struct drive_env){host, 1000, 0},
 				      "fixed:latency=10us:depth=2", &drive, &err),
 			 0);

@@ -41,6 +41,11 @@ struct drive_class {
 	 */
 	struct disk_req *(*take)(struct drive *d, u64 now_ns);
 	/*
+	 * What r would take, by its span, if it were submitted now, for schedulers that know their
+	 * drive (sched_env.access_ns); an estimate if others are inside. Changes nothing. Optional.
+	 */
+	u64 (*access_ns)(const struct drive *d, const struct disk_req *r, u64 now_ns);
+	/*
 	 * A flush at now_ns: when everything taken so far is durable, if nothing comes between.
 	 * Optional: at once when nothing is inside.
 	 */

@@ -18,6 +18,12 @@ struct sched;
 struct sched_env {
 	const struct alc_host *host; /* for memory only */
 	u64 sectors;                 /* size of the disk */
+	/*
+	 * Optional: what the drive would take for r, by its span, if it were submitted now. Some
+	 * schedulers then go by time instead of distance. Called from next alone.
+	 */
+	u64 (*access_ns)(const void *ctx, const struct disk_req *r, u64 now_ns);
+	const void *access_ctx; /* of it; lives as long as the scheduler */
 };
 
 struct sched_class {
@@ -55,6 +61,10 @@ extern const struct sched_class *const sched_classes[];
  */
 int sched_create(const struct sched_env *env, const char *text, struct sched **out,
 		 struct alc_err *err) ALC_MUST_CHECK;
+
+/* The same for a class that is in no list; params: PARAM=VALUE:…, or NULL. */
+int sched_create_class(const struct sched_env *env, const struct sched_class *class,
+		       const char *params, struct sched **out, struct alc_err *err) ALC_MUST_CHECK;
 
 static inline void sched_destroy(struct sched *s)
 {

@@ -34,6 +34,8 @@ u32 new_site(struct gen *g, struct tr_site s)
 	u32 n;
 
 	s.region = g->in->region;
+	if (s.kind == SITE_INTERP || s.kind == SITE_STEP || s.kind == SITE_ONE)
+		s.uncount = (u16)g->counted;
 	n = tr_site_new(g->t, &s);
 	g->full |= !n;
 	return n;
@@ -368,11 +370,19 @@ static void emit_insn(struct gen *g, unsigned k)
 	g->index = k;
 	if (i->head)
 		flow_enter_head(g, i);
+	if (g->t->counting)
+		count_before(g, k);
+	g->w->places[k] = (struct tr_place){.host = g->c->at,
+					    .off = i->off,
+					    .live = i->strong | i->weak,
+					    .load_flags = (i->strong | i->weak) &&
+							  g->fstate == FLAGS_HOST};
 	if (i->strong)
 		flags_to_host(g);
 	by_kind[i->kind](g, i);
 	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
 		g->fstate = FLAGS_HOST;
+	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);
 }
@@ -406,10 +416,14 @@ static void publish(struct gen *g)
 
 	r->nheads = g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
-	if (!r->mem_heads) {
+	/* An instruction that lies across two pages is found by its entry alone. */
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->in->n;
+	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
+	if (!r->mem_heads || !r->places) {
 		g->full = true;
 		return;
 	}
+	__builtin_memcpy(r->places, g->w->places, r->nplaces * sizeof(*r->places));
 	for (unsigned k = 0; k < g->nheads; k++) {
 		struct tr_entry *e = &r->mem_heads[k];
 

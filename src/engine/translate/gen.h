@@ -4,14 +4,14 @@
 
 /*
  * What the parts of the generator share: gen.c (one instruction after the other), access.c (memory
- * operands and their checks), flow.c (jumps, calls, returns, exits).
+ * operands and their checks), flow.c (jumps, calls, returns, exits), count.c (the virtual clock).
  *
  * Cold code (slow paths, exits) is noted as a stub and emitted behind the region.
  */
 #include "engine/translate/translate.h"
 
 /* What a check recomputes into T0 when it has failed. */
-enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS };
+enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
 
 enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
@@ -46,6 +46,7 @@ struct gen_work {
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];
+	struct tr_place places[REGION_INSNS];
 };
 
 struct gen {
@@ -57,6 +58,7 @@ struct gen {
 	const struct tr_insn *i; /* the one being emitted */
 	unsigned index;
 	enum tr_flags fstate;
+	unsigned counted; /* instructions that were counted, from this one on */
 	unsigned nstubs, nfixups, nheads;
 	bool full;
 };
@@ -112,6 +114,10 @@ i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
+
+/* count.c */
+void count_before(struct gen *g, unsigned k); /* instruction k: a run of them may begin there */
+void count_after(struct gen *g);
 
 /* flow.c */
 void flow_insn(struct gen *g, const struct tr_insn *i);

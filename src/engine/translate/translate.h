@@ -118,6 +118,8 @@ enum tr_site_kind {
 	SITE_INDIRECT,  /* to the address in tr.exit_target; see `undo` */
 	SITE_ATTENTION, /* at rip, because v->attention is set */
 	SITE_GONE,      /* an entry of code that is not valid any more */
+	SITE_HOT,       /* a join that is taken often: join.c */
+	SITE_KINDS,
 };
 
 struct tr_site {
@@ -131,8 +133,9 @@ struct tr_site {
 	 * at first; and the next site of which such a jump leads to the same entry.
 	 */
 	u32 dead, dead_stub, dead_next;
-	u32 stub; /* SITE_LINK: code offset to which patch led at first */
-	i32 undo; /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u32 stub;    /* SITE_LINK: code offset to which patch led at first */
+	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
 	bool locked; /* must not cross a cache line */
 	bool dead_linked;
@@ -141,13 +144,22 @@ struct tr_site {
 
 struct tr_entry {
 	u64 rip;
-	u32 mode, host; /* host: code offset */
-	bool mem;       /* flags in memory: jumps may be linked here */
-	bool pops;      /* where a callee returns to, with the pair on the stack */
-	bool live;      /* flags may be read */
-	u32 dead_links; /* the first site whose `dead` leads here, or 0 */
+	struct tr_entry *next; /* of the same hash */
+	u32 mode, host;        /* host: code offset */
+	bool mem;              /* flags in memory: jumps may be linked here */
+	bool pops;             /* where a callee returns to, with the pair on the stack */
+	bool live;             /* flags may be read */
+	bool dead;             /* of a dead region */
+	u32 dead_links;        /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
-	struct tr_entry *next;
+};
+
+/* An instruction of a region, by which join.c finds a way to it. */
+struct tr_place {
+	u32 host;        /* code offset */
+	u16 off;         /* in its page */
+	bool load_flags; /* flags must be the host's there */
+	bool live;       /* they may be read there */
 };
 
 struct tr_region {
@@ -160,7 +172,21 @@ struct tr_region {
 	struct tr_entry *mem_heads;  /* array */
 	unsigned nheads;
 	u64 rip;
-	u32 begin, end; /* code offsets */
+	u32 begin, end;          /* code offsets */
+	struct tr_place *places; /* all its instructions, in the order of addresses */
+	unsigned nplaces;
+	u32 join; /* its number if it is a join, which is a region without places */
+	struct tr_region *view_next;
+	struct tr_region *joins; /* those that lead into this one, by page_next */
+};
+
+/* A page of code at one of the addresses where it was seen: regions that have places. */
+struct tr_view {
+	u64 va;
+	const struct alc_page *page;
+	u32 mode;
+	struct tr_region *regions; /* by view_next */
+	struct tr_view *next;
 };
 
 struct tr_jump {
@@ -175,14 +201,16 @@ struct tr_range {
 };
 
 enum {
-	JUMP_CACHE = 4096, /* by the low 12 bits of the target */
+	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
-	REGIONS_MAX = 1 << 16,
+	REGIONS_MAX = 1 << 18,
+	JOIN_COUNTS = 4096,
 	KERNEL_PAGES = 8192,
-	LOOKUPS = 4096,     /* tr.lookups */
-	ENTRY_HASH = 16384, /* tr.entries */
+	LOOKUPS = 4096,       /* tr.lookups */
+	ENTRY_HASH = 1 << 17, /* tr.entries */
+	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	PAIR_STACK = 256 << 10,
@@ -196,6 +224,7 @@ enum tr_feature {
 	TR_RANGE,    /* the range cache of RSP */
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
+	TR_JOINS,    /* ways into the middle of regions */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -205,6 +234,7 @@ enum tr_poison {
 	POISON_RANDOM, /* … or now and then */
 	POISON_STEP,   /* every entry leaves again */
 	POISON_PAIRS,  /* hardly any room for return pairs */
+	POISON_CUT,    /* regions have a few instructions */
 	TR_POISONS,
 };
 
@@ -233,10 +263,12 @@ struct tr {
 	/* Used by translated code and the runtime */
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
+	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
 	bool fpu_in, want_fpu, slow_fpu;
+	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
@@ -247,6 +279,8 @@ struct tr {
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode;
+	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -256,6 +290,7 @@ struct tr {
 	u32 nfaults, faults_max;
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
+	struct tr_view *views[VIEW_HASH];
 	struct {
 		u64 rip, epoch;
 		u32 mode;
@@ -272,9 +307,10 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
-	bool low_kernel;                      /* supervisor code in the lower half was translated */
+	bool low_kernel;                      /* such code in the lower half may have pairs */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
+	u32 njoins;
 	struct {
 		u64 va;
 		const struct alc_page *page;
@@ -285,7 +321,7 @@ struct tr {
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
-	u64 n_regions, n_insns, n_bytes, n_exits[SITE_GONE + 1], n_slow, n_slow_failed, n_links,
+	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
 };
 
@@ -309,7 +345,7 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
-	return !(t->vm->off >> f & 1);
+	return !(t->off >> f & 1);
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
@@ -320,6 +356,18 @@ static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 /* Offsets from GS. */
 #define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
 #define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
+
+/*
+ * Code is aligned, and that of a JIT compiler more so: low bits alone would leave most of the
+ * cache empty. Translated code computes the same (e_jump_offset).
+ */
+enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 20 };
+
+static inline unsigned tr_jump_index(u64 rip)
+{
+	_Static_assert(JUMP_CACHE == 1 << (32 - JUMP_SHIFT), "the upper bits of the product");
+	return (u32)rip * (u32)JUMP_FACTOR >> JUMP_SHIFT;
+}
 
 static inline const u8 *tr_host(const struct tr *t, u32 off)
 {
@@ -332,9 +380,33 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 /* liveness.c */
 void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
 
-/* region.c: translates what starts at RIP; NULL: can't be, or there is no room. */
-struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t);
+/*
+ * count.c: what was counted and not executed when translated code left at s; and what was taken
+ * back so and comes now, behind the one instruction that the interpreter has run. False: it would
+ * go too far.
+ */
+void tr_count_take_back(struct alc_vcpu *v, const struct tr_site *s);
+bool tr_count_again(struct alc_vcpu *v, const struct tr_site *s);
+/* May what comes next stop within the next n instructions? */
+bool tr_count_near(const struct alc_vcpu *v, unsigned n);
+/* Whether somebody wants counting, which translations must know. */
+void tr_count_begin(struct alc_vcpu *v, struct tr *t);
+
+/*
+ * region.c: translates what starts at RIP; NULL: can't be, or there is no room. whole: also what
+ * other regions have already.
+ */
+struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole);
 void tr_builder_free(struct tr *t);
+
+/* join.c */
+/* A region that has places can be joined from now on; false: no room. */
+bool tr_view_add(struct tr *t, struct tr_region *r);
+/* Marks, for the page at RIP, the offsets of instructions that regions of it have. */
+void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered);
+/* An entry that leads to RIP's instruction in the middle of a region; NULL: none has it. */
+struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
+void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
@@ -352,6 +424,8 @@ bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
 
 /* trampoline.c */
+/* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
+void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
@@ -369,6 +443,9 @@ bool tr_fault_point(struct tr *t, u32 off, u32 site);
 u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
+void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
+/* A join leads to e from now on, which has the same address. */
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */

@@ -19,7 +19,8 @@ enum {
 	SOCKET_BUFFER = 2 * 1024 * 1024,
 	/*
 	 * Large frames cost less, but libslirp's windows end at 64 KiB: with segments of more than
-	 * half of one, its avoidance of silly windows (RFC 1122, 4.2.3.4) waits for its persist timer.
+	 * half of one, its avoidance of silly windows (RFC 1122, 4.2.3.4) waits for its persist
+	 * timer.
 	 */
 	MTU = 16384,
 };
