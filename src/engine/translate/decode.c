@@ -579,7 +579,7 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
 		return other(d);
 	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return i->size >= 4 ? K_BITS : K_ONE;
+		return i->size >= 4 && !i->a32 ? K_BITS : K_ONE;
 	return K_PLAIN;
 }
 
