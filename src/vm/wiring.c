@@ -357,6 +357,8 @@ static int add_card(struct machine *m, const struct machine_card *c, struct alc_
 	env = environment(m, cls->name);
 	env.block = c->block;
 	env.net = c->net;
+	if (c->block)
+		block_attach(c->block, m->clock);
 	return add(m, cls, c->id, &env, (const struct alc_dev_opt *)c->opts, c->nopts, err);
 }
 

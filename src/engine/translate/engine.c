@@ -139,6 +139,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 
 	memset(t, 0, sizeof(*t));
 	t->vm = vm;
+	t->off = vm->off;
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
@@ -283,6 +284,7 @@ const struct alc_engine translate_engine = {
 	.name = "translate",
 	.summary = "binary translation of 64-bit code; the rest is interpreted",
 	.vcpu_bytes = sizeof(struct tr),
+	.counts = true,
 	.probe = probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,

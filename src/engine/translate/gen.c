@@ -34,6 +34,8 @@ u32 new_site(struct gen *g, struct tr_site s)
 	u32 n;
 
 	s.region = g->in->region;
+	if (s.kind == SITE_INTERP || s.kind == SITE_STEP || s.kind == SITE_ONE)
+		s.uncount = (u16)g->counted;
 	n = tr_site_new(g->t, &s);
 	g->full |= !n;
 	return n;
@@ -371,6 +373,8 @@ static void emit_insn(struct gen *g, unsigned k)
 	g->index = k;
 	if (i->head)
 		flow_enter_head(g, i);
+	if (g->t->counting)
+		count_before(g, k);
 	g->w->places[k] = (struct tr_place){.host = g->c->at,
 					    .off = i->off,
 					    .live = i->strong | i->weak,
@@ -381,6 +385,7 @@ static void emit_insn(struct gen *g, unsigned k)
 	by_kind[i->kind](g, i);
 	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
 		g->fstate = FLAGS_HOST;
+	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);
 }

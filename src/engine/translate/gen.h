@@ -4,7 +4,7 @@
 
 /*
  * What the parts of the generator share: gen.c (one instruction after the other), access.c (memory
- * operands and their checks), flow.c (jumps, calls, returns, exits).
+ * operands and their checks), flow.c (jumps, calls, returns, exits), count.c (the virtual clock).
  *
  * Cold code (slow paths, exits) is noted as a stub and emitted behind the region.
  */
@@ -58,6 +58,7 @@ struct gen {
 	const struct tr_insn *i; /* the one being emitted */
 	unsigned index;
 	enum tr_flags fstate;
+	unsigned counted; /* instructions that were counted, from this one on */
 	unsigned nstubs, nfixups, nheads;
 	bool full;
 };
@@ -118,6 +119,10 @@ i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
+
+/* count.c */
+void count_before(struct gen *g, unsigned k); /* instruction k: a run of them may begin there */
+void count_after(struct gen *g);
 
 /* flow.c */
 void flow_insn(struct gen *g, const struct tr_insn *i);

@@ -115,9 +115,7 @@ static void transfer(struct tr *t, unsigned user)
 	struct code *c = &t->emit;
 
 	e_lea(c, T2, hm(T2, 1));
-	e_rr(c, OP_MOV_LOAD, false, T1, T0);
-	e_and32_imm(c, T1, JUMP_CACHE - 1);
-	shift32(c, SHL, T1, 4);
+	e_jump_offset(c);
 	e_rm(c, OP_CMP, true, T0, hm_gs_at(T1, table));
 	e_bind(c, e_jcc(c, CC_NE), t->rt.indirect);
 	e_jmp_mem(c, hm_gs_at(T1, table + (i32)offsetof(struct tr_jump, host)));

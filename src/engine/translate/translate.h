@@ -140,8 +140,9 @@ struct tr_site {
 	 * at first; and the next site of which such a jump leads to the same entry.
 	 */
 	u32 dead, dead_stub, dead_next;
-	u32 stub; /* SITE_LINK: code offset to which patch led at first */
-	i32 undo; /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u32 stub;    /* SITE_LINK: code offset to which patch led at first */
+	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
 	u8 answer;   /* SITE_ONE: enum tr_answer, what C does without translated code being left */
 	bool locked; /* must not cross a cache line */
@@ -151,13 +152,14 @@ struct tr_site {
 
 struct tr_entry {
 	u64 rip;
-	u32 mode, host; /* host: code offset */
-	bool mem;       /* flags in memory: jumps may be linked here */
-	bool pops;      /* where a callee returns to, with the pair on the stack */
-	bool live;      /* flags may be read */
-	u32 dead_links; /* the first site whose `dead` leads here, or 0 */
+	struct tr_entry *next; /* of the same hash */
+	u32 mode, host;        /* host: code offset */
+	bool mem;              /* flags in memory: jumps may be linked here */
+	bool pops;             /* where a callee returns to, with the pair on the stack */
+	bool live;             /* flags may be read */
+	bool dead;             /* of a dead region */
+	u32 dead_links;        /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
-	struct tr_entry *next;
 };
 
 /* An instruction of a region, by which join.c finds a way to it. */
@@ -207,15 +209,15 @@ struct tr_range {
 };
 
 enum {
-	JUMP_CACHE = 4096, /* by the low 12 bits of the target */
+	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	JOIN_COUNTS = 4096,
 	KERNEL_PAGES = 8192,
-	LOOKUPS = 4096,      /* tr.lookups */
-	ENTRY_HASH = 131072, /* tr.entries */
+	LOOKUPS = 4096,       /* tr.lookups */
+	ENTRY_HASH = 1 << 17, /* tr.entries */
 	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
@@ -296,6 +298,8 @@ struct tr {
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode;
+	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -360,7 +364,7 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
-	return !(t->vm->off >> f & 1);
+	return !(t->off >> f & 1);
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
@@ -372,6 +376,18 @@ static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 #define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
 #define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
 
+/*
+ * Code is aligned, and that of a JIT compiler more so: low bits alone would leave most of the
+ * cache empty. Translated code computes the same (e_jump_offset).
+ */
+enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 20 };
+
+static inline unsigned tr_jump_index(u64 rip)
+{
+	_Static_assert(JUMP_CACHE == 1 << (32 - JUMP_SHIFT), "the upper bits of the product");
+	return (u32)rip * (u32)JUMP_FACTOR >> JUMP_SHIFT;
+}
+
 static inline const u8 *tr_host(const struct tr *t, u32 off)
 {
 	return t->code.rx + off;
@@ -382,6 +398,18 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 
 /* liveness.c */
 void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
+
+/*
+ * count.c: what was counted and not executed when translated code left at s; and what was taken
+ * back so and comes now, behind the one instruction that the interpreter has run. False: it would
+ * go too far.
+ */
+void tr_count_take_back(struct alc_vcpu *v, const struct tr_site *s);
+bool tr_count_again(struct alc_vcpu *v, const struct tr_site *s);
+/* May what comes next stop within the next n instructions? */
+bool tr_count_near(const struct alc_vcpu *v, unsigned n);
+/* Whether somebody wants counting, which translations must know. */
+void tr_count_begin(struct alc_vcpu *v, struct tr *t);
 
 /*
  * region.c: translates what starts at RIP; NULL: can't be, or there is no room. whole: also what
@@ -415,6 +443,8 @@ bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
 
 /* trampoline.c */
+/* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
+void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
