@@ -359,6 +359,19 @@ static bool goes_on(const struct tr_insn *i)
 	       i->kind != K_RET && i->kind != K_END;
 }
 
+void emit_one(struct gen *g)
+{
+	const struct tr_insn *i = g->i;
+
+	if (i->strong)
+		flags_to_host(g);
+	groups_before(g);
+	by_kind[i->kind](g, i);
+	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
+		g->fstate = FLAGS_HOST;
+	groups_after(g);
+}
+
 static void emit_insn(struct gen *g, unsigned k)
 {
 	const struct tr_insn *i = &g->in->insns[k];
@@ -368,11 +381,7 @@ static void emit_insn(struct gen *g, unsigned k)
 	g->index = k;
 	if (i->head)
 		flow_enter_head(g, i);
-	if (i->strong)
-		flags_to_host(g);
-	by_kind[i->kind](g, i);
-	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
-		g->fstate = FLAGS_HOST;
+	emit_one(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);
 }
@@ -395,6 +404,8 @@ static void emit_stubs(struct gen *g)
 			e_bind_here(g->c, s.jump);
 		if (s.kind == STUB_SLOW)
 			stub_slow(g, &s);
+		else if (s.kind == STUB_COPY)
+			stub_copy(g, &s);
 		else
 			flow_stub(g, &s);
 	}
@@ -431,6 +442,7 @@ bool tr_generate(struct gen_context *in)
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+	groups_find(&g);
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);
