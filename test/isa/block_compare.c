@@ -83,6 +83,10 @@ const char *block_difference(const struct block_outcome *a, const struct block_o
 			return fields[i].name;
 	if (flags_that_differ(a, b, undefined, dead_on_fault))
 		return "flags";
+	if (a->instructions != b->instructions)
+		return "count of instructions";
+	if (a->stops != b->stops)
+		return "where it was stopped";
 	return same_ram(a, b) ? NULL : "ram";
 }
 
@@ -150,6 +154,9 @@ void block_print_difference(const struct block_outcome *a, const struct block_ou
 
 	print_end(names[0], a);
 	print_end(names[1], b);
+	if (a->instructions != b->instructions)
+		printf("  %llu and %llu instructions\n", (unsigned long long)a->instructions,
+		       (unsigned long long)b->instructions);
 	if (flags)
 		printf("  flags differ in %llx\n", (unsigned long long)flags);
 	print_fields(&a->cpu.out, &b->cpu.out);

@@ -150,6 +150,8 @@ void block_guest_run(struct block_guest *g, const struct block *b, struct block_
 	block_guest_load(g, b);
 	kernel_run(&g->world, &out->cpu);
 	out->cr2 = g->world.v->cr2;
+	out->stops = g->world.stops;
+	out->instructions = g->world.slice ? g->world.v->instructions : 0;
 	memcpy(out->ram, g->world.ram, WORLD_RAM);
 }
 

@@ -13,7 +13,7 @@ struct block_guest {
 
 struct block_outcome {
 	struct case_outcome cpu; /* its memory parts unused */
-	u64 cr2;
+	u64 cr2, stops, instructions;
 	u8 ram[WORLD_RAM];
 };
 

@@ -25,6 +25,7 @@ static int open_guest(struct work *w, unsigned i, struct alc_err *err)
 	int ret = e ? block_guest_create(&w->guest[i], e, &w->settings[i], err)
 		    : alc_fail(err, -ENOENT, "no engine '%s'", w->names[i]);
 
+	w->guest[i].world.slice = w->slice;
 	if (!ret && i == 1 && w->disturb)
 		ret = world_disturb(&w->guest[i].world, w->disturb, err);
 	return ret;

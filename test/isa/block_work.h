@@ -37,6 +37,7 @@ struct work {
 	struct settings settings[2];
 	u64 seed, first, cases, seconds;
 	unsigned expect; /* reduced to at most this many: the test of the test */
+	unsigned slice;  /* both are stopped after at most so many instructions; 0: they are not */
 	unsigned runs;   /* of each program on the second engine, one after the other */
 	bool fresh;      /* a new guest for each program */
 	u32 disturb;     /* enum x86_attention that the second engine gets all the time */

@@ -5,7 +5,8 @@
  * printed. The seed is printed, and ALCAZAR_SEED or --seed gives the same programs again; --first N
  * --cases 1 gives the one numbered N. --configure KEY=VALUE, which may be repeated, is an option of
  * the second engine. --seconds N goes on for so long. --kicks and --nmis disturb the second engine
- * from another thread, which must not show. --one-process is for the debugger.
+ * from another thread, which must not show. --slices N stops both after every 1 to N instructions:
+ * they must count alike, and be in the same state then. --one-process is for the debugger.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -153,6 +154,8 @@ static void take_option(struct work *w, int opt, char *value)
 		w->expect = (unsigned)number;
 	else if (opt == 'r')
 		w->runs = (unsigned)number;
+	else if (opt == 'u')
+		w->slice = (unsigned)number;
 	else if (opt == 'e')
 		parse_engines(w, value);
 	else if (opt == 'k')
@@ -178,7 +181,8 @@ static void parse(struct work *w, int argc, char **argv)
 		{"engines", 1, NULL, 'e'}, {"configure", 1, NULL, 'c'},   {"seconds", 1, NULL, 't'},
 		{"expect", 1, NULL, 'x'},  {"keep-going", 0, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
 		{"runs", 1, NULL, 'r'},    {"kicks", 0, NULL, 'i'},       {"nmis", 0, NULL, 'm'},
-		{"fresh", 0, NULL, 'z'},   {"one-process", 0, NULL, '1'}, {NULL, 0, NULL, 0},
+		{"fresh", 0, NULL, 'z'},   {"one-process", 0, NULL, '1'}, {"slices", 1, NULL, 'u'},
+		{NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -189,7 +193,8 @@ static void parse(struct work *w, int argc, char **argv)
 		w->seed = 1;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
 		take_option(w, opt, optarg);
-	if (!strcmp(w->names[1], "translate"))
+	/* Where instructions are counted all state is exact, flags in frames too. */
+	if (!strcmp(w->names[1], "translate") && !w->slice)
 		w->dead_on_fault = X86_ARITH;
 	w->f->next = w->first;
 }

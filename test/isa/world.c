@@ -277,18 +277,49 @@ void world_destroy(struct world *w)
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
+/* ---- Stops by a count of instructions ---- */
+
+static void mix(u64 *hash, u64 v)
+{
+	*hash = (*hash ^ v) * 0x100000001b3;
+	*hash ^= *hash >> 29;
+}
+
+static void note_stop(struct world *w)
+{
+	mix(&w->stops, w->v->instructions);
+	mix(&w->stops, w->v->rip);
+	for (unsigned i = 0; i < X86_GPRS; i++)
+		mix(&w->stops, w->v->gpr[i]);
+}
+
+/* Slices of all lengths up to the longest, in an order that is the same each time. */
+static void next_slice(struct world *w, u64 *random)
+{
+	*random = *random * 6364136223846793005ull + 1442695040888963407ull;
+	atomic_store(&w->v->run_until, w->v->instructions + 1 + (*random >> 33) % w->slice);
+}
+
 enum alc_exit world_run(struct world *w, struct alc_err *err)
 {
 	enum alc_exit exit;
+	u64 random = 1;
 
+	w->stops = 0;
+	w->v->instructions = 0;
 	atomic_store(&w->v->attention, 0);
 	w->v->activity = X86_RUNNING;
 	w->engine->set_state(w->v);
 	atomic_fetch_add(&w->dog->run, 1);
 	do {
 		atomic_fetch_and(&w->v->attention, ~(u32)X86_ATTN_WORK);
+		if (w->slice)
+			next_slice(w, &random);
 		exit = w->engine->run(w->v, err);
-	} while (exit == ALC_EXIT_ATTENTION && !(atomic_load(&w->v->attention) & X86_ATTN_STOP));
+		if (exit == ALC_EXIT_BUDGET)
+			note_stop(w);
+	} while (exit == ALC_EXIT_BUDGET ||
+		 (exit == ALC_EXIT_ATTENTION && !(atomic_load(&w->v->attention) & X86_ATTN_STOP)));
 	atomic_fetch_add(&w->dog->run, 1);
 	if (w->engine->get_state && w->engine->get_state(w->v, err))
 		return ALC_EXIT_ERROR;

@@ -43,7 +43,13 @@ struct world {
 	struct alc_vcpu *vcpus[1];
 	struct watchdog *dog;
 	struct nag *nag; /* NULL: it runs undisturbed */
-	u8 *ram;         /* all of WORLD_RAM; write to it only before the first run */
+	/*
+	 * It is stopped after at most so many instructions, again and again; 0: never. stops: what
+	 * it was at these places, as a hash over RIP, the count and the general registers.
+	 */
+	unsigned slice;
+	u64 stops;
+	u8 *ram; /* all of WORLD_RAM; write to it only before the first run */
 };
 
 /* An engine that the program has, or NULL. */

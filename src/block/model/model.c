@@ -6,9 +6,7 @@
 #include "block/named.h"
 
 const struct drive_class *const drive_classes[] = {
-	&drive_fixed,
-	&drive_linear,
-	NULL,
+	&drive_disk, &drive_fixed, &drive_linear, &drive_ssd, NULL,
 };
 
 const struct drive_preset drive_presets[] = {

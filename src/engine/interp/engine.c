@@ -186,6 +186,7 @@ const struct alc_engine interp_engine = {
 	.name = "interp",
 	.summary = "interpreter of decoded blocks; every mode, no host support needed",
 	.probe = interp_probe,
+	.counts = true,
 	.vm_create = interp_vm_create,
 	.vm_destroy = interp_vm_destroy,
 	.vcpu_create = interp_vcpu_create,

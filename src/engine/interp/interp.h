@@ -56,8 +56,8 @@ enum {
 	MODE_32 = 1,
 	MODE_64 = 2,
 	MODE_SIZE = 3,
-	MODE_USER = 1 << 2,    /* CPL 3 */
-	MODE_FLAT = 1 << 4,    /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
+	MODE_USER = 1 << 2, /* CPL 3 */
+	MODE_FLAT = 1 << 4, /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
 	MODE_REAL = 1 << 5,
 	MODE_TS = 1 << 6,      /* CR0.TS */
 	MODE_EM = 1 << 7,      /* CR0.EM */
@@ -111,7 +111,7 @@ struct itlb_entry {
 	u64 epoch;
 };
 
-enum { ITLB_SIZE = 256, JUMPS = 4096, BLOCK_HASH = 32768 };
+enum { ITLB_SIZE = 256, JUMPS = 4096, BLOCK_HASH = 131072 };
 
 struct jump {
 	u64 rip;
@@ -132,7 +132,9 @@ struct interp {
 	struct block **slot;    /* where the block just left wants its successor cached */
 	u32 exit;               /* enum interp_exit */
 	u32 mode;               /* of the next block */
-	const struct op *exit_op;
+	/* This op is op_stale for the moment, so that the block ends before it; else NULL. */
+	struct op *cut;
+	op_fn *cut_fn;
 	struct alc_vcpu *v;
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
@@ -193,6 +195,13 @@ void op_end(struct alc_vcpu *v, const struct op *op, struct interp *c);
 void op_stale(struct alc_vcpu *v, const struct op *op, struct interp *c);
 /* Instructions from op on did not run though the block's entry counted them. */
 void op_uncount(struct alc_vcpu *v, const struct op *op, struct interp *c);
+/*
+ * Around what engine.h calls an outside call: the count is exact in between. Afterwards the block
+ * ends with this op, if there is something to look at. op may be NULL: an access by isa/, in an
+ * instruction that ends its block.
+ */
+void op_call_out(struct alc_vcpu *v, const struct op *op, struct interp *c);
+void op_called_out(struct alc_vcpu *v, const struct op *op, struct interp *c);
 
 static inline u64 op_rip(const struct alc_vcpu *v, const struct op *op)
 {

@@ -33,9 +33,13 @@ static inline u16 io_port(const struct alc_vcpu *v, const struct op *op)
 OP(in)
 {
 	u16 port = io_port(v, op);
+	u64 x;
 
 	TRY(io_allowed(v, port, op->a));
-	set_reg_size(v, X86_RAX, region_read(v->plat->ports, port, op->a), op->a);
+	op_call_out(v, op, c);
+	x = region_read(v->plat->ports, port, op->a);
+	op_called_out(v, op, c);
+	set_reg_size(v, X86_RAX, x, op->a);
 	go_next(v, op);
 }
 
@@ -44,7 +48,9 @@ OP(out)
 	u16 port = io_port(v, op);
 
 	TRY(io_allowed(v, port, op->a));
+	op_call_out(v, op, c);
 	region_write(v->plat->ports, port, zext(v->gpr[X86_RAX], op->a), op->a);
+	op_called_out(v, op, c);
 	go_next(v, op);
 }
 

@@ -38,11 +38,54 @@ void op_uncount(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	v->instructions -= c->block->ninsn - (u64)(op - c->block->ops);
 }
 
+static bool at_budget(const struct alc_vcpu *v)
+{
+	return v->instructions >= atomic_load_explicit(&v->run_until, memory_order_relaxed);
+}
+
+/* The rest of the running block is not to run: its next op ends it. */
+static void cut_after(const struct op *op, struct interp *c)
+{
+	struct op *next = (struct op *)(uintptr_t)(op + 1);
+
+	if (c->exit == EXIT_NONE)
+		c->exit = EXIT_BOUNDARY;
+	if (c->cut || next->fn == op_end || next->fn == op_stale)
+		return;
+	c->cut = next;
+	c->cut_fn = next->fn;
+	next->fn = op_stale;
+}
+
+static void mend_cut(struct interp *c)
+{
+	if (likely(!c->cut))
+		return;
+	c->cut->fn = c->cut_fn;
+	c->cut = NULL;
+}
+
+void op_call_out(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	if (op)
+		op_uncount(v, op, c);
+}
+
+void op_called_out(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	if (!op)
+		return;
+	v->instructions++;
+	if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) || at_budget(v)))
+		cut_after(op, c);
+	v->instructions += c->block->ninsn - (u64)(op + 1 - c->block->ops);
+}
+
 void op_fault(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
-	op_uncount(v, op, c);
+	op_uncount(v, op + 1, c);
 	v->rip = op_rip(v, op);
-	if (c->exit == EXIT_NONE)
+	if (c->exit == EXIT_NONE || c->exit == EXIT_BOUNDARY)
 		c->exit = EXIT_FAULT;
 }
 
@@ -177,6 +220,7 @@ static enum interp_next take_interrupt(struct alc_vcpu *v, struct interp *c, enu
 	if (lapic_pending(v->lapic))
 		atomic_fetch_or(&v->attention, X86_ATTN_INTR);
 	c->n_interrupts++;
+	v->instructions++;
 	v->activity = X86_RUNNING;
 	flags_sync(v, c);
 	return after_delivery(v, c, x86_deliver_interrupt(v, (u8)vector), out);
@@ -188,6 +232,7 @@ static enum interp_next take_nmi(struct alc_vcpu *v, struct interp *c, enum alc_
 		return NEXT_RUN;
 	atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_NMI);
 	v->nmi_blocked = true;
+	v->instructions++;
 	v->activity = X86_RUNNING;
 	flags_sync(v, c);
 	return after_delivery(v, c, x86_deliver_interrupt(v, X86_NMI), out);
@@ -256,18 +301,24 @@ enum interp_next interp_boundary(struct alc_vcpu *v, struct interp *c, enum alc_
 
 	c->exit = EXIT_NONE;
 	c->slot = NULL;
+	mend_cut(c);
 	if (exit == EXIT_ERROR)
 		return stop_with(out, ALC_EXIT_ERROR);
 	if (exit == EXIT_FAULT)
 		n = deliver_fault(v, c, out);
+	if (n == NEXT_RUN && at_budget(v) && v->activity != X86_SHUTDOWN)
+		return stop_with(out, ALC_EXIT_BUDGET);
 	if (n == NEXT_RUN && atomic_load(&v->attention))
 		n = attend(v, c, out);
+	/* What was accepted counts. */
+	if (n == NEXT_RUN && at_budget(v) && v->activity != X86_SHUTDOWN)
+		return stop_with(out, ALC_EXIT_BUDGET);
 	/* A software interrupt is delivered by its instruction, so it may have come to this too. */
 	if (n == NEXT_RUN && v->activity == X86_SHUTDOWN)
 		return stop_with(out, ALC_EXIT_SHUTDOWN);
 	if (n == NEXT_RUN && v->activity != X86_RUNNING) {
-		/* Halted: only attention ends it, and what waits for IF can't. */
-		if (!atomic_load(&v->attention))
+		/* Halted: only attention ends it, and what waits for IF or an IRET can't. */
+		if (!(atomic_load(&v->attention) & ~(u32)(v->nmi_blocked ? X86_ATTN_NMI : 0)))
 			return stop_with(out, ALC_EXIT_HALT);
 		c->exit = EXIT_BOUNDARY; /* look again */
 	}
@@ -311,6 +362,7 @@ static bool watched_before(struct alc_vcpu *v, struct interp *c)
 		return true;
 	x86_raise(v, X86_DB);
 	v->fault.dr6_set = hit;
+	v->instructions++;
 	c->exit = EXIT_FAULT;
 	return false;
 }
@@ -355,8 +407,12 @@ static void run_watched(struct alc_vcpu *v, struct interp *c, struct block *b)
 /* A page fault or #GP on fetching: at the instruction itself. */
 void interp_fetch_failed(struct interp *c)
 {
-	if (c->exit == EXIT_NONE)
-		c->exit = EXIT_FAULT;
+	struct alc_vcpu *v = c->v;
+
+	if (c->exit != EXIT_NONE)
+		return;
+	v->instructions++;
+	c->exit = EXIT_FAULT;
 }
 
 void interp_begin(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
@@ -376,6 +432,27 @@ void interp_end(struct alc_vcpu *v, struct interp *c)
 	c->err = NULL;
 }
 
+/* The block is longer than what is left to run: one instruction of it. */
+static __attribute__((noinline)) void run_one_insn(struct alc_vcpu *v, struct interp *c)
+{
+	struct block *b;
+
+	c->slot = NULL;
+	c->mode |= MODE_ONE;
+	b = block_next(v, c);
+	if (b)
+		run_one_block(v, c, b);
+	else
+		interp_fetch_failed(c);
+	c->mode &= ~(u32)MODE_ONE;
+	c->slot = NULL;
+}
+
+static inline u64 budget(const struct alc_vcpu *v)
+{
+	return atomic_load_explicit(&v->run_until, memory_order_relaxed) - v->instructions;
+}
+
 static inline void run_next(struct alc_vcpu *v, struct interp *c)
 {
 	struct block *b = block_next(v, c);
@@ -384,6 +461,8 @@ static inline void run_next(struct alc_vcpu *v, struct interp *c)
 		interp_fetch_failed(c);
 	else if (unlikely(c->mode & MODE_SINGLE))
 		run_watched(v, c, b);
+	else if (unlikely(b->ninsn > budget(v)))
+		run_one_insn(v, c);
 	else
 		run_one_block(v, c, b);
 }
@@ -405,7 +484,8 @@ enum alc_exit interp_run(struct alc_vcpu *v, struct alc_err *err)
 
 	interp_begin(v, c, err);
 	for (;;) {
-		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | c->exit)) {
+		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | c->exit |
+			     at_budget(v))) {
 			if (interp_boundary(v, c, &out) == NEXT_RETURN)
 				break;
 			if (c->exit)

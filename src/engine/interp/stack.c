@@ -284,6 +284,8 @@ OP(popf_any)
 	flags_load(v, c);
 	v->rip = op_next_rip(v, op);
 	interp_mode_changed(v); /* TF, AC */
+	if (v->rflags & X86_IF)
+		interp_recheck_interrupts(v, c);
 	LEAVE;
 }
 

@@ -204,9 +204,11 @@ typedef u64 run_fn(struct alc_vcpu *v, struct interp *c, const struct op *op);
 /* ---- The loop around them
  * --------------------------------------------------------------------------- */
 
+/* c->exit: a device's timer is due. */
 static inline bool must_stop(const struct alc_vcpu *v, const struct interp *c)
 {
-	return atomic_load_explicit(&v->attention, memory_order_relaxed) || block_is_stale(c);
+	return atomic_load_explicit(&v->attention, memory_order_relaxed) || c->exit ||
+	       block_is_stale(c);
 }
 
 /*
@@ -243,6 +245,7 @@ static inline bool repeat(struct alc_vcpu *v, struct interp *c, const struct op 
 later:
 	c->flag_res = res0;
 	c->flag_aux = aux0;
+	op_uncount(v, op, c);
 	v->rip = op_rip(v, op);
 	c->exit = EXIT_BOUNDARY;
 	return false;
@@ -279,7 +282,9 @@ static int ins_allowed_once(struct alc_vcpu *v, struct interp *c, const struct o
 		    mem_write_slow(v, c, op, dst, probe, op->a))
 			return 1;
 	}
+	op_call_out(v, op, c);
 	x = region_read(v->plat->ports, reg16(v, X86_RDX), op->a);
+	op_called_out(v, op, c);
 	if (str_write(v, c, op, dst, x))
 		return 1;
 	str_advance(v, op, X86_RDI, str_step(v, op));
@@ -292,7 +297,9 @@ static int outs_allowed_once(struct alc_vcpu *v, struct interp *c, const struct 
 
 	if (src_linear(v, op, &src, X86_READ) || str_read(v, c, op, src, &x))
 		return 1;
+	op_call_out(v, op, c);
 	region_write(v->plat->ports, reg16(v, X86_RDX), x, op->a);
+	op_called_out(v, op, c);
 	str_advance(v, op, X86_RSI, str_step(v, op));
 	return 0;
 }

@@ -411,17 +411,26 @@ static inline u64 edx_eax(const struct alc_vcpu *v)
 OP(rdmsr)
 {
 	u64 x;
+	int r;
 
 	NEED_CPL0;
-	TRY_ISA(x86_rdmsr(v, reg32(v, X86_RCX), &x));
+	op_call_out(v, op, c);
+	r = x86_rdmsr(v, reg32(v, X86_RCX), &x);
+	op_called_out(v, op, c);
+	TRY_ISA(r);
 	put_edx_eax(v, x);
 	NEXT;
 }
 
 OP(wrmsr)
 {
+	int r;
+
 	NEED_CPL0;
-	TRY_ISA(x86_wrmsr(v, reg32(v, X86_RCX), edx_eax(v)));
+	op_call_out(v, op, c);
+	r = x86_wrmsr(v, reg32(v, X86_RCX), edx_eax(v));
+	op_called_out(v, op, c);
+	TRY_ISA(r);
 	go_next(v, op);
 }
 
@@ -429,7 +438,9 @@ OP(rdtsc)
 {
 	if (v->cpl && (v->cr4 & X86_CR4_TSD))
 		TRY(x86_raise_error(v, X86_GP, 0));
+	op_call_out(v, op, c);
 	put_edx_eax(v, x86_tsc(v));
+	op_called_out(v, op, c);
 	if (op->imm)
 		v->gpr[X86_RCX] = (u32)v->msr.tsc_aux;
 	NEXT;
@@ -475,7 +486,7 @@ OP(rdrand)
 {
 	u64 x;
 
-	v->plat->host->random(v->plat->host->ctx, &x, sizeof(x));
+	entropy_fill(v->plat->host, v->plat->entropy, &x, sizeof(x));
 	set_reg_size(v, op->a, x, op->b);
 	flags_put(c, X86_CF);
 	NEXT;

@@ -287,7 +287,8 @@ static unsigned device_chunk(unsigned size)
 	return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
-static void part_read(struct alc_vcpu *v, struct interp *c, struct target t, u8 *to, unsigned size)
+static void part_read(struct alc_vcpu *v, struct interp *c, const struct op *op, struct target t,
+		      u8 *to, unsigned size)
 {
 	unsigned n;
 
@@ -299,10 +300,12 @@ static void part_read(struct alc_vcpu *v, struct interp *c, struct target t, u8 
 		return;
 	}
 	c->n_mmio++;
+	op_call_out(v, op, c);
 	for (; size; size -= n, to += n, t.gpa.v += n) {
 		n = device_chunk(size);
 		st_size(to, device_read(v, &t, n), n);
 	}
+	op_called_out(v, op, c);
 }
 
 static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op, struct target t,
@@ -322,10 +325,12 @@ static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op
 	if (t.page)
 		return; /* ROM */
 	c->n_mmio++;
+	op_call_out(v, op, c);
 	for (; size; size -= n, from += n, t.gpa.v += n) {
 		n = device_chunk(size);
 		device_write(v, &t, ld_size(from, n), n);
 	}
+	op_called_out(v, op, c);
 }
 
 void mem_written(struct interp *c, const struct op *op, struct alc_page *page, u64 gva,
@@ -364,16 +369,16 @@ static int resolve_parts(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned
 	return p->size[1] && resolve(v, c, gva + p->size[0], access, &p->t[1]);
 }
 
-static int read_parts(struct alc_vcpu *v, struct interp *c, u64 gva, void *to, unsigned size,
-		      unsigned access, bool stack)
+static int read_parts(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva, void *to,
+		      unsigned size, unsigned access, bool stack)
 {
 	struct parts p;
 
 	if (resolve_parts(v, c, gva, size, access, stack, &p))
 		return 1;
-	part_read(v, c, p.t[0], to, p.size[0]);
+	part_read(v, c, op, p.t[0], to, p.size[0]);
 	if (p.size[1])
-		part_read(v, c, p.t[1], (u8 *)to + p.size[0], p.size[1]);
+		part_read(v, c, op, p.t[1], (u8 *)to + p.size[0], p.size[1]);
 	return 0;
 }
 
@@ -399,7 +404,7 @@ static bool stack_op(const struct op *op)
 int mem_read_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva, void *to,
 		  unsigned size)
 {
-	return read_parts(v, c, gva, to, size, X86_READ, stack_op(op));
+	return read_parts(v, c, op, gva, to, size, X86_READ, stack_op(op));
 }
 
 int mem_write_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
@@ -417,9 +422,9 @@ void *mem_rmw_begin_slow(struct alc_vcpu *v, struct interp *c, const struct op *
 		return NULL;
 	if (!p.size[1] && p.t[0].hva)
 		return p.t[0].hva;
-	part_read(v, c, p.t[0], c->bounce, p.size[0]);
+	part_read(v, c, op, p.t[0], c->bounce, p.size[0]);
 	if (p.size[1])
-		part_read(v, c, p.t[1], c->bounce + p.size[0], p.size[1]);
+		part_read(v, c, op, p.t[1], c->bounce + p.size[0], p.size[1]);
 	return c->bounce;
 }
 
@@ -475,23 +480,37 @@ static const struct tlb_entry *ops_entry(const struct interp *c, u64 gva, unsign
 	return &(access & X86_IMPLICIT ? c->tables : c->tlb)[tlb_index(gva)];
 }
 
+/* Words are read and written as such: others may look at them meanwhile. */
+static void copy_words(void *to, const void *from, unsigned len)
+{
+	u8 *d = to;
+	const u8 *s = from;
+
+	for (; len >= 8; len -= 8, d += 8, s += 8)
+		st64(d, ld64(s));
+	if (len == 4)
+		st32(d, ld32(s));
+	else if (len)
+		__builtin_memcpy(d, s, len);
+}
+
 static int ops_read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
 {
 	const struct tlb_entry *e = ops_entry(v->engine, gva, access);
 
-	if (likely(gva - e->rtag <= ALC_PAGE_SIZE - len && (len == 8 || len == 4))) {
-		st_size(to, ld_size((const u8 *)(uintptr_t)(gva + e->addend), len), len);
+	if (likely(gva - e->rtag <= ALC_PAGE_SIZE - len)) {
+		copy_words(to, (const u8 *)(uintptr_t)(gva + e->addend), len);
 		return 0;
 	}
-	return read_parts(v, v->engine, gva, to, len, access, false);
+	return read_parts(v, v->engine, NULL, gva, to, len, access, false);
 }
 
 static int ops_write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access)
 {
 	const struct tlb_entry *e = ops_entry(v->engine, gva, access);
 
-	if (likely(gva - e->wtag <= ALC_PAGE_SIZE - len && len == 8)) {
-		st64((u8 *)(uintptr_t)(gva + e->addend), ld64(from));
+	if (likely(gva - e->wtag <= ALC_PAGE_SIZE - len)) {
+		copy_words((u8 *)(uintptr_t)(gva + e->addend), from, len);
 		if (atomic_load_explicit(&e->page->flags, memory_order_relaxed) != PAGE_DIRTY)
 			mem_written(v->engine, NULL, e->page, gva, len);
 		return 0;

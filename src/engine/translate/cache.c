@@ -217,11 +217,12 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 			jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
-	if (kernel || t->low_kernel) {
+	if (kernel)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
 			jump_clear(t, &t->jumps[0][k]);
+	if (kernel || t->low_kernel)
 		pairs_reset(t, 0);
-	}
+	t->low_kernel = false;
 }
 
 void tr_forget_ranges(struct tr *t)
@@ -241,6 +242,7 @@ void tr_cache_flush(struct tr *t)
 	t->emit.at = t->code_start;
 	__builtin_memset(t->entries, 0, sizeof(t->entries));
 	__builtin_memset(t->regions, 0, sizeof(t->regions));
+	__builtin_memset(t->views, 0, sizeof(t->views));
 	__builtin_memset(t->lookups, 0, sizeof(t->lookups));
 	__builtin_memset(t->code_pages, 0, sizeof(t->code_pages));
 	__builtin_memset(t->pages, 0, sizeof(t->pages));
@@ -327,10 +329,17 @@ void tr_region_add(struct tr *t, struct tr_region *r)
 	if (!*page_filter(t, r->rip) || !seen_kernel_page(t, r))
 		note_kernel_page(t, r);
 	*page_filter(t, r->rip) = 1;
-	t->low_kernel |= !(r->mode & MODE_USER) && !(r->rip >> 63);
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (!r->mem_heads[k].pops)
 			tr_entry_add(t, &r->mem_heads[k]);
+}
+
+void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j)
+{
+	j->page_next = r->joins;
+	r->joins = j;
+	t->order[t->norder++] = j;
+	tr_entry_add(t, &j->mem_heads[0]);
 }
 
 /* The second page of a crossing instruction is still mapped behind the first? */
@@ -525,6 +534,15 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 	t->n_links++;
 }
 
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e)
+{
+	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = j->begin};
+
+	j->mem_heads[0].dead = true;
+	unlink_dead(t, &j->mem_heads[0]);
+	e_jmp_to(&at, e->host);
+}
+
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e)
 {
 	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = gone->host};
@@ -587,6 +605,8 @@ static void kill_region(struct tr *t, struct tr_region *r)
 		kill_region(t, r->whole);
 		return;
 	}
+	for (struct tr_region *j = r->joins; j; j = j->page_next)
+		kill_region(t, j);
 	t->n_killed++;
 	for (unsigned k = 0; k < r->nheads; k++) {
 		struct code at = {.base = t->emit.base, .size = t->emit.size};

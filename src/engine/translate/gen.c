@@ -34,6 +34,8 @@ u32 new_site(struct gen *g, struct tr_site s)
 	u32 n;
 
 	s.region = g->in->region;
+	if (s.kind == SITE_INTERP || s.kind == SITE_STEP || s.kind == SITE_ONE)
+		s.uncount = (u16)g->counted;
 	n = tr_site_new(g->t, &s);
 	g->full |= !n;
 	return n;
@@ -372,6 +374,18 @@ void emit_one(struct gen *g)
 	groups_after(g);
 }
 
+/* Others may come in here, unless a check for what follows would have been passed by. */
+static void note_place(struct gen *g, const struct tr_insn *i)
+{
+	if (groups_underway(g))
+		return;
+	g->w->places[g->nplaces++] = (struct tr_place){.host = g->c->at,
+						       .off = i->off,
+						       .live = i->strong | i->weak,
+						       .load_flags = (i->strong | i->weak) &&
+								     g->fstate == FLAGS_HOST};
+}
+
 static void emit_insn(struct gen *g, unsigned k)
 {
 	const struct tr_insn *i = &g->in->insns[k];
@@ -381,7 +395,11 @@ static void emit_insn(struct gen *g, unsigned k)
 	g->index = k;
 	if (i->head)
 		flow_enter_head(g, i);
+	if (g->t->counting)
+		count_before(g, k);
+	note_place(g, i);
 	emit_one(g);
+	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);
 }
@@ -417,10 +435,14 @@ static void publish(struct gen *g)
 
 	r->nheads = g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
-	if (!r->mem_heads) {
+	/* An instruction that lies across two pages is found by its entry alone. */
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->nplaces;
+	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
+	if (!r->mem_heads || !r->places) {
 		g->full = true;
 		return;
 	}
+	__builtin_memcpy(r->places, g->w->places, r->nplaces * sizeof(*r->places));
 	for (unsigned k = 0; k < g->nheads; k++) {
 		struct tr_entry *e = &r->mem_heads[k];
 

@@ -4,14 +4,14 @@
 
 /*
  * What the parts of the generator share: gen.c (one instruction after the other), access.c (memory
- * operands and their checks), flow.c (jumps, calls, returns, exits).
+ * operands and their checks), flow.c (jumps, calls, returns, exits), count.c (the virtual clock).
  *
  * Cold code (slow paths, exits) is noted as a stub and emitted behind the region.
  */
 #include "engine/translate/translate.h"
 
 /* What a check recomputes into T0 when it has failed. */
-enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS };
+enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
 
 enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
@@ -70,6 +70,7 @@ struct gen_work {
 	struct tr_entry heads[3 * REGION_INSNS];
 	struct group groups[GROUPS_MAX];
 	struct run runs[RUNS_MAX];
+	struct tr_place places[REGION_INSNS];
 };
 
 struct gen {
@@ -81,7 +82,8 @@ struct gen {
 	const struct tr_insn *i; /* the one being emitted */
 	unsigned index;
 	enum tr_flags fstate;
-	unsigned nstubs, nfixups, nheads, ngroups, nruns;
+	unsigned counted; /* instructions that were counted, from this one on */
+	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
 	bool full;
 	bool copying; /* a run, without groups */
 };
@@ -144,10 +146,16 @@ u32 access_group_check(struct gen *g, const struct group *p, bool bracket);
 
 /* group.c */
 void groups_find(struct gen *g);
+bool groups_underway(
+	const struct gen *g); /* is a check made before this instruction needed in it or behind? */
 void groups_before(struct gen *g);
 void groups_after(struct gen *g);
 bool group_addend(struct gen *g, unsigned number);
 void stub_copy(struct gen *g, const struct stub *s);
+
+/* count.c */
+void count_before(struct gen *g, unsigned k); /* instruction k: a run of them may begin there */
+void count_after(struct gen *g);
 
 /* flow.c */
 void flow_insn(struct gen *g, const struct tr_insn *i);

@@ -334,6 +334,19 @@ void groups_after(struct gen *g)
 	s->target = g->i->run - 1;
 }
 
+bool groups_underway(const struct gen *g)
+{
+	const struct run *r = g->i->run ? &g->w->runs[g->i->run - 1] : NULL;
+
+	for (unsigned k = r ? r->first_group : 0; r && k < r->end_group; k++) {
+		const struct group *p = &g->w->groups[k];
+
+		if (p->used && p->at < g->index && g->index <= p->last)
+			return true;
+	}
+	return false;
+}
+
 /* ---- The copy of a run ---- */
 
 static void convert(struct gen *g, unsigned fstate)

@@ -73,11 +73,11 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct t
 	*s = *tr_site(t, t->exit_site);
 	t->n_exits[s->kind]++;
 	flags_put(c, flags_of(s->flags == FLAGS_HOST ? t->flags_host : t->flags_mem));
-	(void)v;
+	tr_count_take_back(v, s);
 }
 
 static void leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_site *s,
-			   bool *interpret)
+			   bool *interpreter)
 {
 	unsigned user = (t->c.mode & MODE_USER) != 0;
 
@@ -90,7 +90,8 @@ static void leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_sit
 	/* It may have matched what lies above all pairs, and gone up there. */
 	t->pair_saved[user] = tr_pair_base(t, user);
 	v->rip = s->rip;
-	*interpret = true;
+	v->instructions -= t->counting;
+	*interpreter = true;
 }
 
 /* Where the code was that has gone; what leads there is led on to what has taken its place. */
@@ -113,7 +114,10 @@ static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
 
 	if (tr_cache_full(t))
 		tr_cache_flush(t);
-	e = tr_translate(v, t);
+	e = tr_join(v, t);
+	if (e)
+		return e;
+	e = tr_translate(v, t, false);
 	if (!e && t->emit.at > t->emit.size)
 		tr_cache_flush(t);
 	return e;
@@ -127,7 +131,9 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 {
 	struct tr_entry *e = tr_lookup(v, t);
 
-	return e && !e->mem ? translate(v, t) : e;
+	if (e && e->mem)
+		return e;
+	return e ? translate(v, t) : tr_join(v, t);
 }
 
 static bool translatable(const struct interp *c)
@@ -150,15 +156,16 @@ static void note_mode(struct tr *t)
 static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
-	bool fpu = e->region->fpu, interpret = false;
+	bool fpu = e->region->fpu, interpreter = false;
 	u64 flushes = t->n_code_flushes;
-	struct tr_site s;
+	struct tr_site s = {0}; /* where it left last */
 
 	for (;;) {
 		if (unlikely(t->vm->poison) && !poison(v, t))
 			return false;
-		if (unlikely(e->region->dead))
+		if (unlikely(e->region->dead) || !tr_count_again(v, &s))
 			return false;
+		t->low_kernel |= !(e->mode & MODE_USER) && !(e->rip >> 63);
 		enter(v, t, host, fpu, &s);
 		switch (s.kind) {
 		case SITE_ONE:
@@ -177,17 +184,26 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			v->rip = s.rip;
 			break;
 		case SITE_INDIRECT:
-			leave_indirect(v, t, &s, &interpret);
+			leave_indirect(v, t, &s, &interpreter);
 			break;
 		case SITE_GONE:
 			leave_gone(v, t);
 			return false;
+		case SITE_HOT:
+			v->rip = s.rip;
+			tr_join_hot(v, t, s.region);
+			break;
 		default:
 			v->rip = s.rip;
+			if (t->faulted) {
+				t->faulted = false;
+				interp_fetch_failed(&t->c);
+				return false;
+			}
 			return s.kind == SITE_INTERP;
 		}
-		if (interpret || atomic_load_explicit(&v->attention, memory_order_relaxed))
-			return interpret;
+		if (interpreter || atomic_load_explicit(&v->attention, memory_order_relaxed))
+			return interpreter;
 		e = linkable(v, t);
 		if (!e)
 			return false;
@@ -213,6 +229,15 @@ static bool is_hot(const struct tr *t, struct block *b)
 	return true;
 }
 
+/* What translated code left, unless it has left because its time is up. */
+static void interpret(struct alc_vcpu *v, struct tr *t)
+{
+	if (tr_count_near(v, 1))
+		return;
+	t->n_interp_blocks++;
+	interp_run_next(v, &t->c);
+}
+
 static void interpret_counting(struct alc_vcpu *v, struct tr *t)
 {
 	struct block *b = block_next(v, &t->c);
@@ -226,12 +251,15 @@ static void interpret_counting(struct alc_vcpu *v, struct tr *t)
 		e = translate(v, t);
 		if (e) {
 			if (run_translated(v, t, e))
-				interp_run_next(v, &t->c);
+				interpret(v, t);
 			return;
 		}
 	}
 	t->n_interp_blocks++;
-	interp_run_block(v, &t->c, b);
+	if (unlikely(tr_count_near(v, b->ninsn)))
+		interp_run_next(v, &t->c);
+	else
+		interp_run_block(v, &t->c, b);
 }
 
 static void run_next(struct alc_vcpu *v, struct tr *t)
@@ -251,10 +279,8 @@ static void run_next(struct alc_vcpu *v, struct tr *t)
 		return;
 	}
 	c->slot = NULL;
-	if (run_translated(v, t, e)) {
-		t->n_interp_blocks++;
-		interp_run_next(v, c);
-	}
+	if (run_translated(v, t, e))
+		interpret(v, t);
 }
 
 static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
@@ -264,7 +290,7 @@ static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
 	if (attn & X86_ATTN_CODE) {
 		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_CODE);
 		tr_take_hits(t);
-		if (!(attn & ~(u32)X86_ATTN_CODE) && !t->c.exit)
+		if (!(attn & ~(u32)X86_ATTN_CODE) && !t->c.exit && !tr_count_near(v, 1))
 			return true;
 	}
 	return interp_boundary(v, &t->c, out) != NEXT_RETURN;
@@ -276,10 +302,11 @@ enum alc_exit tr_run(struct alc_vcpu *v, struct alc_err *err)
 	enum alc_exit out = ALC_EXIT_ATTENTION;
 
 	interp_begin(v, &t->c, err);
+	tr_count_begin(v, t);
 	tr_signals_thread(t);
 	for (;;) {
-		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) |
-			     t->c.exit)) {
+		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | t->c.exit |
+			     tr_count_near(v, 1))) {
 			if (!attend(v, t, &out))
 				break;
 			if (t->c.exit)

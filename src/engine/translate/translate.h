@@ -123,6 +123,8 @@ enum tr_site_kind {
 	SITE_INDIRECT,  /* to the address in tr.exit_target; see `undo` */
 	SITE_ATTENTION, /* at rip, because v->attention is set */
 	SITE_GONE,      /* an entry of code that is not valid any more */
+	SITE_HOT,       /* a join that is taken often: join.c */
+	SITE_KINDS,
 };
 
 struct tr_site {
@@ -136,8 +138,9 @@ struct tr_site {
 	 * at first; and the next site of which such a jump leads to the same entry.
 	 */
 	u32 dead, dead_stub, dead_next;
-	u32 stub; /* SITE_LINK: code offset to which patch led at first */
-	i32 undo; /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u32 stub;    /* SITE_LINK: code offset to which patch led at first */
+	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
 	bool locked; /* must not cross a cache line */
 	bool dead_linked;
@@ -156,6 +159,14 @@ struct tr_entry {
 	struct tr_region *region;
 };
 
+/* An instruction of a region, by which join.c finds a way to it. */
+struct tr_place {
+	u32 host;        /* code offset */
+	u16 off;         /* in its page */
+	bool load_flags; /* flags must be the host's there */
+	bool live;       /* they may be read there */
+};
+
 struct tr_region {
 	struct alc_page *page;
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
@@ -166,7 +177,21 @@ struct tr_region {
 	struct tr_entry *mem_heads;  /* array */
 	unsigned nheads;
 	u64 rip;
-	u32 begin, end; /* code offsets */
+	u32 begin, end;          /* code offsets */
+	struct tr_place *places; /* instructions to come in at, in the order of addresses */
+	unsigned nplaces;
+	u32 join; /* its number if it is a join, which is a region without places */
+	struct tr_region *view_next;
+	struct tr_region *joins; /* those that lead into this one, by page_next */
+};
+
+/* A page of code at one of the addresses where it was seen: regions that have places. */
+struct tr_view {
+	u64 va;
+	const struct alc_page *page;
+	u32 mode;
+	struct tr_region *regions; /* by view_next */
+	struct tr_view *next;
 };
 
 struct tr_jump {
@@ -188,10 +213,12 @@ enum {
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
-	REGIONS_MAX = 1 << 16,
+	REGIONS_MAX = 1 << 18,
+	JOIN_COUNTS = 4096,
 	KERNEL_PAGES = 8192,
 	LOOKUPS = 4096,       /* tr.lookups */
 	ENTRY_HASH = 1 << 17, /* tr.entries */
+	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
@@ -207,6 +234,7 @@ enum tr_feature {
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
+	TR_JOINS,    /* ways into the middle of regions */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -216,6 +244,7 @@ enum tr_poison {
 	POISON_RANDOM, /* … or now and then */
 	POISON_STEP,   /* every entry leaves again */
 	POISON_PAIRS,  /* hardly any room for return pairs */
+	POISON_CUT,    /* regions have a few instructions */
 	TR_POISONS,
 };
 
@@ -245,10 +274,12 @@ struct tr {
 	/* Used by translated code and the runtime */
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
+	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
 	bool fpu_in, want_fpu, slow_fpu;
+	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
@@ -259,6 +290,8 @@ struct tr {
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode;
+	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -268,6 +301,7 @@ struct tr {
 	u32 nfaults, faults_max;
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
+	struct tr_view *views[VIEW_HASH];
 	struct {
 		u64 rip, epoch;
 		u32 mode;
@@ -284,9 +318,10 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
-	bool low_kernel;                      /* supervisor code in the lower half was translated */
+	bool low_kernel;                      /* such code in the lower half may have pairs */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
+	u32 njoins;
 	struct {
 		u64 va;
 		const struct alc_page *page;
@@ -297,7 +332,7 @@ struct tr {
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
-	u64 n_regions, n_insns, n_bytes, n_exits[SITE_GONE + 1], n_slow, n_slow_failed, n_links,
+	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
 };
 
@@ -321,7 +356,7 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
-	return !(t->vm->off >> f & 1);
+	return !(t->off >> f & 1);
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
@@ -356,9 +391,33 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 /* liveness.c */
 void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
 
-/* region.c: translates what starts at RIP; NULL: can't be, or there is no room. */
-struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t);
+/*
+ * count.c: what was counted and not executed when translated code left at s; and what was taken
+ * back so and comes now, behind the one instruction that the interpreter has run. False: it would
+ * go too far.
+ */
+void tr_count_take_back(struct alc_vcpu *v, const struct tr_site *s);
+bool tr_count_again(struct alc_vcpu *v, const struct tr_site *s);
+/* May what comes next stop within the next n instructions? */
+bool tr_count_near(const struct alc_vcpu *v, unsigned n);
+/* Whether somebody wants counting, which translations must know. */
+void tr_count_begin(struct alc_vcpu *v, struct tr *t);
+
+/*
+ * region.c: translates what starts at RIP; NULL: can't be, or there is no room. whole: also what
+ * other regions have already.
+ */
+struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole);
 void tr_builder_free(struct tr *t);
+
+/* join.c */
+/* A region that has places can be joined from now on; false: no room. */
+bool tr_view_add(struct tr *t, struct tr_region *r);
+/* Marks, for the page at RIP, the offsets of instructions that regions of it have. */
+void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered);
+/* An entry that leads to RIP's instruction in the middle of a region; NULL: none has it. */
+struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
+void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
@@ -395,6 +454,9 @@ bool tr_fault_point(struct tr *t, u32 off, u32 site);
 u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
+void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
+/* A join leads to e from now on, which has the same address. */
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */

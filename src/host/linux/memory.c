@@ -123,28 +123,32 @@ static int code_error(int rc)
 	return rc == -EACCES ? -EPERM : memory_error(rc);
 }
 
+/*
+ * Shared anonymous memory rather than a memfd: that, perf takes for a file and looks for its
+ * symbols there, not in /tmp/perf-PID.map.
+ */
 int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
 {
-	void *rw, *rx = MAP_FAILED;
+	void *rw, *rx;
 	u64 rounded;
-	int fd, rc;
+	int rc;
 
 	if (!round_up(size, PAGE_BYTES, &rounded))
 		return size ? -ENOMEM : -EINVAL;
-	fd = make_object("alcazar-code", rounded);
-	if (fd < 0)
-		return code_error(fd);
-	rw = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (rw != MAP_FAILED)
-		rx = mmap(NULL, rounded, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	rc = rx == MAP_FAILED ? -errno : 0;
-	close(fd); /* the mappings keep the object */
+	rw = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+		  -1, 0);
+	if (rw == MAP_FAILED)
+		return code_error(-errno);
+	/* An old size of 0 makes a second mapping of the same pages: mremap(2). */
+	rx = mremap(rw, 0, rounded, MREMAP_MAYMOVE);
+	rc = rx == MAP_FAILED || mprotect(rx, rounded, PROT_READ | PROT_EXEC) ? -errno : 0;
 	if (!rc) {
 		*out = (struct alc_host_code){.rw = rw, .rx = rx, .size = rounded};
 		return 0;
 	}
-	if (rw != MAP_FAILED)
-		munmap(rw, rounded);
+	if (rx != MAP_FAILED)
+		munmap(rx, rounded);
+	munmap(rw, rounded);
 	return code_error(rc);
 }
 
