@@ -11,10 +11,12 @@
 
 /*
  * Counting is for machines that end in the same state, flags in frames of interrupts included; who
- * joins a region joins a run in its middle; and who answers must see the exact count.
+ * joins a region joins a run in its middle; who answers must see the exact count; and the copies
+ * that accesses in groups fall back to are of other runs.
  */
 enum {
-	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS),
+	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS) |
+		      BIT(TR_GROUPS),
 };
 
 static bool ends_run(const struct tr_insn *i)

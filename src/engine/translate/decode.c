@@ -75,6 +75,9 @@ static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
 	unsigned field = field_of(o);
 	bool whole = o->size >= 32;
 
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		i->written |= (u16)BIT(reg);
+
 	if (is_high_byte(o->reg.value)) { /* of a register that stays: its encoding does too */
 		i->high_byte = true;
 		return true;
@@ -593,6 +596,25 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	return K_PLAIN;
 }
 
+/* ADD, SUB, INC and DEC of a 64-bit register, by how much? */
+static void set_added(struct tr_insn *i)
+{
+	bool imm8 = i->opcode == 0x83, imm32 = i->opcode == 0x81;
+	bool subtracts = i->reg & 1;
+
+	if (i->kind != K_PLAIN || i->map || i->vex || !i->w || i->mem || i->prefixes)
+		return;
+	if ((imm8 || imm32) && (i->reg == 0 || i->reg == 5))
+		i->added = imm8 ? (i8)i->imm : (i32)i->imm;
+	else if (i->opcode == 0xff && i->reg < 2)
+		i->added = 1;
+	else
+		return;
+	i->adds = i->added != INT32_MIN;
+	if (subtracts && i->adds)
+		i->added = -i->added;
+}
+
 bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i)
 {
 	ZyanStatus s = dec_bytes(d, bytes, avail < 15 ? avail : 15);
@@ -621,5 +643,6 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 	/* They take RFLAGS from elsewhere, or to elsewhere. */
 	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
 		i->flags_read = i->flags_written = 0;
+	set_added(i);
 	return true;
 }

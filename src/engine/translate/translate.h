@@ -89,7 +89,10 @@ struct tr_insn {
 	u8 reg, rm, v, op_reg; /* guest register numbers, or opcode extension in reg */
 	u8 gpr;                /* FIELD_*: which are general registers */
 	u8 loads, stores;      /* FIELD_*: which must be loaded before, stored after */
-	bool high_byte;        /* names AH, CH, DH or BH: can't have a REX prefix */
+	u16 written;           /* general registers that it changes, where use_operands() looked */
+	bool adds;             /* and that is all: `added` to rm */
+	i32 added;
+	bool high_byte; /* names AH, CH, DH or BH: can't have a REX prefix */
 	u64 imm;
 	/* Memory operand */
 	bool mem, a32, rip_relative;
@@ -106,6 +109,8 @@ struct tr_insn {
 	i32 target;    /* of a direct jump: page offset, possibly outside the page */
 	/* Liveness before it (liveness.c) */
 	u8 strong, weak;
+	/* group.c: numbers from 1 on, or 0 */
+	u8 run, group, stack_group;
 };
 
 /* ---- Translated code (cache.c) -----------------------------------------------------------------
@@ -181,7 +186,7 @@ struct tr_region {
 	unsigned nheads;
 	u64 rip;
 	u32 begin, end;          /* code offsets */
-	struct tr_place *places; /* all its instructions, in the order of addresses */
+	struct tr_place *places; /* instructions to come in at, in the order of addresses */
 	unsigned nplaces;
 	u32 join; /* its number if it is a join, which is a region without places */
 	struct tr_region *view_next;
@@ -203,8 +208,11 @@ struct tr_jump {
 };
 
 /* A run of the address space around RSP, all of it writable RAM that is contiguous in the host. */
+enum { RANGE_SIZES = 9 };
+
 struct tr_range {
-	u64 base, limit[4]; /* by the operand's size, 1 to 8 bytes: its length less that */
+	u64 base, limit[RANGE_SIZES]; /* by the operand's size, 1 to 256 bytes: its length less that
+				       */
 	u64 addend;
 };
 
@@ -221,6 +229,7 @@ enum {
 	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
+	ADDENDS = 32,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -232,6 +241,7 @@ enum tr_feature {
 	TR_RANGE,    /* the range cache of RSP */
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
+	TR_GROUPS,   /* one check for several accesses */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
@@ -277,6 +287,7 @@ struct tr {
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
+	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
 	u64 answer;
