@@ -199,7 +199,7 @@ static void constant_cost_adds_what_it_must(void **state)
 	plan(&p, &plain);
 	p.cost = 7;
 	plan(&p, &costly);
-	assert_true(costly == plain + 7 * 4 * 5 / 2);
+	assert_true(costly == plain + 7.0 * 4 * 5 / 2);
 }
 
 static void one_side_and_none(void **state)
