@@ -26,9 +26,10 @@
  * counter of executed instructions (clock_slice_begin), and a timer that is armed for earlier than
  * the slice's end makes it end there.
  *
- * CPUs run one after the other, so their times differ by up to the length of a slice. A CPU's own
- * time (clock_cpu_ns) is for what it alone sees: its TSC, its local APIC. What CPUs share sees
- * clock_now_ns, which never steps back: the latest that anyone has seen.
+ * CPUs run one after the other, so how far they have come differs by up to the length of a slice.
+ * Guests rely on clocks that agree: what one CPU has read, no other may undercut afterwards. So
+ * nobody sees a time before the latest that anybody has seen (clock_now_ns), and the clock stands
+ * for a CPU that has not come there yet.
  */
 struct alc_clock;
 
@@ -55,7 +56,7 @@ u64 clock_now_ns(struct alc_clock *c);
  */
 u64 clock_wall_ns(struct alc_clock *c);
 
-/* The same as seen by the CPU that runs: see above. In host time there is no difference. */
+/* How far the CPU that runs has come, or where time is between slices. Not for guests' eyes. */
 u64 clock_cpu_ns(struct alc_clock *c);
 
 void clock_timer_init(struct alc_timer *t, void (*fire)(void *arg), void *arg);

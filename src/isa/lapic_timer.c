@@ -48,7 +48,7 @@ static u64 next_expiry(const struct x86_lapic *a, u64 at)
 
 u32 lapic_timer_current(struct x86_lapic *a)
 {
-	u64 now = clock_cpu_ns(a->plat->clock), expiry = a->s.timer_expiry_ns;
+	u64 now = clock_now_ns(a->plat->clock), expiry = a->s.timer_expiry_ns;
 	unsigned shift = divide_shift(a);
 
 	if (!expiry || !a->s.timer_initial || timer_mode(a) == LAPIC_TIMER_DEADLINE)
@@ -84,7 +84,7 @@ void lapic_timer_set_initial(struct x86_lapic *a, u32 count)
 	if (!count)
 		lapic_timer_stop(a);
 	else
-		arm(a, clock_cpu_ns(a->plat->clock) + period_ns(a));
+		arm(a, clock_now_ns(a->plat->clock) + period_ns(a));
 }
 
 /* As if it had counted down to this by now; 0: it stands. */
@@ -92,7 +92,7 @@ void lapic_timer_set_current(struct x86_lapic *a, u32 count)
 {
 	u64 left_ns = (u64)count << divide_shift(a);
 
-	a->s.timer_expiry_ns = count ? clock_cpu_ns(a->plat->clock) + left_ns : 0;
+	a->s.timer_expiry_ns = count ? clock_now_ns(a->plat->clock) + left_ns : 0;
 }
 
 /* The count goes on from where it stands, at the new pace. */
@@ -102,7 +102,7 @@ void lapic_timer_set_divide(struct x86_lapic *a, u32 divide)
 
 	a->s.timer_divide = divide;
 	if (left)
-		arm(a, clock_cpu_ns(a->plat->clock) + ((u64)left << divide_shift(a)));
+		arm(a, clock_now_ns(a->plat->clock) + ((u64)left << divide_shift(a)));
 }
 
 /* Changing to or from TSC-deadline mode disarms the timer (SDM vol. 3A 11.5.4.1). */
@@ -134,7 +134,7 @@ void lapic_timer_fire(void *arg)
 	u64 now;
 
 	lapic_lock(a);
-	now = clock_cpu_ns(a->plat->clock);
+	now = clock_now_ns(a->plat->clock);
 	if (a->s.timer_expiry_ns && now >= a->s.timer_expiry_ns)
 		expire(a, now);
 	lapic_settle(a);
@@ -146,7 +146,7 @@ void lapic_timer_fire(void *arg)
  */
 static void arm_deadline(struct x86_lapic *a)
 {
-	u64 tsc = x86_tsc(a->vcpu), now = clock_cpu_ns(a->plat->clock);
+	u64 tsc = x86_tsc(a->vcpu), now = clock_now_ns(a->plat->clock);
 	u64 hz = a->plat->tsc_hz, left = a->s.tsc_deadline - tsc, ns;
 
 	if (a->s.tsc_deadline <= tsc) {

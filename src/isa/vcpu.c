@@ -43,7 +43,7 @@ int x86_unsupported(struct alc_vcpu *v, const char *what)
 
 u64 x86_tsc(const struct alc_vcpu *v)
 {
-	u64 now_ns = clock_cpu_ns(v->plat->clock), hz = v->plat->tsc_hz;
+	u64 now_ns = clock_now_ns(v->plat->clock), hz = v->plat->tsc_hz;
 
 	/* Guests ask often, and a 128-bit division costs more than the clock. */
 	return (hz == 1000000000 ? now_ns : mul_div(now_ns, hz, 1000000000)) + v->msr.tsc_offset;

@@ -356,8 +356,6 @@ static int add_card(struct machine *m, const struct machine_card *c, struct alc_
 		return alc_fail(err, -EINVAL, "the device '%s' is no %s", cls->name,
 				c->block ? "disk" : "network card");
 	env = environment(m, cls->name);
-	if (c->block)
-		block_attach(c->block, m->clock);
 	env.block = c->block;
 	env.net = c->net;
 	if (c->block)
