@@ -323,7 +323,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 	g->fstate = FLAGS_HOST;
 }
 
-static void insn_end(struct gen *g, const struct tr_insn *i)
+void insn_end(struct gen *g, const struct tr_insn *i)
 {
 	flow_leave(g, new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						   .kind = SITE_STEP,
@@ -351,6 +351,9 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_FLAG_BIT] = insn_flag_bit, [K_SWAPGS] = insn_swapgs,
 	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
+	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
+	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
+	[K_SYSRET] = insn_ring,
 };
 
 /* ---- The region ---- */
@@ -358,7 +361,7 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
 }
 
 static void emit_insn(struct gen *g, unsigned k)

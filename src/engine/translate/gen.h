@@ -83,6 +83,7 @@ void main_point(struct gen *g, u32 site); /* the next host instruction may fault
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
 
 void insn_one(struct gen *g, const struct tr_insn *i);
+void insn_end(struct gen *g, const struct tr_insn *i);
 void push_register(struct gen *g, unsigned reg);
 
 /* special.c */
@@ -95,6 +96,10 @@ void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
+
+/* ring.c */
+void insn_ring(struct gen *g, const struct tr_insn *i);
+void insn_answer(struct gen *g, const struct tr_insn *i);
 
 /* access.c */
 void flags_to_memory(struct gen *g); /* and fstate is FLAGS_MEM */

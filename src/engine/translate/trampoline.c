@@ -275,6 +275,7 @@ void tr_emit_runtime(struct tr *t)
 	emit_return_miss(t, 0);
 	emit_return_miss(t, 1);
 	emit_gone(t);
+	tr_emit_ring(t);
 	t->code_start = (u32)align_up(t->emit.at, 64);
 	t->emit.at = t->code_start;
 }

@@ -56,6 +56,11 @@ enum tr_kind {
 	K_READ_CR2,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
+	K_RDTSC,
+	K_RDTSCP,
+	K_PAUSE,
+	K_SYSCALL,
+	K_SYSRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -122,6 +127,8 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
+
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
@@ -137,6 +144,7 @@ struct tr_site {
 	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
+	u8 answer;   /* SITE_ONE: enum tr_answer, what C does without translated code being left */
 	bool locked; /* must not cross a cache line */
 	bool dead_linked;
 	bool stack; /* checked by the range cache of RSP */
@@ -225,6 +233,8 @@ enum tr_feature {
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_JOINS,    /* ways into the middle of regions */
+	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
+	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -240,12 +250,19 @@ enum tr_poison {
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2];
+	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
+		syscall, sysret;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
 struct tr_fault_point {
 	u32 off, site;
+};
+
+/* What SYSCALL (0) and SYSRET (1) load, for these values of MSRs: ring.c. */
+struct tr_ring {
+	u64 star, efer;
+	struct x86_seg cs[2], ss[2];
 };
 
 struct tr_arena {
@@ -261,6 +278,8 @@ struct tr {
 	struct tr_range range[2];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	/* Used by translated code and the runtime */
+	struct tr_ring ring;
+	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
 	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
@@ -430,6 +449,11 @@ void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/* ring.c */
+void tr_emit_ring(struct tr *t);
+void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
+u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
 
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
