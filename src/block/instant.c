@@ -11,6 +11,7 @@ struct instant {
 	const struct alc_host *host;
 	struct block *below;
 	struct alc_clock *clock; /* NULL before attach */
+	bool passes;             /* in host time */
 	u64 latency_ns;
 	struct alc_timer timer;
 	struct alc_mutex *lock; /* the queue */
@@ -107,18 +108,23 @@ static void fire(void *arg)
 static void instant_submit(struct block *b, struct block_req *list)
 {
 	struct instant *d = instant_of(b);
+	bool later = d->clock && d->latency_ns;
 	u64 due_ns = d->clock ? clock_now_ns(d->clock) + d->latency_ns : 0;
 
+	if (d->passes) {
+		block_submit(d->below, list);
+		return;
+	}
 	while (list) {
 		struct block_req *r = list;
 
 		list = r->next;
-		if (d->clock)
+		if (later)
 			put(d, r, due_ns);
 		else
 			carry_out(d, r);
 	}
-	if (d->clock)
+	if (later)
 		arm(d);
 }
 
@@ -147,6 +153,7 @@ static void instant_attach(struct block *b, struct alc_clock *clock)
 
 	clock_timer_init(&d->timer, fire, d);
 	d->clock = clock;
+	d->passes = !clock_is_virtual(clock);
 	block_attach(d->below, clock);
 }
 

@@ -118,33 +118,33 @@ static int open_net(struct cards *c, const struct alc_host *host, const struct a
 }
 
 /* In virtual time a back end that does not know it would take as long as the host does. */
-static int keep_time(struct cards *c, const struct alc_host *host, struct machine_card *card,
-		     struct alc_err *err)
+static size_t give_latency(const struct cards *c, struct card_text *text)
 {
-	if (!c->is_virtual || card->block->ops->attach)
+	if (!c->is_virtual)
 		return 0;
-	return instant_create(host, c->clock.latency_ns, card->block, &card->block, err);
+	snprintf(text->latency, sizeof(text->latency), "%lluns",
+		 (unsigned long long)c->clock.latency_ns);
+	text->opts[0] = (struct alc_device_opt){"latency", text->latency};
+	return 1;
 }
 
 static int open_disk(struct cards *c, const struct alc_host *host, const struct alc_disk_desc *d,
 		     unsigned number, struct alc_err *err)
 {
 	struct machine_card *card = add_card(c, "disk", number, d->nopts);
-	struct alc_device_opt *opts;
-	size_t front;
+	struct card_text *text = &c->texts[c->count - 1];
+	size_t own, front;
 	int rc;
 
 	if (!card)
 		return alc_fail(err, -ENOMEM, "no memory for the disk '%s'", d->file);
-	opts = c->texts[c->count - 1].opts;
-	front = sort_options(opts, d->opts, d->nopts, block_option_known);
-	rc = block_open(host, d->file, opts, front, &card->block, err);
-	if (!rc)
-		rc = keep_time(c, host, card, err);
+	own = give_latency(c, text);
+	front = sort_options(text->opts + own, d->opts, d->nopts, block_option_known);
+	rc = block_open(host, d->file, text->opts, own + front, &card->block, err);
 	if (rc)
 		return rc;
-	card->opts = opts + front;
-	choose_class(card, opts + front, d->nopts - front, default_disk);
+	card->opts = text->opts + own + front;
+	choose_class(card, text->opts + own + front, d->nopts - front, default_disk);
 	return check_values("disk", card, err);
 }
 
@@ -169,7 +169,9 @@ int cards_add_seed(struct cards *c, const struct alc_host *host, const struct im
 	if (rc)
 		return rc;
 	card->block->info.read_only = true;
-	return keep_time(c, host, card, err);
+	return c->is_virtual
+		       ? instant_create(host, c->clock.latency_ns, card->block, &card->block, err)
+		       : 0;
 }
 
 int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,

@@ -25,7 +25,7 @@ struct console {
 
 /* Disks and network cards, with their back ends. */
 struct card_text {
-	char id[16], mac[24];
+	char id[16], mac[24], latency[32];
 	struct alc_device_opt *opts;
 	size_t nopts;
 };
