@@ -269,6 +269,22 @@ static void without_a_model_the_back_end_is_the_drive(void **state)
 	rig_close(&g);
 }
 
+static void a_model_gets_its_cache(void **state)
+{
+	struct tested *first, *second;
+	struct rig g;
+
+	rig_open(&g, &stage_drive, (const char *[]){FIFO, "linear", "segments=4", NULL}, NULL);
+	first = rig_submit(&g, 0, BLOCK_READ, 0, 4096);
+	rig_until(&g, 10 * RIG_MS, 10 * RIG_MS);
+	second = rig_submit(&g, 1, BLOCK_READ, 0, 4096);
+	rig_until(&g, 20 * RIG_MS, 10 * RIG_MS);
+	assert_true(first->order && !first->r.cached);
+	assert_true(second->order && second->r.cached);
+	assert_true(rig_stat(&g, "drive.cached") == 1 && rig_stat(&g, "model.hits") == 1);
+	rig_close(&g);
+}
+
 /* ---- flushes and others ---- */
 
 static void a_flush_waits_for_what_is_at_work(void **state)
@@ -533,7 +549,7 @@ static void parameters_are_checked(void **state)
 	rig_refuses(c, (const char *[]){"noop", NULL, NULL, "k=2"}, -EINVAL, "needs a model");
 	rig_refuses(c, (const char *[]){"noop", NULL, "segments=2", NULL}, -EINVAL,
 		    "needs a model");
-	rig_refuses(c, (const char *[]){NULL, "fixed", "segments=2", NULL}, -ENOENT, "segments");
+	rig_refuses(c, (const char *[]){NULL, "fixed", "segments=2", NULL}, -ENOENT, "cache");
 }
 
 static int make_and_close(const struct alc_host *host, void *arg, struct alc_err *err)
@@ -569,6 +585,7 @@ int main(void)
 		cmocka_unit_test(k_settles),
 		cmocka_unit_test(times_of_disk_and_guest_agree),
 		cmocka_unit_test(without_a_model_the_back_end_is_the_drive),
+		cmocka_unit_test(a_model_gets_its_cache),
 		cmocka_unit_test(a_flush_waits_for_what_is_at_work),
 		cmocka_unit_test(a_flush_waits_for_none_that_came_later),
 		cmocka_unit_test(a_flush_covers_writes_that_were_done),
