@@ -196,7 +196,7 @@ static void k_is_raised_when_many_are_late(void **state)
  * A host whose back end takes 1 ms, times a factor whose tail is a power of 2: k must come to where
  * between 0.1 and 1 % of requests are later than k times what the model says, 2 ms, and stay.
  */
-static void k_settles(void **state)
+static void settles_from(const char *k)
 {
 	struct throttle_params p;
 	struct throttle t;
@@ -204,7 +204,7 @@ static void k_settles(void **state)
 	u64 random = 88172645463325252ull, guest_ns = 0, good = 0;
 	enum { WINDOWS = 200, LAST = 100, WINDOW = 2000 };
 
-	assert_int_equal(param_parse(throttle_params, NULL, &p, &err), 0);
+	assert_int_equal(param_parse(throttle_params, k, &p, &err), 0);
 	throttle_init(&t, &p);
 	for (unsigned w = 0; w < WINDOWS; w++) {
 		unsigned late = 0;
@@ -229,6 +229,12 @@ static void k_settles(void **state)
 	assert_true(throttle_k(&t) > 4.5 && throttle_k(&t) < 16);
 	assert_true(good >= LAST * 9 / 10);
 	assert_int_equal(t.windows, WINDOWS);
+}
+
+static void k_settles(void **state)
+{
+	settles_from("k=1");
+	settles_from("k=200");
 }
 
 static void times_of_disk_and_guest_agree(void **state)
