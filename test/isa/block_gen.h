@@ -88,6 +88,7 @@ void shape_read_segment(struct bgen *g);
 void shape_crossing(struct bgen *g);
 void shape_patched_step(struct bgen *g);
 void shape_moved_stack(struct bgen *g);
+void shape_shared_base(struct bgen *g);
 
 /* ---- block_shape.c ----------------------------------------------------------------------------
  */

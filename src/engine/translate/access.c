@@ -69,6 +69,11 @@ static u64 constant_address(const struct gen *g, const struct tr_insn *i)
 	return i->a32 ? (u32)a : a;
 }
 
+static unsigned fields_in_state(const struct tr_insn *i)
+{
+	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
+}
+
 static bool is_constant(const struct tr_insn *i)
 {
 	return i->base == NO_REG && i->index == NO_REG;
@@ -191,18 +196,25 @@ static struct check check_begin(struct gen *g, unsigned size, unsigned access, b
 	return k;
 }
 
+/* The address is in T0 or T2, which becomes the offset in the page; T1 is the entry's. */
+static void check_tag_in(struct gen *g, const struct check *k, unsigned reg, unsigned size,
+			 unsigned access)
+{
+	e_rm(g->c, OP_SUB, true, reg, hm_gs_at(T1, tlb_tag_off(g, access)));
+	e_cmp_imm(g->c, reg, (i32)(ALC_PAGE_SIZE - size));
+	check_failed(g, k, CC_A);
+	if (is_locked(g->i) && size > 1) {                            /* see slow.c */
+		E_CODE(g->c, 0x41, 0xf6, 0xc0 | (reg & 7), size - 1); /* test reg, size - 1 */
+		check_failed(g, k, CC_NE);
+	}
+}
+
 /* The address is in T0, and perhaps in another register, from which it comes sooner. */
 static void check_tag_of(struct gen *g, const struct check *k, unsigned reg, unsigned size,
 			 unsigned access)
 {
 	entry_offset_of(g, reg);
-	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tlb_tag_off(g, access)));
-	e_cmp_imm(g->c, T0, (i32)(ALC_PAGE_SIZE - size));
-	check_failed(g, k, CC_A);
-	if (is_locked(g->i) && size > 1) {                /* see slow.c */
-		E_CODE(g->c, 0x41, 0xf6, 0xc1, size - 1); /* test r9b, size - 1 */
-		check_failed(g, k, CC_NE);
-	}
+	check_tag_in(g, k, T0, size, access);
 }
 
 static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
@@ -230,7 +242,18 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 		.site = k.site};
 }
 
-/* Anything: the host address ends up in T0. */
+/* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
+static struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
+{
+	struct hmem m = {.base = T0, .index = T1};
+
+	if (fields_in_state(i) < 2)
+		return (struct access){.m = m, .busy = BIT(T0) | BIT(T1), .site = site};
+	e_lea(g->c, T0, m);
+	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = site};
+}
+
+/* Anything: a copy of the address is compared, so that the data waits for the addend alone. */
 static struct access check_any(struct gen *g, const struct tr_insn *i)
 {
 	struct check k = check_begin(g, i->size, i->access, false);
@@ -238,12 +261,13 @@ static struct access check_any(struct gen *g, const struct tr_insn *i)
 	ea_operand(g, i);
 	if (k.bracket)
 		flags_bracket(g);
-	check_tag(g, &k, i->size, i->access);
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
+	e_rr(g->c, OP_MOV_LOAD, true, T2, T0);
+	entry_offset_of(g, T0);
+	check_tag_in(g, &k, T2, i->size, i->access);
+	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = k.site};
+	return at_address(g, i, k.site);
 }
 
 /*
@@ -324,7 +348,9 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 
 static i32 limit_off(unsigned size)
 {
-	return (i32)(offsetof(struct tr_range, limit) + (u64)__builtin_ctz(size) * sizeof(u64));
+	unsigned k = size > 1 ? 32 - (unsigned)__builtin_clz(size - 1) : 0; /* rounded up */
+
+	return (i32)(offsetof(struct tr_range, limit) + k * sizeof(u64));
 }
 
 /* Near RSP, as a rule: a run of pages that is known to be writable. */
@@ -351,15 +377,80 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 			       .site = k.site};
 }
 
-static unsigned fields_in_state(const struct tr_insn *i)
+/* ---- Groups ---- */
+
+static void group_address(struct gen *g, const struct group *p)
 {
-	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
+	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
+	struct code *c = g->c;
+
+	if (p->base != NO_REG) {
+		m.base = in_state(p->base) ? T0 : (int)host_reg(p->base);
+		if (in_state(p->base))
+			e_load(c, T0, state_reg(p->base));
+	}
+	if (p->index != NO_REG) {
+		m.index = in_state(p->index) ? T1 : (int)host_reg(p->index);
+		if (in_state(p->index))
+			e_load(c, T1, state_reg(p->index));
+	}
+	e_lea(c, T0, m);
+}
+
+u32 access_group_check(struct gen *g, const struct group *p, bool bracket)
+{
+	i32 range = T_OFF(range) + (i32)(g->in->user * sizeof(struct tr_range));
+	unsigned span = (unsigned)(p->hi - p->lo);
+	struct code *c = g->c;
+	u32 jump;
+
+	group_address(g, p);
+	if (bracket)
+		flags_bracket(g);
+	if (p->range) {
+		e_rm(c, OP_SUB, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, base)));
+		e_rm(c, OP_CMP, true, T0, hm_gs(range + limit_off(span)));
+		jump = e_jcc(c, CC_A);
+		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	} else {
+		entry_offset_of(g, T0);
+		e_rm(c, OP_SUB, true, T0,
+		     hm_gs_at(T1, tlb_tag_off(g, p->write ? X86_WRITE : X86_READ)));
+		e_cmp_imm(c, T0, (i32)(ALC_PAGE_SIZE - span));
+		jump = e_jcc(c, CC_A);
+		e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
+	}
+	if (bracket)
+		flags_unbracket(g);
+	return jump;
+}
+
+/* The addend of the operand's group is in T1. */
+static struct access member_operand(struct gen *g, const struct tr_insn *i)
+{
+	u32 site = access_site(g, i->size, i->access, false);
+
+	if (i->index == NO_REG && !in_state(i->base))
+		return (struct access){
+			.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
+			.busy = BIT(T1),
+			.site = site};
+	if (in_state(i->index)) { /* takes T1 */
+		e_rr(g->c, OP_MOV_LOAD, true, T2, T1);
+		ea_operand(g, i);
+		e_rr(g->c, OP_MOV_LOAD, true, T1, T2);
+	} else {
+		ea_operand(g, i);
+	}
+	return at_address(g, i, site);
 }
 
 struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
 
+	if (group_addend(g, i->group))
+		return member_operand(g, i);
 	if (is_locked(i))
 		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
 	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
@@ -397,6 +488,10 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 
 struct access access_stack(struct gen *g, i32 disp, unsigned access)
 {
+	if (group_addend(g, g->i->stack_group))
+		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
+				       .busy = BIT(T1),
+				       .site = access_site(g, 8, access, true)};
 	return tr_has(g->t, TR_RANGE) ? check_range(g, H_RSP, disp, 8, access, EA_STACK)
 				      : stack_by_table(g, H_RSP, disp, access, EA_STACK);
 }

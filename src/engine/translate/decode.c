@@ -75,6 +75,9 @@ static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
 	unsigned field = field_of(o);
 	bool whole = o->size >= 32;
 
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		i->written |= (u16)BIT(reg);
+
 	if (is_high_byte(o->reg.value)) { /* of a register that stays: its encoding does too */
 		i->high_byte = true;
 		return true;
@@ -550,6 +553,16 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER ? K_END : K_SWAPGS;
 	case ZYDIS_MNEMONIC_STI:
 		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_RDTSC:
+		return K_RDTSC;
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return K_RDTSCP;
+	case ZYDIS_MNEMONIC_PAUSE:
+		return K_PAUSE;
+	case ZYDIS_MNEMONIC_SYSCALL:
+		return d->mode & MODE_USER ? K_SYSCALL : K_END;
+	case ZYDIS_MNEMONIC_SYSRET:
+		return i->w && !(d->mode & MODE_USER) ? K_SYSRET : K_END;
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSQ:
@@ -579,8 +592,27 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
 		return other(d);
 	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return i->size >= 4 ? K_BITS : K_ONE;
+		return i->size >= 4 && !i->a32 ? K_BITS : K_ONE;
 	return K_PLAIN;
+}
+
+/* ADD, SUB, INC and DEC of a 64-bit register, by how much? */
+static void set_added(struct tr_insn *i)
+{
+	bool imm8 = i->opcode == 0x83, imm32 = i->opcode == 0x81;
+	bool subtracts = i->reg & 1;
+
+	if (i->kind != K_PLAIN || i->map || i->vex || !i->w || i->mem || i->prefixes)
+		return;
+	if ((imm8 || imm32) && (i->reg == 0 || i->reg == 5))
+		i->added = imm8 ? (i8)i->imm : (i32)i->imm;
+	else if (i->opcode == 0xff && i->reg < 2)
+		i->added = 1;
+	else
+		return;
+	i->adds = i->added != INT32_MIN;
+	if (subtracts && i->adds)
+		i->added = -i->added;
 }
 
 bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i)
@@ -608,5 +640,9 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 		i->loads = FIELD_REG;
 	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
+	/* They take RFLAGS from elsewhere, or to elsewhere. */
+	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
+		i->flags_read = i->flags_written = 0;
+	set_added(i);
 	return true;
 }

@@ -12,9 +12,10 @@
 enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
-	[TR_LINK] = "link",   [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
-	[TR_RANGE] = "range", [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
-	[TR_JOINS] = "joins",
+	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
+	[TR_GROUPS] = "groups",
 };
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",

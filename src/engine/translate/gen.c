@@ -323,7 +323,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 	g->fstate = FLAGS_HOST;
 }
 
-static void insn_end(struct gen *g, const struct tr_insn *i)
+void insn_end(struct gen *g, const struct tr_insn *i)
 {
 	flow_leave(g, new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						   .kind = SITE_STEP,
@@ -351,6 +351,9 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_FLAG_BIT] = insn_flag_bit, [K_SWAPGS] = insn_swapgs,
 	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
+	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
+	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
+	[K_SYSRET] = insn_ring,
 };
 
 /* ---- The region ---- */
@@ -358,7 +361,32 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
+}
+
+void emit_one(struct gen *g)
+{
+	const struct tr_insn *i = g->i;
+
+	if (i->strong)
+		flags_to_host(g);
+	groups_before(g);
+	by_kind[i->kind](g, i);
+	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
+		g->fstate = FLAGS_HOST;
+	groups_after(g);
+}
+
+/* Others may come in here, unless a check for what follows would have been passed by. */
+static void note_place(struct gen *g, const struct tr_insn *i)
+{
+	if (groups_underway(g))
+		return;
+	g->w->places[g->nplaces++] = (struct tr_place){.host = g->c->at,
+						       .off = i->off,
+						       .live = i->strong | i->weak,
+						       .load_flags = (i->strong | i->weak) &&
+								     g->fstate == FLAGS_HOST};
 }
 
 static void emit_insn(struct gen *g, unsigned k)
@@ -372,16 +400,8 @@ static void emit_insn(struct gen *g, unsigned k)
 		flow_enter_head(g, i);
 	if (g->t->counting)
 		count_before(g, k);
-	g->w->places[k] = (struct tr_place){.host = g->c->at,
-					    .off = i->off,
-					    .live = i->strong | i->weak,
-					    .load_flags = (i->strong | i->weak) &&
-							  g->fstate == FLAGS_HOST};
-	if (i->strong)
-		flags_to_host(g);
-	by_kind[i->kind](g, i);
-	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
-		g->fstate = FLAGS_HOST;
+	note_place(g, i);
+	emit_one(g);
 	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);
@@ -405,6 +425,8 @@ static void emit_stubs(struct gen *g)
 			e_bind_here(g->c, s.jump);
 		if (s.kind == STUB_SLOW)
 			stub_slow(g, &s);
+		else if (s.kind == STUB_COPY)
+			stub_copy(g, &s);
 		else
 			flow_stub(g, &s);
 	}
@@ -417,7 +439,7 @@ static void publish(struct gen *g)
 	r->nheads = g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
 	/* An instruction that lies across two pages is found by its entry alone. */
-	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->in->n;
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->nplaces;
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
 	if (!r->mem_heads || !r->places) {
 		g->full = true;
@@ -445,6 +467,7 @@ bool tr_generate(struct gen_context *in)
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+	groups_find(&g);
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);

@@ -71,6 +71,8 @@ static bool ends(const struct tr_insn *i)
 	case K_JMP_MEM:
 	case K_RET:
 	case K_END:
+	case K_SYSCALL:
+	case K_SYSRET:
 		return true;
 	default:
 		return false;

@@ -69,6 +69,8 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct t
 	t->flags_host = t->flags_mem = image_of(flags_get(c));
 	t->pair_rsp = t->pair_saved[user];
 	tr_enter(t, host, fpu);
+	/* SYSCALL and SYSRET may have changed it. */
+	user = (c->mode & MODE_USER) != 0;
 	t->pair_saved[user] = t->pair_rsp;
 	*s = *tr_site(t, t->exit_site);
 	t->n_exits[s->kind]++;
@@ -176,6 +178,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			continue;
 		case SITE_STEP:
 			run_one(v, t, &s);
+			if (t->ring.star != v->msr.star || t->ring.efer != v->efer)
+				tr_ring_refresh(v, t);
 			if (t->c.exit || !translatable(&t->c))
 				return false;
 			note_mode(t);

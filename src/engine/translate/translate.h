@@ -56,6 +56,11 @@ enum tr_kind {
 	K_READ_CR2,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
+	K_RDTSC,
+	K_RDTSCP,
+	K_PAUSE,
+	K_SYSCALL,
+	K_SYSRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -84,7 +89,10 @@ struct tr_insn {
 	u8 reg, rm, v, op_reg; /* guest register numbers, or opcode extension in reg */
 	u8 gpr;                /* FIELD_*: which are general registers */
 	u8 loads, stores;      /* FIELD_*: which must be loaded before, stored after */
-	bool high_byte;        /* names AH, CH, DH or BH: can't have a REX prefix */
+	u16 written;           /* general registers that it changes, where use_operands() looked */
+	bool adds;             /* and that is all: `added` to rm */
+	i32 added;
+	bool high_byte; /* names AH, CH, DH or BH: can't have a REX prefix */
 	u64 imm;
 	/* Memory operand */
 	bool mem, a32, rip_relative;
@@ -101,6 +109,8 @@ struct tr_insn {
 	i32 target;    /* of a direct jump: page offset, possibly outside the page */
 	/* Liveness before it (liveness.c) */
 	u8 strong, weak;
+	/* group.c: numbers from 1 on, or 0 */
+	u8 run, group, stack_group;
 };
 
 /* ---- Translated code (cache.c) -----------------------------------------------------------------
@@ -122,6 +132,8 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
+
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
@@ -137,6 +149,7 @@ struct tr_site {
 	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
+	u8 answer;   /* SITE_ONE: enum tr_answer, what C does without translated code being left */
 	bool locked; /* must not cross a cache line */
 	bool dead_linked;
 	bool stack; /* checked by the range cache of RSP */
@@ -173,7 +186,7 @@ struct tr_region {
 	unsigned nheads;
 	u64 rip;
 	u32 begin, end;          /* code offsets */
-	struct tr_place *places; /* all its instructions, in the order of addresses */
+	struct tr_place *places; /* instructions to come in at, in the order of addresses */
 	unsigned nplaces;
 	u32 join; /* its number if it is a join, which is a region without places */
 	struct tr_region *view_next;
@@ -195,8 +208,11 @@ struct tr_jump {
 };
 
 /* A run of the address space around RSP, all of it writable RAM that is contiguous in the host. */
+enum { RANGE_SIZES = 9 };
+
 struct tr_range {
-	u64 base, limit[4]; /* by the operand's size, 1 to 8 bytes: its length less that */
+	u64 base, limit[RANGE_SIZES]; /* by the operand's size, 1 to 256 bytes: its length less that
+				       */
 	u64 addend;
 };
 
@@ -213,6 +229,7 @@ enum {
 	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
+	ADDENDS = 32,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -224,7 +241,10 @@ enum tr_feature {
 	TR_RANGE,    /* the range cache of RSP */
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
+	TR_GROUPS,   /* one check for several accesses */
 	TR_JOINS,    /* ways into the middle of regions */
+	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
+	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -240,12 +260,19 @@ enum tr_poison {
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2];
+	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
+		syscall, sysret;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
 struct tr_fault_point {
 	u32 off, site;
+};
+
+/* What SYSCALL (0) and SYSRET (1) load, for these values of MSRs: ring.c. */
+struct tr_ring {
+	u64 star, efer;
+	struct x86_seg cs[2], ss[2];
 };
 
 struct tr_arena {
@@ -260,7 +287,10 @@ struct tr {
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
+	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	/* Used by translated code and the runtime */
+	struct tr_ring ring;
+	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
 	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
@@ -430,6 +460,11 @@ void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/* ring.c */
+void tr_emit_ring(struct tr *t);
+void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
+u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
 
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
