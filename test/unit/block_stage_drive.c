@@ -196,7 +196,7 @@ static void k_is_raised_when_many_are_late(void **state)
  * A host whose back end takes 1 ms, times a factor whose tail is a power of 2: k must come to where
  * between 0.1 and 1 % of requests are later than k times what the model says, 2 ms, and stay.
  */
-static void settles_from(const char *k)
+static void settles_from(const char *params)
 {
 	struct throttle_params p;
 	struct throttle t;
@@ -204,7 +204,7 @@ static void settles_from(const char *k)
 	u64 random = 88172645463325252ull, guest_ns = 0, good = 0;
 	enum { WINDOWS = 200, LAST = 100, WINDOW = 2000 };
 
-	assert_int_equal(param_parse(throttle_params, k, &p, &err), 0);
+	assert_int_equal(param_parse(throttle_params, params, &p, &err), 0);
 	throttle_init(&t, &p);
 	for (unsigned w = 0; w < WINDOWS; w++) {
 		unsigned late = 0;
