@@ -6,6 +6,7 @@
 enum {
 	CHUNK = 512,              /* requests that are allocated at a time */
 	IDLE_STEPS_MAX = 5000000, /* without a request: there will be none */
+	STANDSTILL_MAX = 1000,    /* turns of the loop at one instant in which nothing happens */
 	PROGRESS_EVERY = 1 << 13, /* requests */
 };
 
@@ -35,6 +36,8 @@ struct run {
 	struct work_wake wake;
 	u64 now_ns, station_ns;
 	u64 done, idle_steps;
+	u64 events; /* so far, and turns of the loop since the last one */
+	unsigned standstill;
 	struct sim_end end;
 	bool stopped, added, no_memory;
 };
@@ -198,12 +201,30 @@ static void settle(struct run *run)
 	} while (run->added);
 }
 
+/* A scheduler may want to be asked again and again at the instant at which it was asked. */
+static bool stands_still(struct run *run, u64 before_ns)
+{
+	u64 events = run->done + run->end.submitted + run->seq;
+
+	if (run->now_ns != before_ns || events != run->events) {
+		run->events = events;
+		run->standstill = 0;
+	}
+	return run->standstill++ == STANDSTILL_MAX;
+}
+
 static int loop(struct run *run, struct alc_err *err)
 {
 	const struct sim *sim = run->sim;
-	u64 told = PROGRESS_EVERY;
+	u64 told = PROGRESS_EVERY, before_ns = 0;
 
-	while ((run->now_ns = next_instant(run)) != DISK_NEVER) {
+	for (; (run->now_ns = next_instant(run)) != DISK_NEVER; before_ns = run->now_ns) {
+		if (stands_still(run, before_ns))
+			return alc_fail(err, -ETIMEDOUT,
+					"at %llu ns the scheduler '%s' neither sends a request nor "
+					"lets time pass",
+					(unsigned long long)run->now_ns,
+					sim->station->sched->class->name);
 		wake_sleepers(run);
 		if (run->added || run->station_ns <= run->now_ns)
 			settle(run);
