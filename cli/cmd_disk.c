@@ -287,7 +287,83 @@ static const struct command cmd_list = {
 	.run = list,
 };
 
-static const struct command *const verbs[] = {&cmd_experiment, &cmd_list, NULL};
+/* ---- calibrate ---------------------------------------------------------------------------- */
+
+struct calibrate_values {
+	char *model, *disk, *heads;
+	bool json;
+};
+
+static const struct option_row calibrate_rows[] = {
+	{"model", "MODEL", "the model to fit: linear or disk", OPTION_VALUE,
+	 offsetof(struct calibrate_values, model), "linear", NULL, VALUES_ANY, "linear disk"},
+	{"disk", "SIZE", "size of the drive", OPTION_VALUE, offsetof(struct calibrate_values, disk),
+	 "up to the trace's last sector", NULL, VALUES_ANY, NULL},
+	{"heads", "N", "heads of the drive, for disk", OPTION_VALUE,
+	 offsetof(struct calibrate_values, heads), "4", NULL, VALUES_ANY, NULL},
+	{"json", NULL, "print JSON", OPTION_FLAG, offsetof(struct calibrate_values, json), NULL,
+	 NULL, VALUES_ANY, NULL},
+	{NULL, NULL, NULL, OPTION_FLAG, 0, NULL, NULL, VALUES_ANY, NULL},
+};
+
+static int calibration_json(const struct alc_calibration *c)
+{
+	return print_json(json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+				    "model", c->text, "requests", (json_int_t)c->requests, "used",
+				    (json_int_t)c->used, "outliers", (json_int_t)c->outliers,
+				    "rotation_ms", c->rotation_ms, "full_seek_ms", c->full_seek_ms,
+				    "mean_measured_ms", c->mean_measured_ms, "mean_modelled_ms",
+				    c->mean_modelled_ms, "median_error_ms", c->median_error_ms,
+				    "r_squared", c->r_squared, "cdf_distance", c->cdf_distance));
+}
+
+static void print_calibration(const struct alc_calibration *c)
+{
+	puts(c->text);
+	printf("\nfitted to %zu of %zu requests (%zu are far from the others)\n", c->used,
+	       c->requests, c->outliers);
+	printf("rotation %.3f ms, full-stroke seek %.3f ms\n", c->rotation_ms, c->full_seek_ms);
+	printf("mean service: measured %.4f ms, modelled %.4f ms (%+.2f %%)\n", c->mean_measured_ms,
+	       c->mean_modelled_ms, 100 * (c->mean_modelled_ms / c->mean_measured_ms - 1));
+	printf("median error %.4f ms, R squared %.4f, distributions at most %.4f apart\n",
+	       c->median_error_ms, c->r_squared, c->cdf_distance);
+}
+
+static int calibrate(void *values, const char *operand, struct strings trailing)
+{
+	const struct calibrate_values *v = values;
+	uint64_t bytes = 0, heads = 4;
+	struct alc_calibration c;
+	struct alc_err err = {0};
+	int rc;
+
+	if (!operand)
+		return fail(EXIT_USAGE, "which trace? As in `alcazar disk calibrate record.csv`");
+	if (v->disk && !parse_size(v->disk, &bytes))
+		return fail(EXIT_USAGE, "--disk is a size such as 80G, not '%s'", v->disk);
+	if (v->heads && (!parse_count(v->heads, &heads) || !heads || heads > 1024))
+		return fail(EXIT_USAGE, "--heads is a number from 1 to 1024, not '%s'", v->heads);
+	rc = alc_disk_calibrate(operand, v->model ? v->model : "linear", bytes, (unsigned)heads, &c,
+				&err);
+	if (rc)
+		return fail(rc == -ENOMEM ? EXIT_VMM : EXIT_USAGE, "%s", err.text);
+	if (v->json)
+		return calibration_json(&c);
+	print_calibration(&c);
+	return EXIT_OK;
+}
+
+static const struct command cmd_calibrate = {
+	.name = "disk calibrate",
+	.summary = "fit a drive model to a measured trace",
+	.operand = "TRACE",
+	.operand_values = VALUES_FILE,
+	.options = calibrate_rows,
+	.values_size = sizeof(struct calibrate_values),
+	.run = calibrate,
+};
+
+static const struct command *const verbs[] = {&cmd_experiment, &cmd_calibrate, &cmd_list, NULL};
 
 const struct command cmd_disk = {
 	.name = "disk",

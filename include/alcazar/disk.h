@@ -85,4 +85,27 @@ int alc_experiment_text(const struct alc_experiment *x, enum alc_experiment_form
 int alc_experiment_plot(const struct alc_experiment *x, const char *folder,
 			struct alc_err *err) ALC_MUST_CHECK;
 
+/* ---- Calibration ---- */
+
+enum { ALC_CALIBRATION_TEXT_MAX = 512 };
+
+struct alc_calibration {
+	char text[ALC_CALIBRATION_TEXT_MAX]; /* the model with its parameters, as plans take it */
+	size_t requests, used, outliers;     /* measured; fitted to; left out as too far off */
+	double rotation_ms, full_seek_ms;
+	/* What the model with these parameters makes of the trace. */
+	double mean_measured_ms, mean_modelled_ms;
+	double median_error_ms; /* of the absolute errors, request by request */
+	double r_squared;       /* of the variance, what the model explains */
+	double cdf_distance;    /* the greatest between the two distributions */
+};
+
+/*
+ * Fits a model, linear or disk, to the service times of a trace that has them (a record, blkparse
+ * with dispatches and completions, MSR-Cambridge CSV). disk_bytes: the size of the drive, 0: up to
+ * the last sector of the trace; heads: the drive's, for disk. -EINVAL: the trace says too little.
+ */
+int alc_disk_calibrate(const char *trace, const char *model, uint64_t disk_bytes, unsigned heads,
+		       struct alc_calibration *out, struct alc_err *err) ALC_MUST_CHECK;
+
 #endif

@@ -50,7 +50,7 @@ void hold_add(struct hold *h, struct block_req *r, u64 until_ns)
 /* With the lock held: the part of the list that may go. */
 static struct block_req *take_due(struct hold *h)
 {
-	u64 now_ns = hold_works(h) ? clock_now_ns(h->clock) : UINT64_MAX;
+	u64 now_ns = hold_works(h) ? clock_cpu_ns(h->clock) : UINT64_MAX;
 	struct block_req *list = h->first, **at = &h->first;
 
 	while (*at && due_ns(*at) <= now_ns)

@@ -14,9 +14,10 @@
  * linux/open.c if it needs an operating system.
  *
  * They keep guest time, which block_attach gives them; before that they pass everything on at
- * once. In virtual time nothing of the host's may show: what is right above a back end that has no
- * attach waits for it within submit, so that for the guest a back end takes no time at all, and all
- * time comes from stages.
+ * once. In virtual time nothing of the host's may show: below the stages there is one that waits
+ * for the back end (instant.h), so that all time comes from stages. Where several CPUs take turns,
+ * an instant is that of the CPU or timer on whose behalf a stage runs: a stage must cope with one
+ * that is before the last one, by less than a quantum.
  *
  * A drain does not wait for guest time, which may be standing still: what stages hold back is done
  * early, in the order in which it would have been done.
@@ -47,6 +48,9 @@ struct stage_class {
 	int (*create)(const struct stage_env *env, const char *const *texts, struct block *below,
 		      struct block **out, struct alc_err *err);
 };
+
+/* stage_drive.c: is that value of `model` no model, but the back end itself as the drive? */
+bool drive_is_host(const char *model);
 
 /* Those of the core, NULL-terminated. */
 extern const struct stage_class *const stage_classes[];

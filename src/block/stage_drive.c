@@ -51,7 +51,7 @@ static void drive_submit(struct block *b, struct block_req *list)
 	if (!list)
 		return;
 	drive_lock(s);
-	now_ns = throttle_disk_ns(&s->throttle, clock_now_ns(s->clock));
+	now_ns = throttle_disk_ns(&s->throttle, clock_cpu_ns(s->clock));
 	while (list) {
 		struct block_req *r = list;
 
@@ -92,6 +92,8 @@ static void drive_attach(struct block *b, struct alc_clock *clock)
 	struct drive_stage *s = container_of(b, struct drive_stage, block);
 
 	s->clock = clock;
+	if (clock_is_virtual(clock))
+		throttle_off(&s->throttle);
 	block_attach(s->below, clock);
 }
 
@@ -192,6 +194,11 @@ static const char *host_params_of(const char *text)
 		if (*text != *name)
 			return NULL;
 	return !*text ? text : *text == ':' ? text + 1 : NULL;
+}
+
+bool drive_is_host(const char *model)
+{
+	return host_params_of(model) != NULL;
 }
 
 static int create_model(struct drive_stage *s, const struct stage_env *env, const char *text,

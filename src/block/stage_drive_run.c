@@ -187,7 +187,7 @@ static void back_done(struct block_req *r)
 	struct drive_stage *s = n->s;
 
 	drive_lock(s);
-	n->back_ns = clock_now_ns(s->clock);
+	n->back_ns = clock_cpu_ns(s->clock);
 	nodes_add(&s->back, n);
 	drive_unlock(s);
 	drive_run(s);
@@ -309,7 +309,7 @@ static void hurry(struct drive_stage *s, u64 guest_ns)
 
 static void work(struct drive_stage *s)
 {
-	u64 guest_ns = clock_now_ns(s->clock), disk_ns = throttle_disk_ns(&s->throttle, guest_ns);
+	u64 guest_ns = clock_cpu_ns(s->clock), disk_ns = throttle_disk_ns(&s->throttle, guest_ns);
 
 	take_back(s, disk_ns, guest_ns);
 	admit_all(s, guest_ns);

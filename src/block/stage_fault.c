@@ -128,7 +128,7 @@ static bool is_struck(struct fault *f, const struct block_req *r)
 static bool delay(struct fault *f, struct block_req *r)
 {
 	hold_add(&f->hold, r,
-		 hold_works(&f->hold) ? clock_now_ns(f->hold.clock) + f->p.time_ns : 0);
+		 hold_works(&f->hold) ? clock_cpu_ns(f->hold.clock) + f->p.time_ns : 0);
 	return false;
 }
 

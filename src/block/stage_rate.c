@@ -106,7 +106,7 @@ static void rate_submit(struct block *b, struct block_req *list)
 			continue;
 		}
 		hold_add(&s->hold, r,
-			 hold_works(&s->hold) ? start_of(s, r, clock_now_ns(s->hold.clock)) : 0);
+			 hold_works(&s->hold) ? start_of(s, r, clock_cpu_ns(s->hold.clock)) : 0);
 	}
 	hold_unlock(&s->hold);
 	if (free)

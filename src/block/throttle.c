@@ -42,6 +42,9 @@ double throttle_k(const struct throttle *t)
 
 u64 throttle_disk_ns(const struct throttle *t, u64 guest_ns)
 {
+	/* In virtual time a CPU may be a little behind the one that was last. */
+	if (guest_ns <= t->guest_ns)
+		return t->disk_ns;
 	return t->disk_ns + (u64)((u128)(guest_ns - t->guest_ns) * PPM / t->k_ppm);
 }
 

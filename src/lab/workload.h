@@ -19,6 +19,7 @@ struct workload;
 /* One request of a trace, see work_replay.c. */
 struct trace_req {
 	u64 arrival_ns;
+	u64 dispatch_ns, done_ns; /* done_ns 0: the trace doesn't tell */
 	u64 sector;
 	u32 sectors;
 	u32 issuer;

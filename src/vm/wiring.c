@@ -125,6 +125,7 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 	struct alc_dev_env env = {
 		.host = m->host,
 		.clock = m->clock,
+		.entropy = m->virtual.on ? &m->entropy : NULL,
 		.space = &m->space,
 		.ports = &m->ports,
 		.msi = {.deliver = deliver_msi, .route_pin = route_pin, .ctx = m},

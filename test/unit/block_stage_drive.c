@@ -3,7 +3,7 @@
 #include "block/throttle.h"
 #include "block_stage_test.h"
 
-enum { SCHED, MODEL, CACHE, THROTTLE };
+#define FIFO "noop:max_sectors=1" /* nothing is merged */
 
 static void open_drive(struct rig *g, const char *sched, const char *model, const char *throttle)
 {
@@ -17,7 +17,7 @@ static void requests_are_done_at_their_instants(void **state)
 	struct tested *t[3];
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us:depth=1", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us:depth=1", NULL);
 	rig_until(&g, 50 * RIG_US, 50 * RIG_US);
 	t[0] = rig_write(&g, 0, 0, 4096);
 	t[1] = rig_submit(&g, 1, BLOCK_READ, 0, 4096);
@@ -47,7 +47,7 @@ static void late_timers_do_not_add_up(void **state)
 	struct tested *t[3];
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us:depth=1", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us:depth=1", NULL);
 	for (unsigned i = 0; i < 3; i++)
 		t[i] = rig_submit(&g, i, BLOCK_READ, 0, 512);
 	rig_until(&g, 270 * RIG_US, 270 * RIG_US);
@@ -63,7 +63,7 @@ static void a_list_is_seen_whole_by_the_scheduler(void **state)
 {
 	struct rig g;
 
-	open_drive(&g, NULL, "fixed:latency=1ms:depth=64", NULL);
+	open_drive(&g, FIFO, "fixed:latency=1ms:depth=64", NULL);
 	for (unsigned i = 0; i < 16; i++)
 		rig_make(&g, i, BLOCK_READ, i * 512, 512)->r.next = i < 15 ? &g.reqs[i + 1].r
 									   : NULL;
@@ -78,16 +78,17 @@ static void a_list_is_seen_whole_by_the_scheduler(void **state)
 
 static void more_requests_than_it_has_room_for_wait(void **state)
 {
+	/* With gaps, so that they are not merged. */
 	enum { MANY = 1000, DEPTH = 10 };
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=1us:depth=10", NULL);
+	open_drive(&g, FIFO, "fixed:latency=1us:depth=10", NULL);
 	for (unsigned i = 0; i < MANY; i++)
-		rig_write(&g, i, (u64)i * 1024, 1024);
+		rig_write(&g, i, (u64)i * 1024, 512);
 	rig_until(&g, MANY / DEPTH * RIG_US, RIG_US);
 	assert_int_equal(g.done, MANY);
 	for (unsigned i = 0; i < MANY; i++) {
-		assert_true(rig_has(&g, (u64)i * 1024, 1024, (u8)(i % 251 + 1)));
+		assert_true(rig_has(&g, (u64)i * 1024, 512, (u8)(i % 251 + 1)));
 		assert_int_equal(g.reqs[i].done_ns, (i / DEPTH + 1) * RIG_US);
 	}
 	rig_close(&g);
@@ -97,7 +98,7 @@ static void before_it_is_attached_it_adds_no_time(void **state)
 {
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=1s", NULL);
+	open_drive(&g, FIFO, "fixed:latency=1s", NULL);
 	rig_until(&g, 5, 5);
 	/* Another one, which nobody attaches. */
 	block_close(g.top);
@@ -120,10 +121,10 @@ static void before_it_is_attached_it_adds_no_time(void **state)
 
 static void late_back_ends_are_waited_for(void **state)
 {
-	struct tested *early, *late;
+	struct tested *early, *late, *just;
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us", NULL);
 	g.back.slow = true;
 	early = rig_submit(&g, 0, BLOCK_READ, 0, 512);
 	late = rig_submit(&g, 1, BLOCK_READ, 0, 512);
@@ -135,7 +136,11 @@ static void late_back_ends_are_waited_for(void **state)
 	assert_int_equal(g.done, 1);
 	back_do(&g.back, 1);
 	assert_int_equal(late->done_ns, 130 * RIG_US);
-	assert_true(rig_stat(&g, "drive.late") == 1 && rig_stat(&g, "drive.throttled") == 2);
+	just = rig_submit(&g, 2, BLOCK_READ, 0, 512);
+	rig_until(&g, 230 * RIG_US, RIG_US);
+	back_do(&g.back, 1);
+	assert_int_equal(just->done_ns, 230 * RIG_US);
+	assert_true(rig_stat(&g, "drive.late") == 1 && rig_stat(&g, "drive.throttled") == 3);
 	assert_true(rig_stat(&g, "drive.lag_max_ns") == 30 * RIG_US);
 	rig_close(&g);
 }
@@ -145,7 +150,7 @@ static void k_scales_the_times_of_the_model(void **state)
 	struct tested *first, *second;
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us:depth=1", "k=2.5:lock=on");
+	open_drive(&g, FIFO, "fixed:latency=100us:depth=1", "k=2.5:lock=on");
 	rig_until(&g, 10 * RIG_US, RIG_US);
 	first = rig_submit(&g, 0, BLOCK_READ, 0, 512);
 	second = rig_submit(&g, 1, BLOCK_READ, 0, 512);
@@ -162,7 +167,7 @@ static void k_is_raised_when_many_are_late(void **state)
 	struct rig g;
 	u64 ns = 0;
 
-	open_drive(&g, "noop", "fixed:latency=10us", "window=2000");
+	open_drive(&g, FIFO, "fixed:latency=10us", "window=2000");
 	g.back.slow = true;
 	for (unsigned i = 0; i < 2000; i++) {
 		rig_submit(&g, 0, BLOCK_READ, 0, 512);
@@ -249,7 +254,7 @@ static void without_a_model_the_back_end_is_the_drive(void **state)
 {
 	struct rig g;
 
-	open_drive(&g, "noop", "host:depth=4", NULL);
+	open_drive(&g, FIFO, "host:depth=4", NULL);
 	g.back.slow = true;
 	for (unsigned i = 0; i < 40; i++)
 		rig_write(&g, i, (u64)i * 4096, 4096);
@@ -271,7 +276,7 @@ static void a_flush_waits_for_what_is_at_work(void **state)
 	struct tested *first, *flush, *second;
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us:depth=2", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us:depth=2", NULL);
 	first = rig_write(&g, 0, 0, 512);
 	rig_until(&g, 30 * RIG_US, RIG_US);
 	flush = rig_submit(&g, 1, BLOCK_FLUSH, 0, 0);
@@ -287,13 +292,34 @@ static void a_flush_waits_for_what_is_at_work(void **state)
 	rig_close(&g);
 }
 
+/* Others that came later may be done earlier. */
+static void a_flush_waits_for_none_that_came_later(void **state)
+{
+	struct tested *first, *flush, *second;
+	struct rig g;
+
+	open_drive(&g, FIFO, "host:depth=2", NULL);
+	g.back.slow = true;
+	first = rig_write(&g, 0, 0, 512);
+	flush = rig_submit(&g, 1, BLOCK_FLUSH, 0, 0);
+	second = rig_write(&g, 2, 512, 512);
+	back_rotate(&g.back);
+	back_do(&g.back, 2);
+	assert_int_equal(second->order, 1);
+	assert_int_equal(flush->order, 0);
+	back_do(&g.back, 1);
+	assert_int_equal(first->order, 2);
+	assert_int_equal(flush->order, 3);
+	rig_close(&g);
+}
+
 /* What the guest was told is written must be below before the flush is. */
 static void a_flush_covers_writes_that_were_done(void **state)
 {
 	struct tested *write, *flush;
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us", NULL);
 	g.back.slow = true;
 	write = rig_write(&g, 0, 0, 512);
 	rig_until(&g, 100 * RIG_US, RIG_US);
@@ -314,7 +340,7 @@ static void others_pass_by_and_nonsense_is_refused(void **state)
 {
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us", NULL);
 	memset(g.bytes, 7, 8192);
 	assert_int_equal(rig_submit(&g, 0, BLOCK_DISCARD, 0, 4096)->r.status, 0);
 	assert_int_equal(rig_submit(&g, 1, BLOCK_ZERO, 4096, 4096)->r.status, 0);
@@ -330,7 +356,7 @@ static void errors_of_the_back_end_are_passed_on(void **state)
 	struct tested *t;
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us", NULL);
 	g.back.ram->info.read_only = true;
 	t = rig_write(&g, 0, 0, 512);
 	rig_until(&g, 100 * RIG_US, RIG_US);
@@ -346,7 +372,7 @@ static void a_drain_does_all_at_once(void **state)
 	struct tested *after;
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=100us:depth=2", NULL);
+	open_drive(&g, FIFO, "fixed:latency=100us:depth=2", NULL);
 	g.back.slow = true;
 	rig_until(&g, 10 * RIG_US, RIG_US);
 	for (unsigned i = 0; i < 600; i++)
@@ -374,7 +400,7 @@ static void a_drain_needs_no_time(void **state)
 {
 	struct rig g;
 
-	open_drive(&g, "noop", "fixed:latency=1s", NULL);
+	open_drive(&g, FIFO, "fixed:latency=1s", NULL);
 	for (unsigned i = 0; i < 20; i++)
 		rig_submit(&g, i, BLOCK_READ, 0, 512);
 	clock_stop(g.clock);
@@ -544,6 +570,7 @@ int main(void)
 		cmocka_unit_test(times_of_disk_and_guest_agree),
 		cmocka_unit_test(without_a_model_the_back_end_is_the_drive),
 		cmocka_unit_test(a_flush_waits_for_what_is_at_work),
+		cmocka_unit_test(a_flush_waits_for_none_that_came_later),
 		cmocka_unit_test(a_flush_covers_writes_that_were_done),
 		cmocka_unit_test(others_pass_by_and_nonsense_is_refused),
 		cmocka_unit_test(errors_of_the_back_end_are_passed_on),

@@ -97,6 +97,20 @@ static inline void back_do(struct back *k, unsigned n)
 	}
 }
 
+/* Puts the first one behind the others. */
+static inline void back_rotate(struct back *k)
+{
+	struct block_req *r;
+
+	pthread_mutex_lock(&k->lock);
+	r = k->kept;
+	k->kept = r->next;
+	r->next = NULL;
+	*(k->kept ? k->end : &k->kept) = r;
+	k->end = &r->next;
+	pthread_mutex_unlock(&k->lock);
+}
+
 static inline void back_drain(struct block *b)
 {
 	back_do(container_of(b, struct back, block), UINT32_MAX);

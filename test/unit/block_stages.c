@@ -100,6 +100,8 @@ static void options_are_checked(void **state)
 		  -ENOENT, "can't make the record");
 	must_fail(&b, (struct alc_device_opt[]){{"modl", "fixed"}, {NULL, NULL}}, -EINVAL,
 		  "did you mean 'model'");
+	must_fail(&b, (struct alc_device_opt[]){{"latency", "3"}, {NULL, NULL}}, -EINVAL,
+		  "a time such as 100us");
 	assert_true(block_option_known("record") && block_option_known("throttle"));
 	bench_close(&b);
 }
@@ -130,6 +132,126 @@ static void failing_calls_leave_nothing(void **state)
 	bench_open(&b);
 	snprintf(path, sizeof(path), "%s/record", b.dir);
 	assert_true(sweep(&(struct sweep){.run = open_all, .arg = path, .has_err = true}) > 10);
+	bench_close(&b);
+}
+
+/* ---- virtual time ---- */
+
+struct timed {
+	struct block_req r;
+	struct alc_clock *clock;
+	u8 data[512];
+	struct alc_iov iov;
+	u64 done_ns;
+	bool done;
+};
+
+static void timed_done(struct block_req *r)
+{
+	struct timed *t = r->ctx;
+
+	t->done_ns = clock_cpu_ns(t->clock);
+	t->done = true;
+}
+
+/* When a write is done that is submitted at 1 ms. */
+static u64 time_of_write(struct alc_clock *clock, struct block *d)
+{
+	struct timed t = {.clock = clock};
+
+	t.iov = (struct alc_iov){t.data, sizeof(t.data)};
+	t.r = (struct block_req){.op = BLOCK_WRITE,
+				 .len = sizeof(t.data),
+				 .iov = &t.iov,
+				 .niov = 1,
+				 .done = timed_done,
+				 .ctx = &t};
+	clock_advance(clock, RIG_MS);
+	block_submit(d, &t.r);
+	while (!t.done && clock_next_ns(clock) != ALC_WAIT_FOREVER)
+		clock_advance(clock, clock_next_ns(clock));
+	assert_true(t.done);
+	assert_int_equal(t.r.status, 0);
+	return t.done_ns;
+}
+
+static void in_virtual_time_all_time_is_of_stages(void **state)
+{
+	static const struct {
+		struct alc_device_opt opts[4];
+		u64 ns;
+	} cases[] = {
+		{{{"latency", "100us"}}, 100 * RIG_US},
+		{{{"latency", "100us"}, {"model", "fixed:latency=2ms"}}, 2 * RIG_MS},
+		{{{"model", "fixed:latency=2ms"}, {"throttle", "k=9"}}, 2 * RIG_MS},
+		{{{"latency", "100us"}, {"sched", "noop"}}, 100 * RIG_US},
+		{{{"latency", "100us"}, {"model", "host:depth=1"}}, 100 * RIG_US},
+		{{{"fault", "error:nth=2"}}, 0},
+		{{{"latency", "100us"}, {"fault", "delay:time=1ms"}, {"rate", "iops=1"}},
+		 1100 * RIG_US},
+		{{{"model", "fixed:latency=2ms"}, {"fault", "delay:time=1ms"}}, 3 * RIG_MS},
+		/* What is below a model passes while the model's time does. */
+		{{{"fault", "delay:time=1ms"}, {"model", "fixed:latency=2ms"}}, 2 * RIG_MS},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct alc_clock *clock;
+		struct bench b;
+		struct block *d;
+
+		bench_open(&b);
+		assert_int_equal(clock_create_virtual(&b.th.host, 1000000000, 0, &clock), 0);
+		assert_int_equal(clock_start(clock), 0);
+		d = must_open(&b, cases[i].opts);
+		block_attach(d, clock);
+		assert_int_equal(time_of_write(clock, d), RIG_MS + cases[i].ns);
+		block_drain(d);
+		clock_destroy(clock);
+		block_close(d);
+		bench_close(&b);
+	}
+}
+
+/* A CPU whose turn comes later in a round is behind those that had theirs. */
+static void cpus_that_are_behind_are_served(void **state)
+{
+	struct alc_clock *clock;
+	struct timed t[2];
+	struct bench b;
+	struct block *d;
+	_Atomic(u64) stop_at;
+	u64 count = 0, until;
+
+	bench_open(&b);
+	assert_int_equal(clock_create_virtual(&b.th.host, 1000000000, 0, &clock), 0);
+	assert_int_equal(clock_start(clock), 0);
+	d = must_open(&b, (struct alc_device_opt[]){{"model", "fixed:latency=1ms:depth=1"},
+						    {NULL, NULL}});
+	block_attach(d, clock);
+	clock_advance(clock, RIG_MS);
+	for (unsigned i = 0; i < 2; i++) {
+		t[i] = (struct timed){.clock = clock};
+		t[i].iov = (struct alc_iov){t[i].data, sizeof(t[i].data)};
+		t[i].r = (struct block_req){.op = BLOCK_READ,
+					    .offset = i * 8192ull,
+					    .len = sizeof(t[i].data),
+					    .iov = &t[i].iov,
+					    .niov = 1,
+					    .done = timed_done,
+					    .ctx = &t[i]};
+		/* The first one submits at 1.3 ms, the second one at 1.1 ms. */
+		clock_slice_begin(clock, RIG_MS, 2 * RIG_MS, &count, &stop_at);
+		count += i ? 100 * RIG_US : 300 * RIG_US;
+		block_submit(d, &t[i].r);
+		clock_slice_end(clock, &until);
+	}
+	while (!t[1].done && clock_next_ns(clock) != ALC_WAIT_FOREVER)
+		clock_advance(clock, clock_next_ns(clock));
+	assert_int_equal(t[0].done_ns, 2300 * RIG_US);
+	assert_int_equal(t[1].done_ns, 3300 * RIG_US);
+	block_drain(d);
+	clock_destroy(clock);
+	block_close(d);
 	bench_close(&b);
 }
 
@@ -293,6 +415,8 @@ int main(void)
 		cmocka_unit_test(stages_are_in_the_order_of_options),
 		cmocka_unit_test(options_are_checked),
 		cmocka_unit_test(failing_calls_leave_nothing),
+		cmocka_unit_test(in_virtual_time_all_time_is_of_stages),
+		cmocka_unit_test(cpus_that_are_behind_are_served),
 		cmocka_unit_test(records_have_a_line_for_each_request),
 		cmocka_unit_test(records_grow),
 		cmocka_unit_test(a_record_that_is_incomplete_is_told),

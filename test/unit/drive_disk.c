@@ -2,6 +2,7 @@
 /* The detailed disk against a slow oracle that goes sector by sector, request by request. */
 #include <math.h>
 
+#include "block/model/geometry.h"
 #include "drive_rings.h"
 
 /* ---- The oracle: geometry ----------------------------------------------------------------- */
@@ -615,9 +616,25 @@ static void disk_equals_its_oracle(void **state)
 			compare_disk(&configs[i], kind, requests_of(90000));
 }
 
+static void roots_are_exact(void **state)
+{
+	u64 random = 1;
+
+	assert_int_equal(integer_root(0), 0);
+	assert_int_equal(integer_root(UINT64_MAX), UINT32_MAX);
+	for (unsigned i = 0; i < 200000; i++) {
+		u64 r = random_next(&random) >> (32 + i % 32);
+
+		assert_int_equal(integer_root(r * r), r);
+		assert_int_equal(integer_root(r * r + 2 * r), r);
+		assert_true(!r || integer_root(r * r - 1) == r - 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(roots_are_exact),
 		cmocka_unit_test(disk_equals_its_oracle),
 	};
 

@@ -261,9 +261,9 @@ static void until_ends_an_endless_workload(void **state)
 static void traces_come_at_their_instants(void **state)
 {
 	struct trace_req reqs[] = {
-		{1000, 10, 8, 0, BLOCK_READ},
-		{1000, 90, 8, 1, BLOCK_WRITE},
-		{5000, 50, 8, 0, BLOCK_READ},
+		{1000, 0, 0, 10, 8, 0, BLOCK_READ},
+		{1000, 0, 0, 90, 8, 1, BLOCK_WRITE},
+		{5000, 0, 0, 50, 8, 0, BLOCK_READ},
 	};
 	struct trace trace = {reqs, 3};
 	struct bench b;
@@ -286,7 +286,7 @@ static void traces_come_at_their_instants(void **state)
 
 static void replay_refuses_bad_traces(void **state)
 {
-	struct trace_req req = {0, SECTORS - 7, 8, 0, BLOCK_READ};
+	struct trace_req req = {0, 0, 0, SECTORS - 7, 8, 0, BLOCK_READ};
 	struct trace trace = {&req, 1};
 	struct alc_err err = {0}, second = {0};
 	struct test_host th;

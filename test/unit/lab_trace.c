@@ -14,7 +14,8 @@
 
 static const char blkparse[] =
 	"  8,0    1        1     0.000000000   697  Q   R 223490 + 8 [fio]\n"
-	"  8,0    1        2     0.000001500   697  G   R 223490 + 8 [fio]\n"
+	"  8,0    1        2     0.000001500   697  D   R 223490 + 8 [fio]\n"
+	"  8,0    1        2     0.004000000     0  C   R 223490 + 8 [0]\n"
 	"  8,0    0        3     1.500000000   698  Q  WS 1000 + 16 [jbd2]\n"
 	"  8,0    0        4     1.600000000   698  Q FWS [jbd2]\n"
 	"  8,0    0        5     1.700000000   698  Q   D 0 + 4096 [fstrim]\n"
@@ -58,6 +59,8 @@ static void formats_are_read(void **state)
 	parse(blkparse, &t);
 	assert_int_equal(t.n, 3);
 	check(&t.reqs[0], 0, 223490, 8, 0, BLOCK_READ);
+	assert_int_equal(t.reqs[0].done_ns - t.reqs[0].dispatch_ns, 3998500);
+	assert_int_equal(t.reqs[1].done_ns, 0);
 	check(&t.reqs[1], 250000000, 223498, 8, 0, BLOCK_READ);
 	check(&t.reqs[2], 1500000000, 1000, 16, 1, BLOCK_WRITE);
 	trace_free(&t);
@@ -74,11 +77,14 @@ static void formats_are_read(void **state)
 	parse(msr, &t);
 	assert_int_equal(t.n, 2);
 	check(&t.reqs[0], 0, 749016, 64, 0, BLOCK_READ);
+	assert_int_equal(t.reqs[0].done_ns, 11373600);
 	check(&t.reqs[1], 1000, 5512, 8, 1, BLOCK_WRITE);
 	trace_free(&t);
 	parse(own, &t);
 	assert_int_equal(t.n, 3);
 	check(&t.reqs[0], 100, 64, 8, 0, BLOCK_READ);
+	assert_int_equal(t.reqs[0].dispatch_ns, 200);
+	assert_int_equal(t.reqs[0].done_ns, 300);
 	check(&t.reqs[1], 150, 8, 8, 1, BLOCK_WRITE);
 	check(&t.reqs[2], 170, 72, 8, 0, BLOCK_READ);
 	trace_free(&t);
@@ -108,6 +114,7 @@ static void nonsense_is_named(void **state)
 		{"arrival_ns,dispatch_ns,done_ns\n1,2,3,read\n", ":2: "},
 		{"arrival_ns,dispatch_ns,done_ns\n1,2,3,read,99999999999999999999,8,1\n", ":2: "},
 		{"arrival_ns,dispatch_ns,done_ns\n1,2,3,read,18446744073709551615,8,1\n", ":2: "},
+		{"arrival_ns,dispatch_ns,done_ns\n1,5,3,read,8,8,1\n", "before it is"},
 		{"8,0 1 1 nought 697 Q R 1 + 8 [f]\n", ":1: "},
 		{"8,0 1 1 0.0000000001 697 Q R 1 + 8 [f]\n", ":1: "},
 		{"8,0 1 1 0.1 697 Q R x + 8 [f]\n", "sectors"},

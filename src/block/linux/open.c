@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "base/param.h"
 #include "base/str.h"
+#include "block/instant.h"
 #include "block/linux/file.h"
 #include "block/linux/nbd.h"
 #include "block/linux/sched_open.h"
@@ -24,6 +26,8 @@ struct opening {
 	const char *file, *overlay;
 	bool read_only, snapshot;
 	struct file_params params; /* of the base */
+	u64 latency_ns;
+	bool in_time; /* something keeps guest time */
 };
 
 /* ---- options ------------------------------------------------------------------------------ */
@@ -34,6 +38,7 @@ const struct alc_option_info block_options[] = {
 	{"overlay", "string", "", "file that takes what the guest writes; made if there is none"},
 	{"aio", "string", "auto", "auto, io_uring or threads: how files are read and written"},
 	{"cache", "string", "writeback", "writeback: by the host's page cache; none: past it"},
+	{"latency", "string", "0", "in virtual time: what a request takes where there is no model"},
 };
 const size_t block_options_count = ARRAY_LEN(block_options);
 
@@ -119,6 +124,19 @@ static int set_cache(struct opening *o, const struct alc_device_opt *opt, struct
 	return 0;
 }
 
+static int set_latency(struct opening *o, const struct alc_device_opt *opt, struct alc_err *err)
+{
+	static const struct param table[] = {
+		{"latency", "", PARAM_TIME, 0, "0", 0, 1e12},
+		{.name = NULL},
+	};
+
+	if (!opt->value || param_set(table, "latency", opt->value, &o->latency_ns, NULL))
+		return wrong_value(o, opt, "a time such as 100us", err);
+	o->in_time = true;
+	return 0;
+}
+
 static bool is_stage(const struct alc_device_opt *opt)
 {
 	const char *key;
@@ -139,8 +157,12 @@ static int set_option(struct opening *o, const struct alc_device_opt *opt, struc
 		return set_aio(o, opt, err);
 	if (is_host_cache(opt))
 		return set_cache(o, opt, err);
-	if (is_stage(opt))
+	if (str_eq(opt->key, "latency"))
+		return set_latency(o, opt, err);
+	if (is_stage(opt)) {
+		o->in_time = true;
 		return 0;
+	}
 	if (!str_eq(opt->key, "overlay"))
 		return unknown_option(o, opt->key, err);
 	if (!opt->value || !*opt->value)
@@ -437,8 +459,13 @@ static int add_stages(const struct opening *o, const struct alc_device_opt *opts
 	for (size_t i = 0; i < nopts && stages; i++)
 		if (is_stage(&opts[i]))
 			stages[n++] = opts[i];
-	rc = stages ? stages_put(&env, stages, n, &base, err)
-		    : alc_fail(err, -ENOMEM, "no memory for the stages of disk '%s'", o->file);
+	rc = stages ? 0 : alc_fail(err, -ENOMEM, "no memory for the stages of disk '%s'", o->file);
+	/* What is right above the back end keeps the host's time from all that is above it. */
+	if (!rc)
+		rc = instant_create(o->host, stages_have_model(stages, n) ? 0 : o->latency_ns, base,
+				    &base, err);
+	if (!rc)
+		rc = stages_put(&env, stages, n, &base, err);
 	free(stages);
 	if (rc) {
 		block_close(base);
@@ -467,7 +494,7 @@ int block_open(const struct alc_host *host, const char *file, const struct alc_d
 		rc = add_overlay(&o, b, &b, err);
 	if (!rc && o.snapshot && !o.read_only)
 		rc = add_snapshot(&o, b, &b, err);
-	if (!rc)
+	if (!rc && o.in_time)
 		rc = add_stages(&o, opts, nopts, b, &b, err);
 	if (!rc)
 		*out = b;

@@ -65,7 +65,7 @@ static void write_line(struct record *s, const struct block_req *r, u64 arrival_
 	u64 dispatch_ns = r->dispatch_ns ? r->dispatch_ns : arrival_ns;
 
 	fprintf(s->file, "%llu,%llu,%llu,%s,%llu,%llu,%llu,%d\n", (unsigned long long)arrival_ns,
-		(unsigned long long)dispatch_ns, (unsigned long long)clock_now_ns(s->clock),
+		(unsigned long long)dispatch_ns, (unsigned long long)clock_cpu_ns(s->clock),
 		op_names[r->op], (unsigned long long)(r->offset / SECTOR_BYTES),
 		(unsigned long long)(r->len / SECTOR_BYTES), (unsigned long long)r->issuer,
 		r->cached);
@@ -112,7 +112,7 @@ static void record_submit(struct block *b, struct block_req *list)
 
 	if (s->clock) {
 		host_lock(s->host, s->lock);
-		now_ns = clock_now_ns(s->clock);
+		now_ns = clock_cpu_ns(s->clock);
 		for (struct block_req *r = list; r; r = r->next)
 			watch(s, r, now_ns);
 		host_unlock(s->host, s->lock);

@@ -33,6 +33,14 @@ const char *stages_key(size_t i)
 	return NULL;
 }
 
+bool stages_have_model(const struct alc_device_opt *opts, size_t nopts)
+{
+	for (size_t i = 0; i < nopts; i++)
+		if (!strcmp(opts[i].key, "model"))
+			return opts[i].value && !drive_is_host(opts[i].value);
+	return false;
+}
+
 static int index_in(const struct stage_class *c, const char *key)
 {
 	for (int i = 0; c->keys[i]; i++)

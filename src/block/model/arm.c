@@ -80,8 +80,7 @@ void arm_read_on(struct arm *a, u64 sector, u64 sectors, u64 now_ns)
 	if (h->next == h->end) { /* the heads rest behind it */
 		struct place next = geometry_place(a->geometry, h->next);
 
-		h->at_ns = geometry_reach_ns(a->geometry, a->track, max_u64(now_ns, h->at_ns),
-					     &next, false);
+		h->at_ns = geometry_reach_ns(a->geometry, a->track, now_ns, &next, false);
 		a->track = next.track;
 	}
 	h->end = until;
@@ -93,6 +92,7 @@ struct choice {
 	struct jobs *from;
 	unsigned index;
 	u64 begin_ns;
+	u32 hopeless; /* a distance whose seek alone takes as long: so do those beyond it */
 };
 
 static u64 begin_ns(const struct arm *a, const struct job *j)
@@ -101,14 +101,37 @@ static u64 begin_ns(const struct arm *a, const struct job *j)
 				 j->write);
 }
 
+static u32 distance(const struct arm *a, const struct job *j)
+{
+	u32 from = a->track.cylinder, to = j->place.track.cylinder;
+
+	return from > to ? from - to : to - from;
+}
+
+static void consider(const struct arm *a, struct jobs *from, unsigned i, struct choice *best)
+{
+	const struct job *j = &from->all[i];
+	u32 d = distance(a, j);
+	u64 ns;
+
+	if (d >= best->hopeless)
+		return;
+	if (best->from && a->free_ns + geometry_seek_ns(a->geometry, d) >= best->begin_ns) {
+		best->hopeless = d;
+		return;
+	}
+	ns = begin_ns(a, j);
+	if (best->from && ns >= best->begin_ns)
+		return;
+	best->from = from;
+	best->index = i;
+	best->begin_ns = ns;
+}
+
 static void consider_all(const struct arm *a, struct jobs *from, struct choice *best)
 {
-	for (unsigned i = 0; i < from->n; i++) {
-		u64 ns = begin_ns(a, &from->all[i]);
-
-		if (!best->from || ns < best->begin_ns)
-			*best = (struct choice){from, i, ns};
-	}
+	for (unsigned i = 0; i < from->n; i++)
+		consider(a, from, i, best);
 }
 
 static bool dirty_compete(const struct arm *a)
@@ -119,10 +142,11 @@ static bool dirty_compete(const struct arm *a)
 
 static struct choice choose(struct arm *a)
 {
-	struct choice best = {.from = NULL};
+	struct choice best = {.hopeless = UINT32_MAX};
 
 	if (a->requests.n && a->free_ns - a->requests.all[0].since_ns > a->patience_ns)
-		return (struct choice){&a->requests, 0, begin_ns(a, &a->requests.all[0])};
+		return (struct choice){.from = &a->requests,
+				       .begin_ns = begin_ns(a, &a->requests.all[0])};
 	consider_all(a, &a->requests, &best);
 	if (dirty_compete(a))
 		consider_all(a, &a->dirty, &best);
@@ -134,10 +158,9 @@ static struct choice choose(struct arm *a)
 static void start(struct arm *a, const struct choice *c)
 {
 	struct job *j = &c->from->all[c->index];
-	u32 from = a->track.cylinder, to = j->place.track.cylinder;
 
-	a->seeks += from != to;
-	a->seek_cylinders += from > to ? from - to : to - from;
+	a->seeks += distance(a, j) != 0;
+	a->seek_cylinders += distance(a, j);
 	a->destages += !j->req;
 	if (c->from == &a->dirty)
 		a->dirty_sectors -= j->sectors;

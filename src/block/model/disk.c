@@ -316,6 +316,25 @@ static u64 disk_flush_ns(struct drive *drive, u64 now_ns)
 	return last_ns;
 }
 
+/* From where the heads were last, and without the read-ahead that is under way. */
+static u64 disk_access_ns(const struct drive *drive, const struct disk_req *r, u64 now_ns)
+{
+	const struct disk *d = (const void *)drive;
+	u64 sector = r->span_sector, sectors = r->span_sectors, begin_ns;
+	bool write = r->op != BLOCK_READ;
+	struct place place = geometry_place(&d->geometry, sector);
+	struct track track = d->arm.track;
+
+	if (write ? d->params.write_cache && has_room(d, r->span_sectors)
+		  : (d->cache && segcache_has(d->cache, sector, sectors)) ||
+			    dirty_has(d, sector, sectors))
+		return d->params.overhead_ns + sectors * d->params.bus_ns;
+	begin_ns = max_u64(d->arm.free_ns, now_ns + d->params.overhead_ns);
+	begin_ns = geometry_reach_ns(&d->geometry, track, begin_ns, &place, write);
+	return geometry_transfer_ns(&d->geometry, sector, sectors, begin_ns, write, &track) -
+	       now_ns;
+}
+
 static void disk_stats(const struct drive *drive,
 		       void (*fn)(void *ctx, const char *name, double value), void *ctx)
 {
@@ -341,6 +360,7 @@ const struct drive_class drive_disk = {
 	.submit = disk_submit,
 	.next_ns = disk_next_ns,
 	.take = disk_take,
+	.access_ns = disk_access_ns,
 	.flush_ns = disk_flush_ns,
 	.stats = disk_stats,
 };

@@ -3,22 +3,27 @@
 
 #include "base/errno.h"
 
+/*
+ * Half the exponent of a double is a first guess of its root, and Newton's steps double the digits
+ * that are right. The rest is put right in whole numbers, so that rounding doesn't matter.
+ */
 u64 integer_root(u64 v)
 {
-	u64 root = 0, bit = 1ull << 62;
+	double x = (double)v, y;
+	u64 bits, root;
 
 	if (!v)
 		return 0;
-	bit >>= (unsigned)__builtin_clzll(v) & ~1u;
-	for (; bit; bit >>= 2) {
-		u64 trial = root + bit;
-
-		root >>= 1;
-		if (v >= trial) {
-			v -= trial;
-			root += bit;
-		}
-	}
+	__builtin_memcpy(&bits, &x, sizeof(bits));
+	bits = (bits >> 1) + (1023ull << 51);
+	__builtin_memcpy(&y, &bits, sizeof(y));
+	for (unsigned i = 0; i < 3; i++)
+		y = 0.5 * (y + x / y);
+	root = min_u64((u64)y, UINT32_MAX);
+	while (root * root > v)
+		root--;
+	while (v - root * root > 2 * root)
+		root++;
 	return root;
 }
 

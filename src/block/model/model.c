@@ -9,10 +9,6 @@ const struct drive_class *const drive_classes[] = {
 	&drive_disk, &drive_fixed, &drive_linear, &drive_ssd, NULL,
 };
 
-const struct drive_preset drive_presets[] = {
-	{.name = NULL},
-};
-
 /* A preset's own parameters first, so that those given override them. */
 static int set_params(const struct drive_class *class, const char *preset, const char *params,
 		      void *values, struct alc_err *err)

@@ -98,7 +98,7 @@ struct bfq {
 	double rate;                                 /* sectors per ns; 0: not known yet */
 	u64 window_ns, window_sectors, last_done_ns; /* what it is learned from */
 	unsigned crowd; /* of those that began since, each within CROWD_NS of the last */
-	u64 crowd_ns;
+	u64 crowd_ns, crowd_began_ns;
 
 	struct process *active;
 	u64 turn_ns;       /* when its turn began */
@@ -292,13 +292,25 @@ static void turn_end(struct bfq *b, enum end why, u64 now_ns)
 	p->finish = p->start + (double)p->budget / (double)weight_of(p);
 }
 
+/* What began with the crowd, before it was known to be one, was raised. */
+static void lower_crowd(struct bfq *b)
+{
+	for (unsigned i = 0; i < ISSUERS; i++)
+		if (b->processes[i].coeff > 1 && b->processes[i].raised_ns >= b->crowd_began_ns)
+			set_coeff(b, &b->processes[i], 1);
+}
+
 /* One after the other within a short time: a crowd, and none of it is special. */
 static bool in_crowd(struct bfq *b, u64 now_ns)
 {
-	if (b->crowd && now_ns - b->crowd_ns > CROWD_NS)
+	if (!b->crowd || now_ns - b->crowd_ns > CROWD_NS) {
 		b->crowd = 0;
+		b->crowd_began_ns = now_ns;
+	}
 	b->crowd_ns = now_ns;
-	return ++b->crowd > CROWD;
+	if (++b->crowd == CROWD + 1)
+		lower_crowd(b);
+	return b->crowd > CROWD;
 }
 
 /* A process has something to do again: whether it is one that somebody sits before. */

@@ -14,7 +14,7 @@ void burst_add(struct burst *b, struct disk_req *r, u64 now_ns)
 	queue_add(&b->queue, &b->rules, r, now_ns, &absorbed);
 }
 
-u64 burst_due_ns(const struct burst *b, enum burst_kind kind)
+static u64 due_ns(const struct burst *b, enum burst_kind kind)
 {
 	const struct disk_req *oldest = b->queue.fifo.oldest;
 	u64 delay_ns = kind == BURST_FORCED ? b->params.most_ns : b->params.least_ns;
@@ -24,15 +24,14 @@ u64 burst_due_ns(const struct burst *b, enum burst_kind kind)
 
 static bool is_over(const struct burst *b, bool reads_wait, u64 now_ns)
 {
-	return !b->left || (b->kind == BURST_IDLE && reads_wait) ||
-	       burst_due_ns(b, BURST_IDLE) > now_ns;
+	return !b->left || (b->kind == BURST_IDLE && reads_wait) || due_ns(b, BURST_IDLE) > now_ns;
 }
 
 static enum burst_kind to_begin(const struct burst *b, bool reads_wait, u64 now_ns)
 {
-	if (burst_due_ns(b, BURST_FORCED) <= now_ns)
+	if (due_ns(b, BURST_FORCED) <= now_ns && !(reads_wait && b->owed))
 		return BURST_FORCED;
-	if (!reads_wait && burst_due_ns(b, BURST_IDLE) <= now_ns)
+	if (!reads_wait && due_ns(b, BURST_IDLE) <= now_ns)
 		return BURST_IDLE;
 	return BURST_NONE;
 }
@@ -42,8 +41,17 @@ enum burst_kind burst_look(struct burst *b, bool reads_wait, u64 now_ns)
 	if (b->kind != BURST_NONE && !is_over(b, reads_wait, now_ns))
 		return b->kind;
 	b->kind = to_begin(b, reads_wait, now_ns);
+	if (b->kind != BURST_NONE)
+		b->owed = 0;
 	b->left = b->queue.sorted.count;
 	return b->kind;
+}
+
+u64 burst_ask_ns(const struct burst *b, enum burst_kind kind, u64 now_ns)
+{
+	u64 ns = due_ns(b, kind);
+
+	return ns > now_ns ? ns : DISK_NEVER;
 }
 
 struct disk_req *burst_take(struct burst *b)
@@ -55,5 +63,6 @@ struct disk_req *burst_take(struct burst *b)
 	queue_remove(&b->queue, r);
 	b->head = span_end(r);
 	b->left--;
+	b->owed += b->kind == BURST_FORCED;
 	return r;
 }

@@ -9,7 +9,8 @@
  *
  * A burst begins when a write has waited for `most_ns`, or for `least_ns` while there are no reads.
  * It ends when no write has waited for least_ns, or as many are served as waited at its beginning;
- * one of the second kind also when a read comes.
+ * one of the second kind also when a read comes. After one of the first kind as many reads go
+ * first, if they wait, so that neither starves the other.
  */
 struct burst_params {
 	u64 most_ns, least_ns;
@@ -32,6 +33,7 @@ struct burst {
 	u64 head;
 	enum burst_kind kind;
 	unsigned left; /* of this burst */
+	unsigned owed; /* reads to go before the next */
 };
 
 void burst_init(struct burst *b, const struct burst_params *params, u64 max_sectors);
@@ -40,7 +42,12 @@ void burst_add(struct burst *b, struct disk_req *r, u64 now_ns);
 enum burst_kind burst_look(struct burst *b, bool reads_wait, u64 now_ns);
 /* The next write of the burst. */
 struct disk_req *burst_take(struct burst *b);
-/* When the oldest write begins a burst of that kind; DISK_NEVER: there is none. */
-u64 burst_due_ns(const struct burst *b, enum burst_kind kind);
+/* A read goes. */
+static inline void burst_passed(struct burst *b)
+{
+	b->owed -= b->owed > 0;
+}
+/* When a burst of that kind will be due; DISK_NEVER: it is, or there are no writes. */
+u64 burst_ask_ns(const struct burst *b, enum burst_kind kind, u64 now_ns);
 
 #endif

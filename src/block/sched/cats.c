@@ -133,10 +133,11 @@ static struct disk_req *send_read(struct cats *c, u64 now_ns, u64 *ask_ns)
 			       c->shadow.reads.sorted.count, now_ns);
 	if (until_ns) {
 		c->planned = r;
-		*ask_ns = min_u64(until_ns, burst_due_ns(&c->writes, BURST_FORCED));
+		*ask_ns = min_u64(until_ns, burst_ask_ns(&c->writes, BURST_FORCED, now_ns));
 		return NULL;
 	}
 	shadow_take(&c->shadow, r);
+	burst_passed(&c->writes);
 	return send(c, r, false);
 }
 
@@ -147,7 +148,7 @@ static struct disk_req *send_idle_write(struct cats *c, u64 now_ns, u64 *ask_ns)
 
 	if (!until_ns)
 		return send_write(c);
-	*ask_ns = min_u64(until_ns, burst_due_ns(&c->writes, BURST_FORCED));
+	*ask_ns = min_u64(until_ns, burst_ask_ns(&c->writes, BURST_FORCED, now_ns));
 	return NULL;
 }
 
@@ -166,7 +167,8 @@ static struct disk_req *cats_next(struct sched *s, u64 now_ns, u64 *ask_ns)
 	case BURST_NONE:
 		break;
 	}
-	*ask_ns = burst_due_ns(&c->writes, shadow_empty(&c->shadow) ? BURST_IDLE : BURST_FORCED);
+	*ask_ns = burst_ask_ns(&c->writes, shadow_empty(&c->shadow) ? BURST_IDLE : BURST_FORCED,
+			       now_ns);
 	return send_read(c, now_ns, ask_ns);
 }
 

@@ -3,14 +3,14 @@
  * CATS with what it lacks:
  *
  * - A request weighs more the longer it waits, w = 1 + age/tau, so that T doesn't put off what is
- * far for ever; and one that has waited for `expire` is next, the oldest first. If at most N
- * requests wait at a time and the drive takes S at most for one, none waits longer than expire +
- * 2NS, or max_writedelay + 2NS if it is a write that nobody waits for.
+ * far for ever; and one that has waited for `expire` is next, the oldest first, though only after
+ * each `batch` of others, since under load all wait that long. If at most N requests wait at a time
+ * and the drive takes S at most for one, none waits longer than expire + 2(batch + 1)NS.
  * - Writes that somebody waits for are treated as reads are.
  * - What the drive's read-ahead will bring is one with what is read: T sees clusters.
- * - Where the drive can be asked what a request would take, the one with the most weight for its
- *   time goes first (W. Smith, 1956), which knows rotation, zones and the drive's own cache; T
- * knows distances only.
+ * - Where the drive can be asked what a request would take, the one with the most age weight for
+ * its time goes first, which knows rotation, zones and the drive's own cache, so that no shadow of
+ * it is needed. T knows distances only.
  */
 #include "base/errno.h"
 #include "block/sched/antic.h"
@@ -21,7 +21,7 @@
 #include "block/sched/shadow.h"
 
 struct params {
-	u64 expire_ns, age_ns, max_sectors, table_side;
+	u64 expire_ns, batch, age_ns, max_sectors, table_side;
 	struct burst_params burst;
 	struct antic_params antic;
 	bool hit_first, clusters, by_time;
@@ -31,8 +31,10 @@ struct params {
 static const struct param params[] = {
 	{"expire", "time after which a request is next", PARAM_TIME,
 	 offsetof(struct params, expire_ns), "500ms", 0, 1e12},
+	{"batch", "requests between two that have waited so long", PARAM_COUNT,
+	 offsetof(struct params, batch), "16", 0, 1 << 20},
 	{"age", "time in which a waiting request's weight grows by one, tau; 0: it doesn't",
-	 PARAM_TIME, offsetof(struct params, age_ns), "100ms", 0, 1e12},
+	 PARAM_TIME, offsetof(struct params, age_ns), "200ms", 0, 1e12},
 	{"clusters", "see what the read-ahead brings as one", PARAM_FLAG,
 	 offsetof(struct params, clusters), "on", 0, 0},
 	{"by_time", "ask the drive for times, where that is possible", PARAM_FLAG,
@@ -52,9 +54,9 @@ static const struct param params[] = {
 struct cats2 {
 	struct made made;
 	struct sched_env env;
-	u64 expire_ns;
+	u64 expire_ns, batch;
+	u64 since_overdue; /* requests since the last that was sent because it had waited */
 	bool by_time;
-	bool was_overdue; /* the last one was sent because it had waited too long */
 	struct shadow shadow;
 	struct burst writes;
 	struct antic antic;
@@ -75,6 +77,7 @@ static void set_params(struct cats2 *c, const struct sched_env *env, const struc
 {
 	c->env = *env;
 	c->expire_ns = p->expire_ns;
+	c->batch = c->since_overdue = p->batch;
 	c->by_time = p->by_time && env->access_ns;
 	c->plan.side = (unsigned)p->table_side;
 	c->plan.age_ns = (double)p->age_ns;
@@ -93,7 +96,8 @@ static int cats2_create(const struct sched_env *env, const void *values, struct 
 	if (!c)
 		return -ENOMEM;
 	set_params(c, env, p);
-	rc = shadow_init(&c->shadow, env, p->hit_first ? &p->segcache : NULL, p->max_sectors, err);
+	rc = shadow_init(&c->shadow, env, p->hit_first && !c->by_time ? &p->segcache : NULL,
+			 p->max_sectors, err);
 	if (rc) {
 		cats2_destroy(&c->made.sched);
 		return rc;
@@ -129,6 +133,7 @@ static struct disk_req *send(struct cats2 *c, struct disk_req *r, bool hit)
 	if (!hit)
 		c->head = span_end(r);
 	c->planned = NULL;
+	c->since_overdue++;
 	return r;
 }
 
@@ -151,7 +156,7 @@ static struct disk_req *oldest(const struct cats2 *c)
 	return node_of(b)->expires_ns < node_of(a)->expires_ns ? b : a;
 }
 
-/* When the oldest request will be next. */
+/* When the oldest request will be next; in the past: as soon as a batch has passed. */
 static u64 overdue_ns(const struct cats2 *c)
 {
 	const struct disk_req *r = oldest(c);
@@ -159,18 +164,17 @@ static u64 overdue_ns(const struct cats2 *c)
 	return r ? node_of(r)->expires_ns + c->expire_ns : DISK_NEVER;
 }
 
-/* In turns with a burst that can't wait. */
-static struct disk_req *send_overdue(struct cats2 *c, enum burst_kind burst, u64 now_ns)
+static struct disk_req *send_overdue(struct cats2 *c, u64 now_ns)
 {
-	struct disk_req *r = overdue_ns(c) <= now_ns ? oldest(c) : NULL;
+	struct disk_req *r = oldest(c);
 
-	if (!r || (c->was_overdue && burst == BURST_FORCED)) {
-		c->was_overdue = false;
+	if (overdue_ns(c) > now_ns || c->since_overdue < c->batch)
 		return NULL;
-	}
-	c->was_overdue = true;
 	shadow_take(&c->shadow, r);
-	return send(c, r, false);
+	burst_passed(&c->writes);
+	send(c, r, false);
+	c->since_overdue = 0;
+	return r;
 }
 
 /* ---- The next read ------------------------------------------------------------------------ */
@@ -182,7 +186,7 @@ static struct disk_req *most_for_its_time(const struct cats2 *c, u64 now_ns)
 
 	for (struct disk_req *r = c->shadow.reads.fifo.oldest; r; r = r->next) {
 		double ns = (double)c->env.access_ns(c->env.access_ctx, r, now_ns) + 1;
-		double worth = plan_weight(&c->plan, r, now_ns) / ns;
+		double worth = plan_age_weight(&c->plan, r, now_ns) / ns;
 
 		if (worth > most) {
 			most = worth;
@@ -205,8 +209,9 @@ static struct disk_req *send_read(struct cats2 *c, u64 now_ns, u64 *ask_ns)
 		return NULL;
 	until_ns = antic_until(&c->antic, distance_of(c->head, r->span_sector),
 			       c->shadow.reads.sorted.count, now_ns);
-	if (!until_ns) {
+	if (!until_ns || overdue_ns(c) <= now_ns) {
 		shadow_take(&c->shadow, r);
+		burst_passed(&c->writes);
 		return send(c, r, false);
 	}
 	c->planned = r;
@@ -221,7 +226,7 @@ static struct disk_req *send_idle_write(struct cats2 *c, u64 now_ns, u64 *ask_ns
 
 	if (!until_ns)
 		return send_write(c);
-	*ask_ns = min_u64(until_ns, burst_due_ns(&c->writes, BURST_FORCED));
+	*ask_ns = min_u64(until_ns, burst_ask_ns(&c->writes, BURST_FORCED, now_ns));
 	return NULL;
 }
 
@@ -229,18 +234,20 @@ static struct disk_req *cats2_next(struct sched *s, u64 now_ns, u64 *ask_ns)
 {
 	struct cats2 *c = container_of(s, struct cats2, made.sched);
 	enum burst_kind burst = burst_look(&c->writes, !shadow_empty(&c->shadow), now_ns);
-	struct disk_req *r = send_overdue(c, burst, now_ns);
+	struct disk_req *r;
 
-	if (r)
-		return r;
 	if (burst == BURST_FORCED)
 		return send_write(c);
+	r = send_overdue(c, now_ns);
+	if (r)
+		return r;
 	r = shadow_take_hit(&c->shadow);
 	if (r)
 		return send(c, r, true);
 	if (burst == BURST_IDLE)
 		return send_idle_write(c, now_ns, ask_ns);
-	*ask_ns = burst_due_ns(&c->writes, shadow_empty(&c->shadow) ? BURST_IDLE : BURST_FORCED);
+	*ask_ns = burst_ask_ns(&c->writes, shadow_empty(&c->shadow) ? BURST_IDLE : BURST_FORCED,
+			       now_ns);
 	return send_read(c, now_ns, ask_ns);
 }
 

@@ -2,11 +2,9 @@
 #include "block/sched/merge.h"
 
 /* Both are of one kind: one may wait for the other. */
-static bool alike(const struct merge_rules *rules, const struct disk_req *a,
-		  const struct disk_req *b)
+static bool alike(const struct disk_req *a, const struct disk_req *b)
 {
-	return a->op == b->op && a->sync == b->sync &&
-	       (!rules->marks || node_of(a)->mark == node_of(b)->mark);
+	return a->op == b->op && a->sync == b->sync;
 }
 
 /* low begins first, or where high begins. */
@@ -15,10 +13,10 @@ static bool fit(const struct merge_rules *rules, const struct disk_req *low,
 {
 	u64 end = max_u64(span_end(low), span_end(high));
 
-	if (!alike(rules, low, high) || end - low->span_sector > rules->max_sectors)
+	if (!alike(low, high) || end - low->span_sector > rules->max_sectors)
 		return false;
-	return rules->overlap ? span_end(low) >= high->span_sector
-			      : span_end(low) == high->span_sector;
+	return rules->overlap && low->op == BLOCK_READ ? span_end(low) >= high->span_sector
+						       : span_end(low) == high->span_sector;
 }
 
 static void hang(struct disk_req *to, struct disk_req *r)

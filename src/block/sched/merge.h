@@ -13,8 +13,7 @@
 struct merge_rules {
 	u32 max_sectors; /* of what the drive is asked for; a longer request goes alone */
 	bool front;      /* also what ends where another begins */
-	bool overlap;    /* also what has sectors in common */
-	bool marks;      /* only those with the same mark */
+	bool overlap;    /* also reads that have sectors in common */
 };
 
 /* For the tables of schedulers: all have this one. Linux: max_sectors_kb 512. */

@@ -18,7 +18,6 @@ struct sched_node {
 	u32 rank;
 	u16 members; /* requests that this one serves, itself too; stays at its maximum */
 	u8 mark;     /* the scheduler's own */
-	u8 depth;    /* unused: keeps the size */
 };
 _Static_assert(sizeof(struct sched_node) == sizeof(((struct disk_req *)0)->sched_use),
 	       "as large as what a request has for it");

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "block/sched/plan.h"
 
-double plan_weight(const struct plan *p, const struct disk_req *r, u64 now_ns)
+double plan_age_weight(const struct plan *p, const struct disk_req *r, u64 now_ns)
 {
-	const struct sched_node *n = node_of(r);
-	double weight = n->members;
-
-	if (p->age_ns > 0)
-		weight *= 1 + (double)(now_ns - n->expires_ns) / p->age_ns;
-	return weight;
+	return p->age_ns > 0 ? 1 + (double)(now_ns - node_of(r)->expires_ns) / p->age_ns : 1;
 }
 
-/* Both are relative to the head: small numbers are exact. */
+static double weight_of(const struct plan *p, const struct disk_req *r, u64 now_ns)
+{
+	return node_of(r)->members * plan_age_weight(p, r, now_ns);
+}
+
+/* Relative to the head: small numbers are exact. */
 static struct table_point point_of(const struct plan *p, const struct disk_req *r, u64 head,
 				   u64 now_ns)
 {
-	return (struct table_point){(double)(i64)(r->span_sector - head),
-				    plan_weight(p, r, now_ns)};
+	return (struct table_point){(double)(i64)(r->span_sector - head), weight_of(p, r, now_ns)};
 }
 
 static unsigned gather_above(struct plan *p, struct disk_req *r, u64 head, u64 now_ns)
@@ -26,7 +25,7 @@ static unsigned gather_above(struct plan *p, struct disk_req *r, u64 head, u64 n
 
 	for (; r; r = sorted_next(r)) {
 		if (lead && p->ahead && span_end(r) <= span_end(lead) + p->ahead) {
-			p->above[n - 1].weight += plan_weight(p, r, now_ns);
+			p->above[n - 1].weight += weight_of(p, r, now_ns);
 			continue;
 		}
 		if (n == p->side)

@@ -20,7 +20,7 @@ struct plan {
 /* The request of t to serve first; NULL: t is empty. expires_ns is when each arrived. */
 struct disk_req *plan_first(struct plan *p, const struct sorted *t, u64 head, u64 now_ns);
 
-/* What r counts in it. */
-double plan_weight(const struct plan *p, const struct disk_req *r, u64 now_ns);
+/* What each of the requests that r serves counts. */
+double plan_age_weight(const struct plan *p, const struct disk_req *r, u64 now_ns);
 
 #endif

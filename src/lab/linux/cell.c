@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "block/linux/sched_open.h"
 #include "lab/linux/experiment.h"
 #include "lab/sim.h"
 
@@ -18,7 +21,26 @@ static void release(void *ctx, void *p, size_t size)
 	free(p);
 }
 
-const struct alc_host lab_host = {.alloc = allocate, .free = release};
+/* Models map what is large and mostly untouched. */
+static int map(void *ctx, u64 size, struct alc_host_ram *out)
+{
+	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		return -errno;
+	*out = (struct alc_host_ram){.base = base, .size = size, .fd = -1};
+	return 0;
+}
+
+static void unmap(void *ctx, struct alc_host_ram *ram)
+{
+	if (ram->base)
+		munmap(ram->base, ram->size);
+}
+
+const struct alc_host lab_host = {
+	.alloc = allocate, .free = release, .ram_map = map, .ram_unmap = unmap};
 
 struct bench {
 	struct sched *sched;
@@ -55,7 +77,7 @@ static int bench_init(struct bench *b, const struct cell *c, struct alc_err *err
 		se.access_ctx = b->drive;
 	}
 	if (!rc)
-		rc = sched_create(&se, c->scheduler->text, &b->sched, err);
+		rc = sched_open(&se, c->scheduler->text, &b->sched, err);
 	if (!rc)
 		rc = workload_create(&we, c->workload->text, &b->workload, err);
 	if (rc)

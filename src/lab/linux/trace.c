@@ -106,8 +106,23 @@ static int add_bytes(struct reader *r, u64 ns, enum block_op op, u64 offset, u64
 		return bad(r, "offset and size must be whole sectors of 512 bytes");
 	if (!len || len / SECTOR_BYTES > UINT32_MAX || issuer > UINT32_MAX)
 		return bad(r, "a size or a number is out of range");
-	return add(r, &(struct trace_req){ns, offset / SECTOR_BYTES, (u32)(len / SECTOR_BYTES),
-					  (u32)issuer, op});
+	return add(r, &(struct trace_req){.arrival_ns = ns,
+					  .sector = offset / SECTOR_BYTES,
+					  .sectors = (u32)(len / SECTOR_BYTES),
+					  .issuer = (u32)issuer,
+					  .op = op});
+}
+
+/* When the request just added was given to the drive, and done. */
+static int measured(struct reader *r, u64 dispatch_ns, u64 done_ns)
+{
+	struct trace_req *q = &r->trace->reqs[r->trace->n - 1];
+
+	if (dispatch_ns > done_ns)
+		return bad(r, "a request is done before it is dispatched");
+	q->dispatch_ns = dispatch_ns;
+	q->done_ns = done_ns;
+	return 0;
 }
 
 /* ---- Our own record ----------------------------------------------------------------------- */
@@ -119,8 +134,9 @@ static bool own_is(const char *text)
 
 static int own_line(struct reader *r, char *line)
 {
-	u64 arrival, sector, sectors, issuer;
+	u64 arrival, dispatch, done, sector, sectors, issuer;
 	enum block_op op;
+	int rc;
 
 	if (r->line == 1)
 		return 0;
@@ -128,17 +144,19 @@ static int own_line(struct reader *r, char *line)
 	if (r->nfields < 7)
 		return bad(r, "a record has arrival_ns, dispatch_ns, done_ns, op, sector, sectors "
 			      "and issuer");
-	if (!strcmp(r->fields[3], "read") || !strcmp(r->fields[3], "R"))
+	if (!strcmp(r->fields[3], "read"))
 		op = BLOCK_READ;
-	else if (!strcmp(r->fields[3], "write") || !strcmp(r->fields[3], "W"))
+	else if (!strcmp(r->fields[3], "write"))
 		op = BLOCK_WRITE;
 	else
 		return 0; /* flushes and discards have no place on the disk */
-	if (!number(r->fields[0], &arrival) || !number(r->fields[4], &sector) ||
+	if (!number(r->fields[0], &arrival) || !number(r->fields[1], &dispatch) ||
+	    !number(r->fields[2], &done) || !number(r->fields[4], &sector) ||
 	    !number(r->fields[5], &sectors) || !number(r->fields[6], &issuer) ||
 	    sector > UINT64_MAX / SECTOR_BYTES || sectors > UINT32_MAX)
 		return bad(r, "instants, sectors and issuers are numbers");
-	return add_bytes(r, arrival, op, sector * SECTOR_BYTES, sectors * SECTOR_BYTES, issuer);
+	rc = add_bytes(r, arrival, op, sector * SECTOR_BYTES, sectors * SECTOR_BYTES, issuer);
+	return rc ? rc : measured(r, dispatch, done);
 }
 
 /* ---- blkparse ------------------------------------------------------------------------------ */
@@ -151,14 +169,44 @@ static bool blkparse_is(const char *text)
 	return sscanf(text, " %u,%u %u", &major, &minor, &cpu) == 3;
 }
 
+/* The latest request at that sector that is not yet done, or not yet dispatched; NULL: none. */
+static struct trace_req *in_flight(const struct reader *r, u64 sector, bool dispatched)
+{
+	const size_t far = 4096; /* more than any queue holds */
+	const struct trace *t = r->trace;
+
+	for (size_t i = t->n; i > 0 && t->n - i < far; i--) {
+		struct trace_req *q = &t->reqs[i - 1];
+
+		if (q->sector == sector && !q->done_ns && (q->dispatch_ns != 0) == dispatched)
+			return q;
+	}
+	return NULL;
+}
+
+/* Instants count from 1 there, so that 0 is none. */
+static void note_event(const struct reader *r, char event, u64 ns, u64 sector)
+{
+	struct trace_req *q = in_flight(r, sector, event == 'C');
+
+	if (q && event == 'D')
+		q->dispatch_ns = ns + 1;
+	if (q && event == 'C' && ns + 1 >= q->dispatch_ns)
+		q->done_ns = ns + 1;
+}
+
+/* Queued, dispatched (to the drive), completed; the others are the kernel's own affair. */
 static int blkparse_line(struct reader *r, char *line)
 {
 	u64 ns, process, sector, sectors;
+	char event;
 
 	cut(r, line, " \t", true);
 	/* What follows the events is a summary. */
-	if (r->nfields < 7 || !strchr(r->fields[0], ',') || strcmp(r->fields[5], "Q"))
+	if (r->nfields < 7 || !strchr(r->fields[0], ',') || !strchr("QDC", r->fields[5][0]) ||
+	    r->fields[5][1])
 		return 0;
+	event = r->fields[5][0];
 	if (!seconds(r->fields[3], &ns) || !number(r->fields[4], &process))
 		return bad(r, "this is no line of blkparse: time and process are not numbers");
 	if (r->nfields < 10 || strcmp(r->fields[8], "+"))
@@ -170,7 +218,9 @@ static int blkparse_line(struct reader *r, char *line)
 	if (!number(r->fields[7], &sector) || !number(r->fields[9], &sectors) ||
 	    sector > UINT64_MAX / SECTOR_BYTES || sectors > UINT32_MAX)
 		return bad(r, "this is no line of blkparse: sectors are not numbers");
-	if (!sectors)
+	if (event != 'Q')
+		note_event(r, event, ns, sector);
+	if (!sectors || event != 'Q')
 		return 0;
 	return add_bytes(r, ns, strchr(r->fields[6], 'R') ? BLOCK_READ : BLOCK_WRITE,
 			 sector * SECTOR_BYTES, sectors * SECTOR_BYTES, process);
@@ -237,14 +287,16 @@ static bool msr_is(const char *text)
 
 static int msr_line(struct reader *r, char *line)
 {
-	u64 ticks, disk, offset, len;
+	u64 ticks, disk, offset, len, took, ns;
 	bool write;
+	int rc;
 
 	cut(r, line, ",", false);
 	if (r->line == 1 && r->nfields && !strcasecmp(r->fields[0], "timestamp"))
 		return 0;
 	if (r->nfields != 7 || !number(r->fields[0], &ticks) || !number(r->fields[2], &disk) ||
-	    !number(r->fields[4], &offset) || !number(r->fields[5], &len))
+	    !number(r->fields[4], &offset) || !number(r->fields[5], &len) ||
+	    !number(r->fields[6], &took) || took > UINT64_MAX / 200)
 		return bad(r, "a line has a timestamp, a host, a disk, a type, an offset, a size "
 			      "and a response time");
 	write = !strcasecmp(r->fields[3], "write");
@@ -255,8 +307,10 @@ static int msr_line(struct reader *r, char *line)
 		r->clock_ns = ticks;
 	if (ticks < r->clock_ns || ticks - r->clock_ns > UINT64_MAX / 200)
 		return bad(r, "the time is before that of the first request");
-	return add_bytes(r, (ticks - r->clock_ns) * 100, write ? BLOCK_WRITE : BLOCK_READ,
-			 align_down(offset, SECTOR_BYTES), align_up(len, SECTOR_BYTES), disk);
+	ns = (ticks - r->clock_ns) * 100;
+	rc = add_bytes(r, ns, write ? BLOCK_WRITE : BLOCK_READ, align_down(offset, SECTOR_BYTES),
+		       align_up(len, SECTOR_BYTES), disk);
+	return rc ? rc : measured(r, ns, ns + took * 100);
 }
 
 /* ---- All ----------------------------------------------------------------------------------- */

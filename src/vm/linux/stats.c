@@ -163,10 +163,72 @@ static json_t *machine_stats(struct machine *m, const struct cards *cards)
 			 memory_stats(m), "cpus", cpus_stats(m), "disks", disks_stats(cards));
 }
 
+/* ---- Virtual time ------------------------------------------------------------------------- */
+
+static int set_hash(json_t *o, const char *name, u64 hash)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)hash);
+	return json_object_set_new(o, name, json_string(text));
+}
+
+static json_t *hash_object(const struct alc_state_hash *h)
+{
+	json_t *parts = json_object(), *o = json_pack("{s:I, s:b}", "at_ns", (json_int_t)h->at_ns,
+						      "at_end", (int)h->at_end);
+	int failed = !parts || !o || set_hash(o, "hash", h->hash);
+
+	for (size_t i = 0; !failed && i < h->nparts; i++)
+		failed = set_hash(parts, h->parts[i].name, h->parts[i].hash);
+	if (!failed)
+		failed = json_object_set(o, "parts", parts);
+	json_decref(parts);
+	if (!failed)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+bool stats_add_hash(struct alc_vm *vm, const struct alc_state_hash *h)
+{
+	json_t *o = hash_object(h);
+	int failed;
+
+	pthread_mutex_lock(&vm->hashes_lock);
+	if (!vm->hashes)
+		vm->hashes = json_array();
+	failed = !vm->hashes || json_array_append_new(vm->hashes, o);
+	pthread_mutex_unlock(&vm->hashes_lock);
+	return !failed;
+}
+
+void stats_free(struct alc_vm *vm)
+{
+	json_decref(vm->hashes);
+}
+
+static int add_virtual(struct alc_vm *vm, json_t *o)
+{
+	const struct machine_virtual *t = &vm->machine->virtual;
+	json_t *hashes;
+
+	if (!t->on)
+		return 0;
+	pthread_mutex_lock(&vm->hashes_lock);
+	hashes = vm->hashes ? json_copy(vm->hashes) : json_array();
+	pthread_mutex_unlock(&vm->hashes_lock);
+	return json_object_set_new(o, "virtual",
+				   json_pack("{s:I, s:I, s:I, s:o}", "guest_ns",
+					     (json_int_t)t->now_ns, "idle_ns",
+					     (json_int_t)t->idle_ns, "rounds",
+					     (json_int_t)t->rounds_run, "state_hashes", hashes));
+}
+
 int alc_vm_stats_json(struct alc_vm *vm, char **out, struct alc_err *err)
 {
 	json_t *o = machine_stats(vm->machine, &vm->cards);
-	char *text = o ? json_dumps(o, JSON_INDENT(2)) : NULL;
+	char *text = o && !add_virtual(vm, o) ? json_dumps(o, JSON_INDENT(2)) : NULL;
 
 	json_decref(o);
 	if (!text)
