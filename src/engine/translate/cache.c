@@ -5,7 +5,7 @@
  * An entry holds for one guest-physical page and one linear address; that the one is still mapped
  * at the other is what C checks by its instruction TLB whenever it looks an entry up, and what a
  * link into another user page checks by tr.page_ids. Links between kernel pages are not checked:
- * when a kernel mapping changes under translated code, all code is dropped.
+ * when a kernel mapping changes under translated code, what was translated of that page dies.
  *
  * Code of a page whose bytes were written to is dead: its entries are overwritten by calls to the
  * runtime. Its memory is used again only after all code was dropped.
