@@ -78,7 +78,6 @@ struct block {
 	struct block *hash_next;
 	struct block *succ[2]; /* fall-through and taken, in the same page; may be stale */
 	u16 ninsn, bytes;
-	u16 runs; /* how often it was run, as far as the engine around the interpreter counts */
 	struct op ops[];
 };
 
@@ -155,6 +154,7 @@ struct interp {
 	struct jump *jumps;
 	struct block **hash;
 	struct arena *arena;
+	size_t blocks_bytes; /* for decoded blocks; 0: as the interpreter likes */
 	bool large_pages[2]; /* a page larger than 4 KiB is cached, by half */
 	struct simd *simd;
 	struct alc_err *err;        /* where EXIT_ERROR puts its sentence */
@@ -552,8 +552,6 @@ static inline bool dec_lock(const struct dec *d)
  */
 
 struct block *block_next(struct alc_vcpu *v, struct interp *c); /* NULL: v->fault is set */
-/* Has a block been decoded, and so run, that begins there? */
-bool block_seen(const struct interp *c, u64 gpa);
 int block_cache_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void block_cache_destroy(struct alc_vcpu *v, struct interp *c);
 void block_cache_flush(struct alc_vcpu *v, struct interp *c);

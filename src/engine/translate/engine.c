@@ -9,7 +9,8 @@
 #include "base/fmt.h"
 #include "engine/translate/translate.h"
 
-enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20 };
+/* Blocks are cold code, but for what is never translated: they needn't stay. */
+enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
@@ -144,6 +145,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
+	t->c.blocks_bytes = BLOCKS_BYTES;
 	t->has_bmi2 = host_has_bmi2();
 	t->has_avx = __builtin_cpu_supports("avx");
 	t->host_mxcsr = 0x1f80;

@@ -52,7 +52,7 @@ static void leave_stub(struct gen *g, u32 jump, u32 site)
 static void patchable(struct gen *g, u32 jump, u32 site)
 {
 	if (site)
-		tr_site(g->t, site)->patch = jump;
+		tr_link_of(g->t, site)->patch = jump;
 	leave_stub(g, jump, site);
 }
 
@@ -61,8 +61,8 @@ static void set_dead(struct gen *g, u32 site, u32 jump, u32 stub)
 {
 	if (!site)
 		return;
-	tr_site(g->t, site)->dead = jump;
-	tr_site(g->t, site)->dead_stub = stub;
+	tr_link_of(g->t, site)->dead = jump;
+	tr_link_of(g->t, site)->dead_stub = stub;
 }
 
 /* To code outside of the region: flags to memory unless the entry turns out not to want them. */
@@ -453,7 +453,7 @@ void flow_stub(struct gen *g, const struct stub *s)
 		break;
 	default:
 		if (s->site && tr_site(g->t, s->site)->kind == SITE_LINK)
-			tr_site(g->t, s->site)->stub = c->at;
+			tr_link_of(g->t, s->site)->stub = c->at;
 		if (s->bracket)
 			flags_unbracket(g);
 		flow_leave(g, s->site);

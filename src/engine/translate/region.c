@@ -53,7 +53,7 @@ static bool worth(const struct builder *b, i32 off)
 	if (covered(b, (unsigned)off))
 		return false;
 	return !b->t->vm->threshold || b->at[off] >= 0 ||
-	       block_seen(&b->t->c, b->it.gpa + (u64)off);
+	       *tr_heat(b->t, b->it.gpa + (u64)off, b->gen);
 }
 
 static void add_work(struct builder *b, i32 off)

@@ -223,13 +223,15 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 /* ---- The loop ---- */
 
 /* Time to translate it? If that fails, or is undone, it counts anew. */
-static bool is_hot(const struct tr *t, struct block *b)
+static bool is_hot(struct tr *t, const struct block *b)
 {
-	if (b->runs < t->vm->threshold) {
-		b->runs++;
+	u16 *heat = tr_heat(t, b->gpa, b->gen);
+
+	if (*heat < t->vm->threshold) {
+		++*heat;
 		return false;
 	}
-	b->runs = 0;
+	*heat = 1; /* it has been seen: region.c */
 	return true;
 }
 

@@ -134,25 +134,41 @@ enum tr_site_kind {
 
 enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
 
+/* There are as many of them as there are memory operands. */
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
-	u32 resume; /* code offset */
-	u32 patch;  /* code offset of a rel32 */
-	u32 next;   /* SITE_ONE: length of the instruction */
+	union {
+		u32 resume; /* SITE_ONE: code offset */
+		i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	};
+	u32 kind : 4;
+	u32 flags : 1;    /* enum tr_flags */
+	u32 next : 4;     /* SITE_ONE: length of the instruction */
+	u32 answer : 2;   /* SITE_ONE: enum tr_answer, what C does without leaving */
+	u32 locked : 1;   /* must not cross a cache line */
+	u32 stack : 1;    /* checked by the range cache of RSP */
+	u32 access : 1;   /* X86_READ or X86_WRITE */
+	u32 size : 7;     /* of the operand */
+	u32 uncount : 10; /* instructions that were counted but come after this place */
+};
+
+/* What else belongs to a SITE_LINK, in the place of the site that would be next. */
+struct tr_link {
+	u32 patch; /* code offset of a rel32 */
+	u32 stub;  /* and to which it led at first */
+	u32 known; /* of user pages, what the link relies on */
 	/*
-	 * SITE_LINK: a rel32 that may lead to entries for which no flags live, or 0; where it led
-	 * at first; and the next site of which such a jump leads to the same entry.
+	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
+	 * and the next site of which such a jump leads to the same entry.
 	 */
-	u32 dead, dead_stub, dead_next;
-	u32 stub;    /* SITE_LINK: code offset to which patch led at first */
-	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
-	u16 uncount; /* instructions that were counted but come after this place */
-	u8 kind, flags, size, access;
-	u8 answer;   /* SITE_ONE: enum tr_answer, what C does without translated code being left */
-	bool locked; /* must not cross a cache line */
-	bool dead_linked;
-	bool stack; /* checked by the range cache of RSP */
+	u32 dead, dead_stub;
+	u32 dead_next : 31, dead_linked : 1;
+};
+
+union tr_slot {
+	struct tr_site site;
+	struct tr_link link;
 };
 
 struct tr_entry {
@@ -223,6 +239,7 @@ enum {
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	JOIN_COUNTS = 4096,
+	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
 	LOOKUPS = 4096,       /* tr.lookups */
 	ENTRY_HASH = 1 << 17, /* tr.entries */
@@ -314,7 +331,7 @@ struct tr {
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
-	struct tr_site **sites;  /* chunks of SITES_CHUNK */
+	union tr_slot **sites;   /* chunks of SITES_CHUNK */
 	u32 nsites;
 	struct tr_fault_point *faults;
 	u32 nfaults, faults_max;
@@ -326,6 +343,11 @@ struct tr {
 		u32 mode;
 		struct tr_entry *entry;
 	} lookups[LOOKUPS];
+	/*
+	 * How often a block was interpreted, by its guest-physical address and the generation of
+	 * its page: hashed, and what falls together is hot a little sooner. Blocks come and go.
+	 */
+	u16 heat[HEAT];
 	u8 code_pages[4096]; /* a filter: has code of this linear page (hashed) been translated? */
 	u32 page_id_next;
 	struct tr_page_id {
@@ -397,6 +419,12 @@ static inline unsigned tr_jump_index(u64 rip)
 {
 	_Static_assert(JUMP_CACHE == 1 << (32 - JUMP_SHIFT), "the upper bits of the product");
 	return (u32)rip * (u32)JUMP_FACTOR >> JUMP_SHIFT;
+}
+
+static inline u16 *tr_heat(struct tr *t, u64 gpa, u32 gen)
+{
+	_Static_assert(HEAT == 1 << (32 - 14), "the upper bits of the product");
+	return &t->heat[((u32)(gpa ^ gpa >> 32) ^ gen << 20) * 0x9e3779b1u >> 14];
 }
 
 static inline const u8 *tr_host(const struct tr *t, u32 off)
@@ -474,6 +502,7 @@ bool tr_cache_full(const struct tr *t);
 void *tr_alloc(struct tr *t, size_t size);
 u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
 struct tr_site *tr_site(struct tr *t, u32 site);
+struct tr_link *tr_link_of(struct tr *t, u32 site); /* of a SITE_LINK */
 bool tr_fault_point(struct tr *t, u32 off, u32 site);
 u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
