@@ -57,7 +57,6 @@ enum {
 	MODE_64 = 2,
 	MODE_SIZE = 3,
 	MODE_USER = 1 << 2,    /* CPL 3 */
-	MODE_STACK32 = 1 << 3, /* SS.B, outside 64-bit mode */
 	MODE_FLAT = 1 << 4,    /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
 	MODE_REAL = 1 << 5,
 	MODE_TS = 1 << 6,      /* CR0.TS */

@@ -143,7 +143,6 @@ void interp_mode_changed(struct alc_vcpu *v)
 
 	c->align_check = v->cpl == 3 && (v->cr0 & X86_CR0_AM) && (v->rflags & X86_AC);
 	mode |= v->cpl == 3 ? MODE_USER : 0;
-	mode |= v->seg[X86_SS].attr & X86_SEG_DB ? MODE_STACK32 : 0;
 	mode |= mode & MODE_64 || flat_segments(v) ? MODE_FLAT : 0;
 	mode |= x86_protected(v) ? 0 : MODE_REAL;
 	mode |= v->cr0 & X86_CR0_TS ? MODE_TS : 0;
