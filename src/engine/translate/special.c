@@ -243,9 +243,9 @@ void insn_string(struct gen *g, const struct tr_insn *i)
 		e_lea(c, X86_RSI, (struct hmem){.base = X86_RSI, .index = T2});
 	}
 	emit_guest(g, i, (const u8[4]){0}, NULL);
-	e_rr(c, OP_MOV_LOAD, true, X86_RDI, T0);
+	gen_move_word(g, X86_RDI, T0);
 	if (moves)
-		e_rr(c, OP_MOV_LOAD, true, X86_RSI, T1);
+		gen_move_word(g, X86_RSI, T1);
 	resume_here(g, site);
 }
 
