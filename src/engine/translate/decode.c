@@ -547,7 +547,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	ZydisMnemonic m = d->z.mnemonic;
 
 	if (is_compat(d)) {
-		if (d->z.address_width != 32)
+		if (d->z.address_width != 32 || m == ZYDIS_MNEMONIC_VZEROALL ||
+		    m == ZYDIS_MNEMONIC_VZEROUPPER) /* of eight registers only */
 			return other(d);
 		tr_compat_encode(i);
 	}
