@@ -520,7 +520,7 @@ struct insn_row {
 /* The families. */
 extern const struct insn_row alu_rows[], shift_rows[], bit_rows[], move_rows[], stack_rows[],
 	flow_rows[], string_rows[], atomic_rows[], system_rows[], transfer_rows[], port_rows[],
-	fpu_rows[];
+	fpu_rows[], legacy_rows[];
 /* x87, MMX, SSE, AVX by the host CPU: whatever has no row, by its ISA set. */
 bool simd_gen(struct dec *d);
 int simd_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
