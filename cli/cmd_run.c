@@ -66,6 +66,7 @@ static void free_merged(struct run_values *v)
 	free(v->devices.items);
 	free(v->displays.items);
 	free(v->command.items);
+	free(v->state_hashes.items);
 }
 
 /* ---- How it ended ------------------------------------------------------------------------- */

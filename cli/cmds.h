@@ -4,7 +4,7 @@
 
 #include "options.h"
 
-extern const struct command cmd_run, cmd_doctor, cmd_confinement, cmd_devices, cmd_completion,
-	cmd_help;
+extern const struct command cmd_run, cmd_doctor, cmd_confinement, cmd_devices, cmd_disk,
+	cmd_completion, cmd_help;
 
 #endif

@@ -35,10 +35,28 @@ static void print_usage(const struct command *c, FILE *out)
 		fprintf(out, " [-- %s]", c->trailing);
 }
 
+static void print_verbs(const struct command *c, FILE *out)
+{
+	int width = 0;
+
+	fprintf(out, "usage: alcazar %s VERB [options]\n\n%c%s.\n\n", c->name,
+		toupper((unsigned char)c->summary[0]), c->summary + 1);
+	for (size_t i = 0; c->verbs[i]; i++)
+		if ((int)strlen(verb_name(c->verbs[i])) > width)
+			width = (int)strlen(verb_name(c->verbs[i]));
+	for (size_t i = 0; c->verbs[i]; i++)
+		fprintf(out, "  %-*s  %s\n", width, verb_name(c->verbs[i]), c->verbs[i]->summary);
+	fprintf(out, "\n`alcazar %s VERB --help` tells a verb's options.\n", c->name);
+}
+
 void command_help(const struct command *c, FILE *out)
 {
 	int width = 0;
 
+	if (c->verbs) {
+		print_verbs(c, out);
+		return;
+	}
 	fputs("usage: ", out);
 	print_usage(c, out);
 	fprintf(out, "\n\n%c%s.\n", toupper((unsigned char)c->summary[0]), c->summary + 1);
@@ -62,9 +80,8 @@ static void put_escaped(const char *s, FILE *out)
 	}
 }
 
-void command_manual(const struct command *c, FILE *out)
+static void put_options(const struct command *c, FILE *out)
 {
-	fputs("# OPTIONS\n", out);
 	for (const struct option_row *o = c->options; o && o->name; o++) {
 		fprintf(out, "\n*--%s*", o->name);
 		if (o->value) {
@@ -82,6 +99,20 @@ void command_manual(const struct command *c, FILE *out)
 		}
 		fputc('\n', out);
 	}
+}
+
+void command_manual(const struct command *c, FILE *out)
+{
+	fputs("# OPTIONS\n", out);
+	if (!c->verbs) {
+		put_options(c, out);
+		return;
+	}
+	for (size_t i = 0; c->verbs[i]; i++)
+		if (c->verbs[i]->options) {
+			fprintf(out, "\n## alcazar %s\n", c->verbs[i]->name);
+			put_options(c->verbs[i], out);
+		}
 }
 
 /* ---- Completion --------------------------------------------------------------------------- */
@@ -136,8 +167,30 @@ static void put_reply(enum option_values values, const char *words, FILE *out)
 	fputs("' -- \"$cur\"))", out);
 }
 
+/* The verb first, then whatever one of the verbs may take. */
+static void put_family(const struct command *c, FILE *out)
+{
+	fprintf(out, "\t%s)\n\t\tif ((COMP_CWORD == 2)); then\n\t\t\tCOMPREPLY=($(compgen -W '",
+		c->name);
+	for (size_t i = 0; c->verbs[i]; i++)
+		fprintf(out, "%s ", verb_name(c->verbs[i]));
+	fputs("--help' -- \"$cur\"))\n\t\telif [[ $cur == -* ]]; then\n"
+	      "\t\t\tCOMPREPLY=($(compgen -W '--help",
+	      out);
+	for (size_t i = 0; c->verbs[i]; i++)
+		for (const struct option_row *o = c->verbs[i]->options; o && o->name; o++)
+			fprintf(out, " --%s", o->name);
+	fputs("' -- \"$cur\"))\n\t\telse\n\t\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n"
+	      "\t\tfi\n\t\t;;\n",
+	      out);
+}
+
 static void put_command(const struct command *c, FILE *out)
 {
+	if (c->verbs) {
+		put_family(c, out);
+		return;
+	}
 	fprintf(out, "\t%s)\n\t\tcase $prev in\n", c->name);
 	for (const struct option_row *o = c->options; o && o->name; o++) {
 		if (o->kind == OPTION_FLAG)

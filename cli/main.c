@@ -6,7 +6,8 @@
 #include "options.h"
 
 const struct command *const commands[] = {
-	&cmd_run, &cmd_doctor, &cmd_devices, &cmd_confinement, &cmd_completion, &cmd_help, NULL,
+	&cmd_run,         &cmd_doctor,     &cmd_devices, &cmd_disk,
+	&cmd_confinement, &cmd_completion, &cmd_help,    NULL,
 };
 
 static void print_commands(FILE *out)
@@ -48,7 +49,7 @@ const struct command cmd_help = {
 	.name = "help",
 	.summary = "tell what a command does and which options it has",
 	.operand = "COMMAND",
-	.operand_words = "run doctor devices confinement completion",
+	.operand_words = "run doctor devices disk confinement completion",
 	.run = help,
 };
 

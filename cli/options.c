@@ -206,11 +206,58 @@ static void free_lists(const struct command *c, void *values)
 			free(((struct strings *)(void *)((char *)values + o->offset))->items);
 }
 
+/* ---- Families ----------------------------------------------------------------------------- */
+
+const char *verb_name(const struct command *verb)
+{
+	const char *space = strrchr(verb->name, ' ');
+
+	return space ? space + 1 : verb->name;
+}
+
+static const char *verb_at(size_t i, void *ctx)
+{
+	const struct command *c = ctx;
+
+	return c->verbs[i] ? verb_name(c->verbs[i]) : NULL;
+}
+
+static int unknown_verb(const struct command *c, const char *typed)
+{
+	/* A cast for a callback that only reads. */
+	const char *near = nearest(typed, verb_at, (void *)(uintptr_t)c);
+
+	if (near)
+		return fail(EXIT_USAGE, "there is no '%s %s' (did you mean %s?)", c->name, typed,
+			    near);
+	return fail(EXIT_USAGE, "there is no '%s %s': see `alcazar help %s`", c->name, typed,
+		    c->name);
+}
+
+static int run_verb(const struct command *c, int argc, char **argv)
+{
+	if (argc < 2)
+		return fail(EXIT_USAGE, "say what to do, as in `alcazar %s`: see `alcazar help %s`",
+			    c->verbs[0]->name, c->name);
+	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+		command_help(c, stdout);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; c->verbs[i]; i++)
+		if (!strcmp(verb_name(c->verbs[i]), argv[1]))
+			return command_run(c->verbs[i], argc - 1, argv + 1);
+	return unknown_verb(c, argv[1]);
+}
+
 int command_run(const struct command *c, int argc, char **argv)
 {
-	struct parsed p = {.values = xcalloc(1, c->values_size)};
-	int rc = parse(c, argc, argv, &p);
+	struct parsed p = {0};
+	int rc;
 
+	if (c->verbs)
+		return run_verb(c, argc, argv);
+	p.values = xcalloc(1, c->values_size);
+	rc = parse(c, argc, argv, &p);
 	if (!rc && p.help)
 		command_help(c, stdout);
 	else if (!rc)

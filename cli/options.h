@@ -44,6 +44,8 @@ struct command {
 	enum option_values operand_values;
 	const char *operand_words;
 	bool hidden;
+	/* The command is a family of these, NULL-terminated; their names have its own in front. */
+	const struct command *const *verbs;
 };
 
 extern const struct command *const commands[]; /* NULL-terminated */
@@ -65,6 +67,8 @@ void strings_add(struct strings *s, char *item);
 
 /* Parses, runs, gives back: the exit status. argv[0] is the subcommand's name. */
 int command_run(const struct command *c, int argc, char **argv);
+/* Its name within its family. */
+const char *verb_name(const struct command *verb);
 void command_help(const struct command *c, FILE *out);
 /* The options as a section of a scdoc page. */
 void command_manual(const struct command *c, FILE *out);

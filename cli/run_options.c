@@ -20,8 +20,10 @@ const struct option_row run_rows[] = {
 	 VALUES_PROFILE, NULL},
 	{"memory", "SIZE", "how much memory, as 512M or 2G", OPTION_VALUE, AT(memory), "512M",
 	 "memory", VALUES_ANY, "256M 512M 1G 2G"},
-	{"clock", "CLOCK", "which time the guest has: host follows this machine's", OPTION_VALUE,
-	 AT(clock), "host", "clock", VALUES_ANY, "host"},
+	{"clock", "CLOCK",
+	 "which time the guest has: host follows this machine's, virtual comes from executed "
+	 "instructions, with options as virtual,rate=1e9,quantum=10us,seed=1",
+	 OPTION_VALUE, AT(clock), "host", "clock", VALUES_ANY, "host virtual"},
 	{"kernel", "FILE",
 	 "kernel to boot: Linux bzImage, ELF with PVH entry or multiboot; without "
 	 "it the default guest is booted",
@@ -61,6 +63,10 @@ const struct option_row run_rows[] = {
 	 OPTION_VALUE, AT(halt_poll), "0s", "halt-poll", VALUES_ANY, "0s 50us 200us"},
 	{"stats", "FILE", "write counters of the run as JSON", OPTION_VALUE, AT(stats), NULL,
 	 "stats", VALUES_FILE, NULL},
+	{"state-hash", "INSTANT",
+	 "in virtual time, print a hash of the machine's state at this instant, as 2s, or at the "
+	 "end; may be given several times",
+	 OPTION_LIST, AT(state_hashes), NULL, "state-hashes", VALUES_ANY, "end 1s"},
 	{"print", NULL, "print the description that the flags amount to, and run nothing",
 	 OPTION_FLAG, AT(print), NULL, NULL, VALUES_ANY, NULL},
 	/* A key only: on the command line it follows a --. */
@@ -297,10 +303,38 @@ static int plan_console(const struct run_values *v, struct run_plan *plan)
 
 /* ---- Everything else ---------------------------------------------------------------------- */
 
-static int check_available(const struct run_values *v)
+static int compare_instants(const void *a, const void *b)
 {
-	if (!strcmp(v->clock, "virtual"))
-		return fail(EXIT_USAGE, "--clock virtual is not available yet: use --clock host");
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void print_hash(void *ctx, const struct alc_state_hash *h)
+{
+	(void)ctx;
+	fprintf(stderr, "alcazar: state at %llu.%09llu s%s: %016llx\n",
+		(unsigned long long)(h->at_ns / 1000000000),
+		(unsigned long long)(h->at_ns % 1000000000), h->at_end ? " (end)" : "",
+		(unsigned long long)h->hash);
+}
+
+static int plan_hashes(const struct strings *instants, struct run_plan *plan)
+{
+	struct alc_desc *d = &plan->desc;
+
+	plan->hash_at_ns = xcalloc(instants->count, sizeof(*plan->hash_at_ns));
+	for (unsigned i = 0; i < instants->count; i++) {
+		if (!strcmp(instants->items[i], "end"))
+			d->hash_at_end = true;
+		else if (!parse_duration(instants->items[i], &plan->hash_at_ns[d->nhash_at++]))
+			return fail(EXIT_USAGE,
+				    "--state-hash is an instant as 500ms or 2s, or end, not '%s'",
+				    instants->items[i]);
+	}
+	qsort(plan->hash_at_ns, d->nhash_at, sizeof(*plan->hash_at_ns), compare_instants);
+	d->hash_at_ns = plan->hash_at_ns;
+	d->hashed = print_hash;
 	return 0;
 }
 
@@ -338,9 +372,9 @@ int run_plan_make(const struct run_values *v, struct run_plan *plan)
 	plan->desc.engine = v->engine;
 	plan->desc.cpu = v->cpu;
 	plan->desc.clock = v->clock;
-	rc = check_available(v);
+	rc = plan_numbers(v, plan);
 	if (!rc)
-		rc = plan_numbers(v, plan);
+		rc = plan_hashes(&v->state_hashes, plan);
 	if (!rc)
 		rc = plan_guest(v, plan);
 	if (!rc)
@@ -360,6 +394,7 @@ void run_plan_free(struct run_plan *plan)
 		free(plan->paths.items[i]);
 	free(plan->paths.items);
 	free(plan->displays);
+	free(plan->hash_at_ns);
 	entries_free(&plan->device_entries);
 	entries_free(&plan->disk_entries);
 	entries_free(&plan->net_entries);

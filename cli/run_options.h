@@ -10,7 +10,7 @@
 struct run_values {
 	char *engine, *cpus, *cpu, *memory, *clock;
 	char *kernel, *initrd, *append, *firmware;
-	struct strings disks, nets, devices, displays, command;
+	struct strings disks, nets, devices, displays, command, state_hashes;
 	char *cloud_init, *console, *timeout, *shutdown_timeout, *halt_poll, *stats;
 	bool print;
 };
@@ -27,6 +27,7 @@ struct run_plan {
 	char kernel[4096], initrd[4096]; /* of the default guest */
 	struct strings paths;            /* expanded */
 	struct alc_display *displays;
+	uint64_t *hash_at_ns;
 	void *command_archive;
 	bool default_guest;
 };

@@ -82,11 +82,28 @@ struct alc_display {
 	const char *path;
 };
 
+/*
+ * A hash of a machine's whole state at an instant: the same for two machines that have come to the
+ * same state. The parts tell where two differ. Lives as long as the call that brings it.
+ */
+struct alc_state_part {
+	const char *name; /* cpu0, lapic0, devices by name, timers, entropy, memory */
+	uint64_t hash;
+};
+
+struct alc_state_hash {
+	uint64_t at_ns; /* guest time */
+	bool at_end;
+	uint64_t hash;
+	const struct alc_state_part *parts;
+	size_t nparts;
+};
+
 /* A machine's description. Strings belong to the caller and must outlive the machine. */
 struct alc_desc {
 	const char *engine; /* auto, interp, kvm …; with options as in "kvm,irqchip=split" */
 	const char *cpu;    /* CPUID profile */
-	const char *clock;  /* host */
+	const char *clock;  /* host, or virtual with options as in "virtual,quantum=5us" */
 	unsigned cpus;
 	uint64_t memory_bytes;
 	const char *kernel, *initrd, *append;
@@ -108,7 +125,17 @@ struct alc_desc {
 	uint64_t timeout_ns;          /* 0: none; pauses do not count */
 	uint64_t shutdown_timeout_ns; /* from alc_vm_power_button to a hard stop; 0: never */
 	uint64_t halt_poll_ns;        /* a halted CPU looks for work this long before it sleeps */
-	bool no_reboot;               /* a reset that the guest asks for ends the machine */
+	/*
+	 * Hashes of the state, in virtual time: at these instants, ascending, or with several CPUs
+	 * at the end of the round that each lies in; and when the machine ends. Called on threads
+	 * of the machine; the counters of --stats have them, too.
+	 */
+	const uint64_t *hash_at_ns;
+	size_t nhash_at;
+	bool hash_at_end;
+	void (*hashed)(void *ctx, const struct alc_state_hash *hash);
+	void *hashed_ctx;
+	bool no_reboot; /* a reset that the guest asks for ends the machine */
 };
 
 #define ALC_DESC_INIT                                                           \

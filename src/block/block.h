@@ -30,7 +30,7 @@ struct block_req {
 	u64 offset, len;
 	const struct alc_iov *iov;
 	unsigned niov;
-	u64 issuer; /* which of the guest's queues: for schedulers and records */
+	u64 issuer; /* for schedulers and records: I/O priority << 16 | the guest's queue */
 	int status; /* when done: 0 or -errno */
 	/* When done, if a model of a drive served it: guest time at which the drive got it. */
 	u64 dispatch_ns; /* 0: no model did */

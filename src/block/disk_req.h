@@ -15,6 +15,9 @@
 enum { SECTOR_BYTES = 512 };
 #define DISK_NEVER UINT64_MAX /* an instant that does not come */
 
+/* What those who know their issuers say about them; the rest are best effort. */
+enum disk_prio { DISK_BEST_EFFORT, DISK_REAL_TIME, DISK_IDLE };
+
 struct disk_req {
 	struct disk_req *next; /* of whoever holds it */
 	u64 sector;            /* what was asked for */
@@ -22,13 +25,15 @@ struct disk_req {
 	enum block_op op;      /* BLOCK_READ or BLOCK_WRITE */
 	bool sync;  /* somebody waits for it: reads, and writes that are not write-back */
 	u32 issuer; /* whose it is: a process, a queue */
+	enum disk_prio prio;
 	u64 arrival_ns, dispatch_ns, done_ns;
 
 	/*
 	 * What the drive is asked for. A scheduler that coalesces widens the span of the request
 	 * that it dispatches, and hangs those that it serves on `merged` (linked by next, each with
 	 * its own range, none with a `merged` of its own); all are done when it is. Else the span
-	 * is the request's own range.
+	 * is the request's own range. When all are done, the span of a merged one is empty
+	 * (span_sectors 0): the drive was not asked for it apart.
 	 */
 	u64 span_sector;
 	u32 span_sectors;

@@ -67,6 +67,7 @@ static void finish(struct station *st, struct disk_req *r, struct list *to)
 		m->dispatch_ns = r->dispatch_ns;
 		m->done_ns = r->done_ns;
 		m->cached = r->cached;
+		m->span_sectors = 0;
 		append(to, m);
 		m = next;
 	}

@@ -17,7 +17,7 @@ enum { PENDING_MAX = 4096, CTRL_D = 4 };
  * shell that edits them itself; one that comes just before the change is lost. So like a person
  * who wants to leave, the stream types it again from time to time.
  */
-enum { CTRL_D_PERIOD_MS = 500 };
+enum { CTRL_D_PERIOD_MS = 500, NS_PER_MS = 1000000 };
 /* What a pipe or terminal that polls as writable takes without blocking. */
 enum { CHUNK_MAX = 512 };
 
@@ -37,6 +37,11 @@ struct char_fds {
 	size_t npending;
 	bool ended;  /* nothing more is read */
 	bool at_eof; /* since there is no more */
+
+	/* by_clock */
+	struct alc_clock *clock;
+	struct alc_timer timer;
+	u64 ctrl_d_ns; /* when to type the next one */
 };
 
 static void notify(int fd)
@@ -202,12 +207,63 @@ static void *input_main(void *arg)
 	return NULL;
 }
 
+/* ---- Input by a virtual clock: the same on the thread of its timers ------------------------- */
+
+static void look_at(struct char_fds *f, u64 at_ns)
+{
+	/* Without memory for a timer, which devices will complain of, input stands. */
+	(void)clock_timer_set(f->clock, &f->timer, at_ns);
+}
+
+static void read_all(struct char_fds *f)
+{
+	push(f);
+	while (!f->ended && space_left(f)) {
+		take_input(f);
+		push(f);
+	}
+}
+
+static void look(void *arg)
+{
+	struct char_fds *f = arg;
+	u64 now_ns = clock_now_ns(f->clock);
+
+	read_all(f);
+	if (!repeats_ctrl_d(f))
+		return;
+	if (f->ctrl_d_ns && now_ns >= f->ctrl_d_ns) {
+		type_ctrl_d(f);
+		push(f);
+	}
+	if (!f->ctrl_d_ns || now_ns >= f->ctrl_d_ns)
+		f->ctrl_d_ns = now_ns + (u64)CTRL_D_PERIOD_MS * NS_PER_MS;
+	look_at(f, f->ctrl_d_ns);
+}
+
+void char_fds_set_clock(struct char_fds *f, struct alc_clock *clock)
+{
+	if (!f->p.by_clock)
+		return;
+	clock_timer_init(&f->timer, look, f);
+	f->clock = clock;
+	look_at(f, 0);
+}
+
+/* ---- What the front end calls ---------------------------------------------------------------- */
+
+static void wake(struct char_fds *f)
+{
+	if (f->clock)
+		look_at(f, 0);
+	else
+		notify(f->wake_fd);
+}
+
 /* Called with the front end's lock held, so it only wakes the thread. */
 static void resume(void *ctx)
 {
-	struct char_fds *f = ctx;
-
-	notify(f->wake_fd);
+	wake(ctx);
 }
 
 static void attach(void *ctx, const struct alc_char_front *front)
@@ -217,7 +273,7 @@ static void attach(void *ctx, const struct alc_char_front *front)
 	pthread_mutex_lock(&f->lock);
 	f->front = front ? *front : (struct alc_char_front){0};
 	pthread_mutex_unlock(&f->lock);
-	notify(f->wake_fd);
+	wake(f);
 }
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -237,7 +293,7 @@ struct alc_char char_fds_stream(struct char_fds *f)
 void char_fds_ready(struct char_fds *f)
 {
 	atomic_store(&f->ready, true);
-	notify(f->wake_fd);
+	wake(f);
 }
 
 void char_fds_unblock(struct char_fds *f)
@@ -272,7 +328,7 @@ int char_fds_create(const struct char_fds_params *p, struct char_fds **out, stru
 	f->unblock_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->wake_fd < 0 || f->unblock_fd < 0)
 		rc = -errno;
-	else if (p->in_fd >= 0)
+	else if (p->in_fd >= 0 && !p->by_clock)
 		rc = start_thread(f);
 	if (rc) {
 		char_fds_destroy(f);

@@ -4,6 +4,7 @@
 
 #include "alcazar/err.h"
 #include "char/char.h"
+#include "host/clock.h"
 
 /*
  * A stream over file descriptors: a terminal, pipes, files. For hosted programs.
@@ -13,9 +14,14 @@
  * guest does not notice.
  */
 struct char_fds_params {
-	int in_fd, out_fd;       /* -1: none. Not closed */
-	int escape_char;         /* typed, it calls stop and ends the input; -1: none */
-	bool eof_as_eot;         /* the front end gets a Ctrl-D at the end of input */
+	int in_fd, out_fd; /* -1: none. Not closed */
+	int escape_char;   /* typed, it calls stop and ends the input; -1: none */
+	bool eof_as_eot;   /* the front end gets a Ctrl-D at the end of input */
+	/*
+	 * Input is a file, and the stream has no thread: from char_fds_set_clock on a timer of that
+	 * virtual clock reads it, so that it comes at instants that depend on the guest alone.
+	 */
+	bool by_clock;
 	bool await_ready;        /* hold input back until char_fds_ready */
 	void (*stop)(void *ctx); /* from the stream's thread */
 	void *stop_ctx;
@@ -29,6 +35,8 @@ int char_fds_create(const struct char_fds_params *p, struct char_fds **out,
 void char_fds_destroy(struct char_fds *f);
 struct alc_char char_fds_stream(struct char_fds *f);
 void char_fds_ready(struct char_fds *f);
+/* Before the machine runs. The clock may go before the stream, after who takes input. */
+void char_fds_set_clock(struct char_fds *f, struct alc_clock *clock);
 /* From now on output is dropped rather than waited for; who waits returns. From any thread. */
 void char_fds_unblock(struct char_fds *f);
 

@@ -10,6 +10,7 @@
 #include "bus/pci.h"
 #include "char/char.h"
 #include "host/clock.h"
+#include "host/entropy.h"
 #include "mem/space.h"
 #include "net/net.h"
 
@@ -137,7 +138,8 @@ enum alc_request {
 struct alc_dev_env {
 	const struct alc_host *host;
 	struct alc_clock *clock;
-	struct alc_space *space; /* guest memory, for devices that read or write it */
+	struct alc_entropy *entropy; /* NULL: the host's */
+	struct alc_space *space;     /* guest memory, for devices that read or write it */
 	struct region_map *ports;
 	struct alc_irq irqs[4]; /* by index in cls->irqs */
 	struct alc_irq gsi;     /* any global system interrupt: set takes its number as `line` */

@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "bus/irq.h"
 #include "host/clock.h"
+#include "host/entropy.h"
 #include "mem/space.h"
 
 enum x86_gpr {
@@ -265,6 +266,7 @@ enum x86_attention {
 struct x86_platform {
 	const struct alc_host *host;
 	struct alc_clock *clock;
+	struct alc_entropy *entropy; /* NULL: the host's */
 	struct alc_space *space;
 	struct region_map *ports;
 	u64 tsc_hz; /* of the guest's TSC; also in CPUID */

@@ -213,8 +213,18 @@ static void collect(struct blk *b, unsigned except)
 
 struct header {
 	u32 type;
+	u16 priority;
 	u64 sector;
 };
+
+/*
+ * Who issued it, as far as the guest says: 5.2.6 reserves the second word of the header; Linux puts
+ * the process's I/O priority there (class and level, ioprio_set(2)), and others zero.
+ */
+static u64 issuer(const struct header *h, unsigned queue)
+{
+	return (u64)h->priority << 16 | queue;
+}
 
 static int wrong(struct request *r, u8 status)
 {
@@ -354,8 +364,9 @@ static int prepare(struct request *r)
 	struct header h;
 
 	iov_copy_from(c->iov, c->nout, 0, bytes, sizeof(bytes));
-	h = (struct header){.type = ld32(bytes), .sector = ld64(bytes + 8)};
-	r->block = (struct block_req){.issuer = r->queue, .done = block_done, .ctx = r};
+	h = (struct header){
+		.type = ld32(bytes), .priority = ld16(bytes + 4), .sector = ld64(bytes + 8)};
+	r->block = (struct block_req){.issuer = issuer(&h, r->queue), .done = block_done, .ctx = r};
 	r->cut = NULL;
 	r->flush_after = false;
 	r->status = S_OK;

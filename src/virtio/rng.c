@@ -2,7 +2,8 @@
 #include "alcazar/device.h"
 #include "virtio/virtio.h"
 
-/* Entropy (virtio 1.2, 5.4): one queue of buffers, each filled with the host's random bytes. */
+/* Entropy (virtio 1.2, 5.4): one queue of buffers, each filled with random bytes: the host's, or
+ * those of a virtual machine's seed. */
 /* A request is done within one exit of a vCPU, so it gets no more than this of what it asks for. */
 enum { BYTES_MAX = 65536 };
 enum { PIECES_MAX = 64, ID_ENTROPY = 4, PCI_CLASS_OTHER = 0xff0000 };
@@ -15,7 +16,6 @@ static int rng_probe(struct virtio *v, struct alc_err *err)
 
 static void rng_notify(struct virtio *v, unsigned queue)
 {
-	const struct alc_host *h = v->dev->env.host;
 	struct alc_iov iov[PIECES_MAX];
 	struct virtq_chain c = {.iov = iov, .iov_max = PIECES_MAX};
 
@@ -25,7 +25,7 @@ static void rng_notify(struct virtio *v, unsigned queue)
 		for (unsigned i = c.nout; i < c.nout + c.nin; i++) {
 			u32 len = (u32)min_u64(iov[i].len, BYTES_MAX - done);
 
-			h->random(h->ctx, iov[i].base, len);
+			entropy_fill(v->dev->env.host, v->dev->env.entropy, iov[i].base, len);
 			done += len;
 		}
 		virtio_push(v, queue, &c, done);

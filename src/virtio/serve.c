@@ -9,6 +9,9 @@
  *
  * Where the engine has doorbells, a notification then costs its vCPU no exit to us. It says not
  * which queue it is for, so all are looked at, which takes a look at an index in each.
+ *
+ * In virtual time there are no such threads: notifications are the vCPU's, and work is done by a
+ * timer that is due at once.
  */
 
 static void serve(void *arg)
@@ -30,11 +33,24 @@ static void serve(void *arg)
 	}
 }
 
+static void work(void *arg)
+{
+	struct transport *t = arg;
+
+	dev_lock(t->v.dev);
+	t->v.type->work(&t->v);
+	dev_unlock(t->v.dev);
+}
+
 void virtio_wake(struct virtio *v)
 {
 	const struct alc_host *h = v->dev->env.host;
+	struct transport *t = transport_of(v);
 
-	h->event_signal(h->ctx, transport_of(v)->wake);
+	if (clock_is_virtual(v->dev->env.clock))
+		dev_timer_set(v->dev, &t->work, 0);
+	else
+		h->event_signal(h->ctx, t->wake);
 }
 
 /* ---- doorbells ---- */
@@ -101,8 +117,19 @@ int transport_start_thread(struct transport *t, struct alc_err *err)
 	const struct alc_host *h = v->dev->env.host;
 	int r = wants_thread(t, &t->threaded, err);
 
-	if (r || !(t->threaded || v->type->work))
+	if (r)
 		return r;
+	if (clock_is_virtual(v->dev->env.clock)) {
+		clock_timer_init(&t->work, work, t);
+		if (t->threaded)
+			return alc_fail(err, -EINVAL,
+					"device '%s': there are no threads in virtual time, so "
+					"iothread is off",
+					v->dev->id);
+		return 0;
+	}
+	if (!(t->threaded || v->type->work))
+		return 0;
 	t->wake = h->event_create(h->ctx);
 	if (!t->wake)
 		return alc_fail(err, -ENOMEM, "no memory for the thread of device '%s'",
@@ -120,6 +147,8 @@ void transport_stop_thread(struct transport *t)
 	const struct alc_host *h = t->v.dev->env.host;
 
 	take_down(t);
+	if (clock_is_virtual(t->v.dev->env.clock))
+		clock_timer_cancel(t->v.dev->env.clock, &t->work);
 	if (t->thread) {
 		atomic_store(&t->quit, true);
 		h->event_signal(h->ctx, t->wake);

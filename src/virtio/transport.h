@@ -49,7 +49,8 @@ struct transport {
 	struct alc_event *wake;
 	struct alc_thread *thread;
 	_Atomic(bool) quit;
-	bool threaded; /* notifications are its */
+	bool threaded;         /* notifications are its */
+	struct alc_timer work; /* in virtual time, instead */
 	/* Those that queues have, of the BAR at bells_at; under the root complex's lock. */
 	unsigned bells;
 	u64 bells_at;

@@ -30,7 +30,7 @@ struct alc_engine_score engine_probe(const struct alc_host *host, const struct a
 }
 
 const struct alc_engine *engine_best(const struct alc_host *host,
-				     const struct alc_engine *const *engines)
+				     const struct alc_engine *const *engines, bool counting)
 {
 	const struct alc_engine *best = NULL;
 	unsigned best_good = 0;
@@ -38,7 +38,8 @@ const struct alc_engine *engine_best(const struct alc_host *host,
 	for (size_t i = 0; engines[i]; i++) {
 		struct alc_engine_score score = engine_probe(host, engines[i]);
 
-		if (score.usable == 0 && score.good > best_good) {
+		if (score.usable == 0 && score.good > best_good &&
+		    (engines[i]->counts || !counting)) {
 			best = engines[i];
 			best_good = score.good;
 		}
@@ -57,7 +58,8 @@ static bool names(const char *text, const char *name)
 }
 
 static int named_engine(const struct alc_host *host, const struct alc_engine *const *engines,
-			const char *name, const struct alc_engine **out, struct alc_err *err)
+			const char *name, bool counting, const struct alc_engine **out,
+			struct alc_err *err)
 {
 	struct alc_engine_score score;
 	char list[NAMES_MAX];
@@ -65,6 +67,12 @@ static int named_engine(const struct alc_host *host, const struct alc_engine *co
 	for (size_t i = 0; engines[i]; i++) {
 		if (!names(name, engines[i]->name))
 			continue;
+		if (counting && !engines[i]->counts)
+			return alc_fail(err, -ENOTSUP,
+					"the engine '%s' does not count instructions, so it can't "
+					"have the virtual clock: use --engine interp, or --clock "
+					"host",
+					engines[i]->name);
 		score = engine_probe(host, engines[i]);
 		if (score.usable)
 			return alc_fail(err, score.usable, "the engine '%s' can't run here: %s",
@@ -77,16 +85,17 @@ static int named_engine(const struct alc_host *host, const struct alc_engine *co
 }
 
 int engine_select(const struct alc_host *host, const struct alc_engine *const *engines,
-		  const char *name, const struct alc_engine **out, struct alc_err *err)
+		  const char *name, bool counting, const struct alc_engine **out,
+		  struct alc_err *err)
 {
 	const struct alc_engine *best;
 
 	if (!names(name, "auto"))
-		return named_engine(host, engines, name, out, err);
+		return named_engine(host, engines, name, counting, out, err);
 	if (!str_eq(name, "auto"))
 		return alc_fail(err, -EINVAL,
 				"options are an engine's own: name it instead of 'auto'");
-	best = engine_best(host, engines);
+	best = engine_best(host, engines, counting);
 	if (!best)
 		return alc_fail(err, -ENODEV, "no engine can run here: see `alcazar doctor`");
 	*out = best;

@@ -19,7 +19,9 @@ void machine_kick(void *ctx, struct alc_vcpu *v)
 	struct machine *m = ctx;
 	struct machine_cpu *c = &m->cpus[v->index];
 
-	if (atomic_load(&c->asleep))
+	if (m->virtual.on)
+		virtual_kick(m, v->index);
+	else if (atomic_load(&c->asleep))
 		m->host->event_signal(m->host->ctx, c->wake);
 	else if (m->engine->kick && c->in_engine)
 		m->engine->kick(v);

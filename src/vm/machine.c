@@ -17,6 +17,10 @@ enum { PIRQ_LINES = 1 << 10 | 1 << 11 }; /* what ich9_lpc_firmware chooses */
 
 int machine_check(const struct alc_desc *d, struct alc_err *err)
 {
+	struct virtual_options options;
+	bool is_virtual;
+	int r;
+
 	if (d->cpus < 1 || d->cpus > PC_CPUS_MAX)
 		return alc_fail(err, -EINVAL, "a machine has 1 to %u CPUs, not %u",
 				(unsigned)PC_CPUS_MAX, d->cpus);
@@ -34,12 +38,8 @@ int machine_check(const struct alc_desc *d, struct alc_err *err)
 		return alc_fail(err, -EINVAL,
 				"%llu MiB of memory is more than the guest can address",
 				(ull)(d->memory_bytes >> 20));
-	if (str_eq(d->clock, "virtual"))
-		return alc_fail(err, -ENOTSUP,
-				"the virtual clock is not available yet: use the clock 'host'");
-	if (!str_eq(d->clock, "host"))
-		return alc_fail(err, -EINVAL, "there is no clock '%s': use 'host'", d->clock);
-	return 0;
+	r = virtual_parse(d->clock, &is_virtual, &options, err);
+	return r ? r : machine_hash_check(d, is_virtual, err);
 }
 
 /* ---- Memory ------------------------------------------------------------------------------- */
@@ -174,12 +174,26 @@ int machine_load(struct machine *m, struct alc_err *err)
 
 /* ---- Composition -------------------------------------------------------------------------- */
 
+static int make_clock(struct machine *m)
+{
+	const struct virtual_options *o = &m->virtual.opts;
+
+	if (!m->virtual.on)
+		return clock_create(m->host, &m->clock);
+	m->entropy.state = o->entropy;
+	m->virtual.rounds.state = o->seed;
+	return clock_create_virtual(m->host, (u64)o->rate, o->date_s * 1000000000, &m->clock);
+}
+
 static int add_basics(struct machine *m, struct alc_err *err)
 {
 	const struct alc_engine *const *engines = m->parts.engines ? m->parts.engines : alc_engines;
-	int r = engine_select(m->host, engines, m->desc->engine, &m->engine, err);
+	int r = virtual_parse(m->desc->clock, &m->virtual.on, &m->virtual.opts, err);
 	size_t vcpu_bytes = 0;
 
+	if (!r)
+		r = engine_select(m->host, engines, m->desc->engine, m->virtual.on, &m->engine,
+				  err);
 	if (r)
 		return r;
 	m->lock = m->host->mutex_create(m->host->ctx);
@@ -188,13 +202,14 @@ static int add_basics(struct machine *m, struct alc_err *err)
 	m->parked = m->host->event_create(m->host->ctx);
 	m->doorbells_lock = m->host->mutex_create(m->host->ctx);
 	if (!m->doorbells_lock || !m->lock || !m->wake || !m->pause_lock || !m->parked ||
-	    clock_create(m->host, &m->clock))
+	    make_clock(m))
 		return alc_fail(err, -ENOMEM, "no memory for a machine");
 	for (const struct alc_engine *const *e = engines; *e; e++) /* it may move between them */
 		vcpu_bytes = (*e)->vcpu_bytes > vcpu_bytes ? (*e)->vcpu_bytes : vcpu_bytes;
 	m->plat = (struct x86_platform){
 		.host = m->host,
 		.clock = m->clock,
+		.entropy = m->virtual.on ? &m->entropy : NULL,
 		.space = &m->space,
 		.ports = &m->ports,
 		.tsc_hz = MACHINE_TSC_HZ,

@@ -12,6 +12,7 @@
 #include "display/display.h"
 #include "engine/engine.h"
 #include "isa/cpuid.h"
+#include "vm/virtual.h"
 
 /*
  * A machine without files, terminals or an operating system: the freestanding part of struct
@@ -45,6 +46,9 @@ struct machine_parts {
 	/* Optional: the machine is ended from outside, so streams must not make it wait any more.
 	 */
 	void (*unblock)(void *ctx);
+	/* A hash of the state that desc asks for, on the CPUs' thread or machine_run's. Optional.
+	 */
+	void (*hashed)(void *ctx, const struct alc_state_hash *hash);
 	void *ctx;
 };
 
@@ -80,7 +84,8 @@ struct machine_cpu {
 	u64 exits[ALC_EXIT_ERROR + 1];
 	u64 run_ns, stolen_ns;
 	u64 polls_answered, polls_in_vain, polled_ns;
-	u64 poll_ns; /* how long the next halt looks for work; see halt.c */
+	u64 poll_ns;          /* how long the next halt looks for work; see halt.c */
+	_Atomic(u64) time_ns; /* virtual time: how far it has run, or where it was woken */
 };
 
 struct machine {
@@ -91,6 +96,8 @@ struct machine {
 	void *engine_vm;
 	const struct alc_irqchip *irqchip; /* the engine's, or NULL: ours */
 	struct alc_clock *clock;
+	struct machine_virtual virtual;
+	struct alc_entropy entropy; /* all random bytes that the guest gets */
 	struct alc_space space;
 	struct region_map ports;
 	struct x86_cpuid_table cpuid;
@@ -124,7 +131,8 @@ struct machine {
 	enum machine_phase phase;
 	_Atomic(bool) pause_asked; /* changes under `lock`, as the next three do */
 	_Atomic(bool) holding;     /* CPUs' threads wait rather than run */
-	unsigned held, hold_round; /* how many do, since the round began */
+	unsigned nthreads;         /* of CPUs: one each, or one for all in virtual time */
+	unsigned held, hold_round; /* how many hold, since the round began */
 	unsigned pauses;
 	u64 paused_ns;
 
@@ -175,6 +183,12 @@ struct display_source machine_display(const struct machine *m);
 
 /* The rest is private to this room. */
 
+/* hash.c: the description's hashes of the state. Next: an instant, or CLOCK_NEVER. */
+int machine_hash_check(const struct alc_desc *d, bool is_virtual,
+		       struct alc_err *err) ALC_MUST_CHECK;
+u64 machine_hash_next(const struct machine *m);
+void machine_hash_due(struct machine *m, u64 now_ns);
+void machine_hash_end(struct machine *m);
 /* wiring.c: platform devices and those of the description. */
 int machine_add_devices(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 /*
@@ -199,6 +213,11 @@ struct alc_fastpath shortcuts(struct machine *m);
 void shortcuts_moved(struct machine *m);
 /* run.c: what a device asks of its machine. */
 void machine_request(void *ctx, enum alc_request what, unsigned value);
+/*
+ * Runs a CPU once. After ALC_EXIT_ATTENTION what the loop above was called for is taken away; after
+ * _SHUTDOWN and _ERROR the machine's end has been concluded.
+ */
+enum alc_exit run_cpu(struct machine_cpu *c, struct alc_err *err);
 /* halt.c: until the CPU has attention or shall stop. */
 void machine_kick(void *ctx, struct alc_vcpu *v);
 void halt_wait(struct machine_cpu *c);
@@ -217,14 +236,17 @@ void pause_end(struct machine *m);
 int machine_load(struct machine *m, struct alc_err *err) ALC_MUST_CHECK;
 /* move.c: between two periods of running. */
 int move_engine(struct machine *m, const char *name, struct alc_err *err) ALC_MUST_CHECK;
-/* engine.c. Options are given by name, after the engine's own. */
+/*
+ * engine.c. Options are given by name, after the engine's own. counting: only one that can have a
+ * virtual clock.
+ */
 int engine_select(const struct alc_host *host, const struct alc_engine *const *engines,
-		  const char *name, const struct alc_engine **out,
+		  const char *name, bool counting, const struct alc_engine **out,
 		  struct alc_err *err) ALC_MUST_CHECK;
 int engine_configure(const struct alc_engine *e, void *vm, const char *name,
 		     struct alc_err *err) ALC_MUST_CHECK;
 struct alc_engine_score engine_probe(const struct alc_host *host, const struct alc_engine *e);
 const struct alc_engine *engine_best(const struct alc_host *host,
-				     const struct alc_engine *const *engines);
+				     const struct alc_engine *const *engines, bool counting);
 
 #endif

@@ -119,7 +119,7 @@ int move_engine(struct machine *m, const char *name, struct alc_err *err)
 {
 	const struct alc_engine *const *engines = m->parts.engines ? m->parts.engines : alc_engines;
 	const struct alc_engine *e;
-	int r = engine_select(m->host, engines, name, &e, err);
+	int r = engine_select(m->host, engines, name, m->virtual.on, &e, err);
 
 	if (!r && m->irqchip && m->irqchip->has_ioapic)
 		r = alc_fail(err, -ENOTSUP,

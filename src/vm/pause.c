@@ -142,7 +142,7 @@ static bool must_await_cpus(struct machine *m)
 	bool more;
 
 	host_lock(m->host, m->lock);
-	more = m->verdict == VERDICT_NONE && m->held < m->ncpus;
+	more = m->verdict == VERDICT_NONE && m->held < m->nthreads;
 	host_unlock(m->host, m->lock);
 	return more;
 }
@@ -154,7 +154,7 @@ bool pause_cpus(struct machine *m)
 		x86_attend(m->vcpus[i], X86_ATTN_STOP);
 	while (must_await_cpus(m))
 		m->host->event_wait(m->host->ctx, m->wake, ALC_WAIT_FOREVER);
-	return m->held == m->ncpus;
+	return m->held == m->nthreads;
 }
 
 void pause_release(struct machine *m)

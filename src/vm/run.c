@@ -103,17 +103,31 @@ void machine_move(struct machine *m, const char *engine)
 static enum alc_exit run_once(struct machine_cpu *c, struct alc_err *err)
 {
 	const struct alc_host *h = c->m->host;
-	u64 wall_ns = host_now_ns(h), cpu_ns = h->thread_cpu_ns(h->ctx), stolen_ns;
+	bool steal = !c->m->virtual.on;
+	u64 wall_ns = host_now_ns(h), cpu_ns = steal ? h->thread_cpu_ns(h->ctx) : 0, stolen_ns;
 	enum alc_exit exit = c->m->engine->run(c->v, err);
 
-	cpu_ns = h->thread_cpu_ns(h->ctx) - cpu_ns;
+	cpu_ns = steal ? h->thread_cpu_ns(h->ctx) - cpu_ns : 0;
 	wall_ns = host_now_ns(h) - wall_ns;
-	stolen_ns = wall_ns > cpu_ns ? wall_ns - cpu_ns : 0;
 	c->run_ns += wall_ns;
-	c->stolen_ns += stolen_ns;
 	c->exits[exit]++;
+	stolen_ns = steal && wall_ns > cpu_ns ? wall_ns - cpu_ns : 0;
+	c->stolen_ns += stolen_ns;
 	if (stolen_ns && !c->m->engine->has_pvclock)
 		pvclock_add_steal(c->v, stolen_ns);
+	return exit;
+}
+
+enum alc_exit run_cpu(struct machine_cpu *c, struct alc_err *err)
+{
+	enum alc_exit exit = run_once(c, err);
+
+	if (exit == ALC_EXIT_ATTENTION)
+		atomic_fetch_and(&c->v->attention, ~(u32)(X86_ATTN_STOP | X86_ATTN_WORK));
+	else if (exit == ALC_EXIT_SHUTDOWN)
+		end(c->m, ALC_OUTCOME_CRASHED, 0);
+	else if (exit == ALC_EXIT_ERROR)
+		conclude(c->m, VERDICT_END, (struct alc_result){ALC_OUTCOME_FAILED, 0}, err);
 	return exit;
 }
 
@@ -127,21 +141,15 @@ static void cpu_main(void *arg)
 			pause_hold(c);
 			continue;
 		}
-		switch (run_once(c, &err)) {
+		switch (run_cpu(c, &err)) {
 		case ALC_EXIT_ATTENTION:
-			atomic_fetch_and(&c->v->attention, ~(u32)(X86_ATTN_STOP | X86_ATTN_WORK));
+		case ALC_EXIT_BUDGET: /* there is none */
 			break;
 		case ALC_EXIT_HALT:
 			halt_wait(c);
 			break;
-		case ALC_EXIT_BUDGET: /* there is none */
-			break;
 		case ALC_EXIT_SHUTDOWN:
-			end(c->m, ALC_OUTCOME_CRASHED, 0);
-			return;
 		case ALC_EXIT_ERROR:
-			conclude(c->m, VERDICT_END, (struct alc_result){ALC_OUTCOME_FAILED, 0},
-				 &err);
 			return;
 		}
 	}
@@ -163,9 +171,12 @@ static void join_cpus(struct machine *m)
 static int start_cpus(struct machine *m, struct alc_err *err)
 {
 	const struct alc_host *h = m->host;
+	bool one = m->virtual.on;
 
-	for (unsigned i = 0; i < m->ncpus; i++) {
-		int r = h->thread_start(h->ctx, "vcpu", cpu_main, &m->cpus[i], &m->cpus[i].thread);
+	m->nthreads = one ? 1 : m->ncpus;
+	for (unsigned i = 0; i < m->nthreads; i++) {
+		int r = h->thread_start(h->ctx, "vcpu", one ? virtual_main : cpu_main,
+					one ? (void *)m : &m->cpus[i], &m->cpus[i].thread);
 
 		if (r) {
 			join_cpus(m);
@@ -245,11 +256,13 @@ static bool ended_from_outside(struct machine *m, u64 now_ns)
 
 static u64 next_look_ns(const struct machine *m, u64 now_ns)
 {
-	u64 until_ns = now_ns + STEAL_PERIOD_NS;
+	u64 until_ns = m->virtual.on ? UINT64_MAX : now_ns + STEAL_PERIOD_NS;
 
 	if (m->limit_ns)
 		until_ns = min_u64(until_ns, m->limit_ns);
-	return m->shutdown_ns ? min_u64(until_ns, m->shutdown_ns) : until_ns;
+	if (m->shutdown_ns)
+		until_ns = min_u64(until_ns, m->shutdown_ns);
+	return until_ns == UINT64_MAX ? ALC_WAIT_FOREVER : until_ns;
 }
 
 static void wait_for_verdict(struct machine *m)
@@ -269,7 +282,7 @@ static void wait_for_verdict(struct machine *m)
 			press_button(m);
 			continue;
 		}
-		if (h->event_wait(h->ctx, m->wake, next_look_ns(m, now_ns)))
+		if (h->event_wait(h->ctx, m->wake, next_look_ns(m, now_ns)) && !m->virtual.on)
 			for (unsigned i = 0; i < m->ncpus; i++)
 				if (!atomic_load(&m->cpus[i].asleep))
 					x86_attend(m->vcpus[i], X86_ATTN_WORK);
@@ -359,6 +372,8 @@ int machine_run(struct machine *m, struct alc_result *res, struct alc_err *err)
 	r = run_to_end(m, err);
 	pause_end(m);
 	m->run_ns = host_now_ns(m->host) - began_ns - m->paused_ns;
+	if (!r)
+		machine_hash_end(m);
 	if (r) {
 		*res = (struct alc_result){.outcome = ALC_OUTCOME_FAILED};
 		return r;

@@ -125,6 +125,7 @@ static struct alc_dev_env environment(struct machine *m, const char *class_name)
 	struct alc_dev_env env = {
 		.host = m->host,
 		.clock = m->clock,
+		.entropy = m->virtual.on ? &m->entropy : NULL,
 		.space = &m->space,
 		.ports = &m->ports,
 		.msi = {.deliver = deliver_msi, .route_pin = route_pin, .ctx = m},
@@ -357,6 +358,8 @@ static int add_card(struct machine *m, const struct machine_card *c, struct alc_
 	env = environment(m, cls->name);
 	env.block = c->block;
 	env.net = c->net;
+	if (c->block)
+		block_attach(c->block, m->clock);
 	return add(m, cls, c->id, &env, (const struct alc_dev_opt *)c->opts, c->nopts, err);
 }
 

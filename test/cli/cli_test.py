@@ -194,7 +194,11 @@ class BadInput(Base):
             ("1 to 64", ["run", "--cpus", "65", "--kernel", kernel]),
             ("abacus", ["run", "--cpu", "abacus", "--kernel", kernel]),
             ("interp", ["run", "--engine", "steam", "--kernel", kernel]),
-            ("not available yet", ["run", "--clock", "virtual"]),
+            ("does not count", ["run", "--clock", "virtual", "--engine", "kvm",
+                                "--kernel", kernel]),
+            ("quantum", ["run", "--clock", "virtual,quanta=5us", "--kernel", kernel]),
+            ("2s, or end", ["run", "--clock", "virtual", "--state-hash", "soon"]),
+            ("virtual clock", ["run", "--state-hash", "end", "--kernel", kernel]),
             ("sundial", ["run", "--clock", "sundial", "--kernel", kernel]),
             ("boots from disks", ["run", "--firmware", "x", "--kernel", kernel]),
             ("leave out --firmware", ["run", "--firmware", "x", "--", "true"]),
@@ -316,7 +320,7 @@ class Descriptions(Base):
 
     def test_examples(self):
         examples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples")
-        names = sorted(os.listdir(examples))
+        names = sorted(n for n in os.listdir(examples) if n.endswith(".yaml"))
         self.assertTrue(names)
         for name in names:
             self.run_it("run", "--print", os.path.join(examples, name), check=0)

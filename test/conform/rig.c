@@ -18,6 +18,16 @@ u64 clock_now_ns(struct alc_clock *c)
 	return c->now_ns;
 }
 
+u64 clock_cpu_ns(struct alc_clock *c)
+{
+	return c->now_ns;
+}
+
+bool clock_is_virtual(const struct alc_clock *c)
+{
+	return false;
+}
+
 u64 clock_wall_ns(struct alc_clock *c)
 {
 	return c->wall_base_ns + c->now_ns;

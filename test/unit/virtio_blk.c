@@ -37,7 +37,8 @@ struct disk {
 	struct block_req *held[64];
 	unsigned nheld, flushes, writes;
 	bool hold;
-	int fail; /* status of all from now on */
+	int fail;   /* status of all from now on */
+	u64 issuer; /* of the last one */
 	u8 bytes[DISK];
 };
 
@@ -45,6 +46,7 @@ static void forward(struct disk *d, struct block_req *r)
 {
 	d->flushes += r->op == BLOCK_FLUSH;
 	d->writes += r->op == BLOCK_WRITE;
+	d->issuer = r->issuer;
 	r->next = NULL;
 	if (d->fail) {
 		r->status = d->fail;
@@ -83,6 +85,7 @@ static const struct block_ops disk_ops = {
 struct rig {
 	struct vd vd;
 	struct disk disk;
+	u32 priority;
 };
 
 static void plug_disk(struct rig *r)
@@ -130,7 +133,7 @@ static u64 config(struct rig *r, unsigned off, unsigned size)
 static void put_header(struct rig *r, u32 type, u64 sector)
 {
 	st32(vd_mem(&r->vd, HEADER), type);
-	st32(vd_mem(&r->vd, HEADER + 4), 0);
+	st32(vd_mem(&r->vd, HEADER + 4), r->priority);
 	st64(vd_mem(&r->vd, HEADER + 8), sector);
 	*vd_mem(&r->vd, STATUS) = UNTOUCHED;
 }
@@ -236,6 +239,19 @@ static void wrong_requests(void **state)
 	assert_int_equal(request(r, 0xffffffff, 0, SECTOR), UNSUPP);
 	assert_memory_equal(before, r->disk.bytes, SECTOR);
 	assert_int_equal(request(r, T_IN, 0, SECTOR), OK);
+	end(r);
+}
+
+/* Linux's ioprio: class 2 (best effort), level 7. What stands above it is not part of it. */
+static void priority_is_handed_on(void **state)
+{
+	struct rig *r = begin();
+
+	assert_int_equal(request(r, T_IN, 0, SECTOR), OK);
+	assert_int_equal(r->disk.issuer, 0);
+	r->priority = 0x12344007;
+	assert_int_equal(request(r, T_OUT, 0, SECTOR), OK);
+	assert_int_equal(r->disk.issuer, 0x40070000);
 	end(r);
 }
 
@@ -730,6 +746,7 @@ int main(void)
 		cmocka_unit_test(reads_and_writes),
 		cmocka_unit_test(any_layout),
 		cmocka_unit_test(wrong_requests),
+		cmocka_unit_test(priority_is_handed_on),
 		cmocka_unit_test(no_header_or_status),
 		cmocka_unit_test(failing_disk),
 		cmocka_unit_test(identity),

@@ -11,9 +11,13 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "base/param.h"
 #include "base/str.h"
+#include "block/instant.h"
 #include "block/linux/file.h"
 #include "block/linux/nbd.h"
+#include "block/linux/sched_open.h"
+#include "block/linux/stages.h"
 #include "block/overlay.h"
 #include "block/simple.h"
 
@@ -22,6 +26,8 @@ struct opening {
 	const char *file, *overlay;
 	bool read_only, snapshot;
 	struct file_params params; /* of the base */
+	u64 latency_ns;
+	bool in_time; /* something keeps guest time */
 };
 
 /* ---- options ------------------------------------------------------------------------------ */
@@ -32,24 +38,35 @@ const struct alc_option_info block_options[] = {
 	{"overlay", "string", "", "file that takes what the guest writes; made if there is none"},
 	{"aio", "string", "auto", "auto, io_uring or threads: how files are read and written"},
 	{"cache", "string", "writeback", "writeback: by the host's page cache; none: past it"},
+	{"latency", "string", "0", "in virtual time: what a request takes where there is no model"},
 };
 const size_t block_options_count = ARRAY_LEN(block_options);
 
+/* The i-th option's name: those above, and those of stages. */
+static const char *option_name(size_t i)
+{
+	return i < block_options_count ? block_options[i].name
+				       : stages_key(i - block_options_count);
+}
+
 bool block_option_known(const char *key)
 {
-	for (size_t i = 0; i < block_options_count; i++)
-		if (str_eq(key, block_options[i].name))
+	const char *name;
+
+	for (size_t i = 0; (name = option_name(i)); i++)
+		if (str_eq(key, name))
 			return true;
 	return false;
 }
 
 static int unknown_option(const struct opening *o, const char *key, struct alc_err *err)
 {
-	const char *names[ARRAY_LEN(block_options) + 1] = {NULL}, *nearest;
+	const char *nearest = NULL, *name;
+	size_t best = SIZE_MAX;
 
-	for (size_t i = 0; i < block_options_count; i++)
-		names[i] = block_options[i].name;
-	nearest = str_nearest(key, names);
+	for (size_t i = 0; (name = option_name(i)); i++)
+		if (str_nearer(key, name, &best))
+			nearest = name;
 	if (nearest)
 		return alc_fail(err, -EINVAL,
 				"disk '%s': there is no option '%s', did you mean '%s'?", o->file,
@@ -90,14 +107,44 @@ static int set_aio(struct opening *o, const struct alc_device_opt *opt, struct a
 	return wrong_value(o, opt, "'auto', 'io_uring' or 'threads'", err);
 }
 
+/* The host's cache; one of a modelled drive has parameters, and is an option of a stage. */
+static bool is_host_cache(const struct alc_device_opt *opt)
+{
+	return str_eq(opt->key, "cache") && !(opt->value && strchr(opt->value, '='));
+}
+
 static int set_cache(struct opening *o, const struct alc_device_opt *opt, struct alc_err *err)
 {
 	bool none = opt->value && str_eq(opt->value, "none");
 
 	if (!none && !(opt->value && str_eq(opt->value, "writeback")))
-		return wrong_value(o, opt, "'none' or 'writeback'", err);
+		return wrong_value(o, opt,
+				   "'none' or 'writeback', or parameters of a modelled cache", err);
 	o->params.direct = none;
 	return 0;
+}
+
+static int set_latency(struct opening *o, const struct alc_device_opt *opt, struct alc_err *err)
+{
+	static const struct param table[] = {
+		{"latency", "", PARAM_TIME, 0, "0", 0, 1e12},
+		{.name = NULL},
+	};
+
+	if (!opt->value || param_set(table, "latency", opt->value, &o->latency_ns, NULL))
+		return wrong_value(o, opt, "a time such as 100us", err);
+	o->in_time = true;
+	return 0;
+}
+
+static bool is_stage(const struct alc_device_opt *opt)
+{
+	const char *key;
+
+	for (size_t i = 0; (key = stages_key(i)); i++)
+		if (str_eq(opt->key, key))
+			return !is_host_cache(opt);
+	return false;
 }
 
 static int set_option(struct opening *o, const struct alc_device_opt *opt, struct alc_err *err)
@@ -108,8 +155,14 @@ static int set_option(struct opening *o, const struct alc_device_opt *opt, struc
 		return set_flag(o, opt, &o->snapshot, err);
 	if (str_eq(opt->key, "aio"))
 		return set_aio(o, opt, err);
-	if (str_eq(opt->key, "cache"))
+	if (is_host_cache(opt))
 		return set_cache(o, opt, err);
+	if (str_eq(opt->key, "latency"))
+		return set_latency(o, opt, err);
+	if (is_stage(opt)) {
+		o->in_time = true;
+		return 0;
+	}
 	if (!str_eq(opt->key, "overlay"))
 		return unknown_option(o, opt->key, err);
 	if (!opt->value || !*opt->value)
@@ -389,6 +442,39 @@ static int add_snapshot(const struct opening *o, struct block *base, struct bloc
 	return put_on(o, name, base, store, false, out, err);
 }
 
+/* ---- stages ------------------------------------------------------------------------------- */
+
+enum { MODEL_SEED = 1 };
+
+/* Takes base in any case. */
+static int add_stages(const struct opening *o, const struct alc_device_opt *opts, size_t nopts,
+		      struct block *base, struct block **out, struct alc_err *err)
+{
+	struct stage_env env = {
+		.host = o->host, .disk = o->file, .seed = MODEL_SEED, .sched_open = sched_open};
+	struct alc_device_opt *stages = calloc(nopts + 1, sizeof(*stages));
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < nopts && stages; i++)
+		if (is_stage(&opts[i]))
+			stages[n++] = opts[i];
+	rc = stages ? 0 : alc_fail(err, -ENOMEM, "no memory for the stages of disk '%s'", o->file);
+	/* What is right above the back end keeps the host's time from all that is above it. */
+	if (!rc)
+		rc = instant_create(o->host, stages_have_model(stages, n) ? 0 : o->latency_ns, base,
+				    &base, err);
+	if (!rc)
+		rc = stages_put(&env, stages, n, &base, err);
+	free(stages);
+	if (rc) {
+		block_close(base);
+		return rc;
+	}
+	*out = base;
+	return 0;
+}
+
 /* ---- all of it ---------------------------------------------------------------------------- */
 
 int block_open(const struct alc_host *host, const char *file, const struct alc_device_opt *opts,
@@ -408,6 +494,8 @@ int block_open(const struct alc_host *host, const char *file, const struct alc_d
 		rc = add_overlay(&o, b, &b, err);
 	if (!rc && o.snapshot && !o.read_only)
 		rc = add_snapshot(&o, b, &b, err);
+	if (!rc && o.in_time)
+		rc = add_stages(&o, opts, nopts, b, &b, err);
 	if (!rc)
 		*out = b;
 	return rc;

@@ -5,15 +5,17 @@
  *
  *	X = R/2 + S * d/D
  *
- * where d is the distance in sectors from the end of the request before it. One at a time. A hit
- * in the drive's cache, if it has one, takes a time of its own and leaves the head where it is.
+ * where d is the distance in sectors from the end of the request before it. One at a time; others
+ * that it was given wait inside, first come first served. A hit in the drive's cache, if it has
+ *one, takes a time of its own and leaves the head where it is.
  */
 #include "base/errno.h"
+#include "block/model/done.h"
 #include "block/model/list.h"
 #include "block/model/segcache.h"
 
 struct params {
-	u64 rotation_ns, seek_ns, transfer_ns, hit_ns;
+	u64 rotation_ns, seek_ns, transfer_ns, hit_ns, span, depth;
 	bool cache;
 	struct segcache_params segcache;
 };
@@ -25,6 +27,10 @@ static const struct param params[] = {
 	 "7.4ms", 0, 1e12},
 	{"transfer", "time that each sector adds", PARAM_TIME, offsetof(struct params, transfer_ns),
 	 "0", 0, 1e8},
+	{"span", "sectors of the whole drive, if the disk is only its first part", PARAM_COUNT,
+	 offsetof(struct params, span), "0", 0, 1e15},
+	{"depth", "requests that it takes: one is served, the others wait inside", PARAM_COUNT,
+	 offsetof(struct params, depth), "1", 1, 256},
 	{"cache", "whether it has a read cache", PARAM_FLAG, offsetof(struct params, cache), "off",
 	 0, 0},
 	{"hit", "time that a hit in the cache takes", PARAM_TIME, offsetof(struct params, hit_ns),
@@ -39,8 +45,9 @@ struct linear {
 	struct params params;
 	u64 span; /* D */
 	u64 head;
-	struct segcache *cache;   /* or NULL */
-	struct disk_req *current; /* or NULL */
+	struct segcache *cache;  /* or NULL */
+	struct disk_req *inside; /* in order of submission, and so of completion */
+	u64 free_ns;             /* when all of them are done */
 	u64 reads, hits, writes, moved;
 };
 
@@ -61,10 +68,10 @@ static int linear_create(const struct drive_env *env, const void *values, struct
 
 	if (!l)
 		return alc_fail(err, -ENOMEM, "no memory for a drive model");
-	*l = (struct linear){.drive = {.class = &drive_linear, .depth = 1},
+	*l = (struct linear){.drive = {.class = &drive_linear, .depth = (unsigned)p->depth},
 			     .host = env->host,
 			     .params = *p,
-			     .span = max_u64(env->sectors, 1)};
+			     .span = max_u64(max_u64(env->sectors, p->span), 1)};
 	if (p->cache)
 		rc = segcache_create(env->host, &p->segcache, env->sectors, &l->cache, err);
 	if (rc) {
@@ -100,8 +107,9 @@ static void linear_submit(struct drive *d, struct disk_req *r, u64 now_ns)
 	struct linear *l = container_of(d, struct linear, drive);
 
 	r->cached = l->cache && is_hit(l, r);
-	r->done_ns = now_ns + (r->cached ? l->params.hit_ns : medium_ns(l, r));
-	l->current = r;
+	l->free_ns = max_u64(l->free_ns, now_ns) + (r->cached ? l->params.hit_ns : medium_ns(l, r));
+	r->done_ns = l->free_ns;
+	done_put(&l->inside, r);
 	l->hits += r->cached;
 	l->reads += r->op == BLOCK_READ;
 	l->writes += r->op != BLOCK_READ;
@@ -111,18 +119,14 @@ static u64 linear_next_ns(const struct drive *d)
 {
 	const struct linear *l = (const void *)d;
 
-	return l->current ? l->current->done_ns : DISK_NEVER;
+	return done_next_ns(l->inside);
 }
 
 static struct disk_req *linear_take(struct drive *d, u64 now_ns)
 {
 	struct linear *l = container_of(d, struct linear, drive);
-	struct disk_req *r = l->current;
 
-	if (!r || r->done_ns > now_ns)
-		return NULL;
-	l->current = NULL;
-	return r;
+	return done_take(&l->inside, now_ns);
 }
 
 static void linear_stats(const struct drive *d,

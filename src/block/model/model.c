@@ -6,13 +6,7 @@
 #include "block/named.h"
 
 const struct drive_class *const drive_classes[] = {
-	&drive_fixed,
-	&drive_linear,
-	NULL,
-};
-
-const struct drive_preset drive_presets[] = {
-	{.name = NULL},
+	&drive_disk, &drive_fixed, &drive_linear, &drive_ssd, NULL,
 };
 
 /* A preset's own parameters first, so that those given override them. */

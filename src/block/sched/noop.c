@@ -1,61 +1,62 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* First come, first served. */
+/*
+ * No order but that of arrival, with merging (Linux 2.6, noop).
+ */
 #include "base/errno.h"
 #include "block/sched/list.h"
+#include "block/sched/made.h"
+#include "block/sched/pool.h"
 
-struct noop {
-	struct sched sched;
-	const struct alc_host *host;
-	struct disk_req *first, **end;
+struct params {
+	u64 max_sectors;
 };
 
-static int noop_create(const struct sched_env *env, const void *params, struct sched **out,
+static const struct param params[] = {
+	MERGE_PARAM(struct params, max_sectors),
+	{.name = NULL},
+};
+
+struct noop {
+	struct made made;
+	struct merge_rules rules;
+	struct pool pool;
+};
+
+static int noop_create(const struct sched_env *env, const void *values, struct sched **out,
 		       struct alc_err *err)
 {
-	struct noop *n = host_alloc(env->host, sizeof(*n));
+	const struct params *p = values;
+	struct noop *n = sched_make(env, &sched_noop, sizeof(*n), err);
 
 	if (!n)
-		return alc_fail(err, -ENOMEM, "no memory for a disk scheduler");
-	*n = (struct noop){.sched.class = &sched_noop, .host = env->host, .end = &n->first};
-	*out = &n->sched;
+		return -ENOMEM;
+	n->rules = (struct merge_rules){.max_sectors = (u32)p->max_sectors, .front = true};
+	*out = &n->made.sched;
 	return 0;
-}
-
-static void noop_destroy(struct sched *s)
-{
-	struct noop *n = container_of(s, struct noop, sched);
-
-	host_free(n->host, n, sizeof(*n));
 }
 
 static void noop_add(struct sched *s, struct disk_req *r, u64 now_ns)
 {
-	struct noop *n = container_of(s, struct noop, sched);
+	struct noop *n = container_of(s, struct noop, made.sched);
 
-	*n->end = r;
-	n->end = &r->next;
+	pool_add(&n->pool, &n->rules, r, now_ns);
 }
 
 static struct disk_req *noop_next(struct sched *s, u64 now_ns, u64 *ask_ns)
 {
-	struct noop *n = container_of(s, struct noop, sched);
-	struct disk_req *r = n->first;
+	struct noop *n = container_of(s, struct noop, made.sched);
 
 	*ask_ns = DISK_NEVER;
-	if (!r)
-		return NULL;
-	n->first = r->next;
-	if (!n->first)
-		n->end = &n->first;
-	r->next = NULL;
-	return r;
+	return pool_take(&n->pool, n->pool.fifo.oldest);
 }
 
 const struct sched_class sched_noop = {
 	.name = "noop",
-	.summary = "first come, first served",
+	.summary = "first come, first served, with merging",
+	.params = params,
+	.params_size = sizeof(struct params),
 	.create = noop_create,
-	.destroy = noop_destroy,
+	.destroy = sched_unmake,
 	.add = noop_add,
 	.next = noop_next,
 };

@@ -62,6 +62,10 @@ extern const struct sched_class *const sched_classes[];
 int sched_create(const struct sched_env *env, const char *text, struct sched **out,
 		 struct alc_err *err) ALC_MUST_CHECK;
 
+/* The same for a class that is in no list; params: PARAM=VALUE:…, or NULL. */
+int sched_create_class(const struct sched_env *env, const struct sched_class *class,
+		       const char *params, struct sched **out, struct alc_err *err) ALC_MUST_CHECK;
+
 static inline void sched_destroy(struct sched *s)
 {
 	if (s)

@@ -115,7 +115,7 @@ struct itlb_entry {
 	u64 epoch;
 };
 
-enum { ITLB_SIZE = 256, JUMPS = 4096, BLOCK_HASH = 32768 };
+enum { ITLB_SIZE = 256, JUMPS = 4096, BLOCK_HASH = 131072 };
 
 struct jump {
 	u64 rip;

@@ -317,8 +317,8 @@ enum interp_next interp_boundary(struct alc_vcpu *v, struct interp *c, enum alc_
 	if (n == NEXT_RUN && v->activity == X86_SHUTDOWN)
 		return stop_with(out, ALC_EXIT_SHUTDOWN);
 	if (n == NEXT_RUN && v->activity != X86_RUNNING) {
-		/* Halted: only attention ends it, and what waits for IF can't. */
-		if (!atomic_load(&v->attention))
+		/* Halted: only attention ends it, and what waits for IF or an IRET can't. */
+		if (!(atomic_load(&v->attention) & ~(u32)(v->nmi_blocked ? X86_ATTN_NMI : 0)))
 			return stop_with(out, ALC_EXIT_HALT);
 		c->exit = EXIT_BOUNDARY; /* look again */
 	}

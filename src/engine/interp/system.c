@@ -486,7 +486,7 @@ OP(rdrand)
 {
 	u64 x;
 
-	v->plat->host->random(v->plat->host->ctx, &x, sizeof(x));
+	entropy_fill(v->plat->host, v->plat->entropy, &x, sizeof(x));
 	set_reg_size(v, op->a, x, op->b);
 	flags_put(c, X86_CF);
 	NEXT;

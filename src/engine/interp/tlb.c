@@ -496,12 +496,26 @@ static const struct tlb_entry *ops_entry(const struct interp *c, u64 gva, unsign
 	return &(access & X86_IMPLICIT ? c->tables : c->tlb)[tlb_index(gva)];
 }
 
+/* Words are read and written as such: others may look at them meanwhile. */
+static void copy_words(void *to, const void *from, unsigned len)
+{
+	u8 *d = to;
+	const u8 *s = from;
+
+	for (; len >= 8; len -= 8, d += 8, s += 8)
+		st64(d, ld64(s));
+	if (len == 4)
+		st32(d, ld32(s));
+	else if (len)
+		__builtin_memcpy(d, s, len);
+}
+
 static int ops_read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
 {
 	const struct tlb_entry *e = ops_entry(v->engine, gva, access);
 
-	if (likely(gva - e->rtag <= ALC_PAGE_SIZE - len && (len == 8 || len == 4))) {
-		st_size(to, ld_size((const u8 *)(uintptr_t)(gva + e->addend), len), len);
+	if (likely(gva - e->rtag <= ALC_PAGE_SIZE - len)) {
+		copy_words(to, (const u8 *)(uintptr_t)(gva + e->addend), len);
 		return 0;
 	}
 	return read_parts(v, v->engine, NULL, gva, to, len, access, false);
@@ -511,8 +525,8 @@ static int ops_write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len
 {
 	const struct tlb_entry *e = ops_entry(v->engine, gva, access);
 
-	if (likely(gva - e->wtag <= ALC_PAGE_SIZE - len && len == 8)) {
-		st64((u8 *)(uintptr_t)(gva + e->addend), ld64(from));
+	if (likely(gva - e->wtag <= ALC_PAGE_SIZE - len)) {
+		copy_words((u8 *)(uintptr_t)(gva + e->addend), from, len);
 		if (atomic_load_explicit(&e->page->flags, memory_order_relaxed) != PAGE_DIRTY)
 			mem_written(v->engine, NULL, e->page, gva, len);
 		return 0;

@@ -530,6 +530,8 @@ void stub_slow(struct gen *g, const struct stub *s)
 		gen_lea_word(g, T0, H_RSP, s->disp);
 	else if (s->ea == EA_BITS)
 		ea_bits(g, g->i);
+	else if (s->ea == EA_RDI)
+		e_rr(c, OP_MOV_LOAD, true, T0, X86_RDI);
 	else if (s->ea == EA_FRAME)
 		gen_lea_word(g, T0, X86_RBP, 0);
 	else

@@ -217,11 +217,12 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 			jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
-	if (kernel || t->low_kernel) {
+	if (kernel)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
 			jump_clear(t, &t->jumps[0][k]);
+	if (kernel || t->low_kernel)
 		pairs_reset(t, 0);
-	}
+	t->low_kernel = false;
 }
 
 void tr_forget_ranges(struct tr *t)
@@ -241,6 +242,7 @@ void tr_cache_flush(struct tr *t)
 	t->emit.at = t->code_start;
 	__builtin_memset(t->entries, 0, sizeof(t->entries));
 	__builtin_memset(t->regions, 0, sizeof(t->regions));
+	__builtin_memset(t->views, 0, sizeof(t->views));
 	__builtin_memset(t->lookups, 0, sizeof(t->lookups));
 	__builtin_memset(t->code_pages, 0, sizeof(t->code_pages));
 	__builtin_memset(t->pages, 0, sizeof(t->pages));
@@ -267,7 +269,7 @@ bool tr_cache_full(const struct tr *t)
 
 static unsigned entry_hash(u64 rip)
 {
-	return (unsigned)((rip ^ rip >> 14) & (ENTRY_HASH - 1));
+	return (u32)rip * 0x9e3779b1u >> (32 - __builtin_ctz(ENTRY_HASH));
 }
 
 static unsigned lookup_hash(u64 rip)
@@ -327,10 +329,17 @@ void tr_region_add(struct tr *t, struct tr_region *r)
 	if (!*page_filter(t, r->rip) || !seen_kernel_page(t, r))
 		note_kernel_page(t, r);
 	*page_filter(t, r->rip) = 1;
-	t->low_kernel |= !(r->mode & MODE_USER) && !(r->rip >> 63);
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (!r->mem_heads[k].pops)
 			tr_entry_add(t, &r->mem_heads[k]);
+}
+
+void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j)
+{
+	j->page_next = r->joins;
+	r->joins = j;
+	t->order[t->norder++] = j;
+	tr_entry_add(t, &j->mem_heads[0]);
 }
 
 /* The second page of a crossing instruction is still mapped behind the first? */
@@ -350,13 +359,43 @@ static bool holds(const struct tr_entry *e)
 	       e->region->gen == atomic_load_explicit(&e->region->page->gen, memory_order_acquire);
 }
 
+/*
+ * The entry for RIP in a page. There are many entries of few places that are looked for: what is
+ * found moves to the front, and of the others no more than themselves is touched.
+ */
+static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struct alc_page *page)
+{
+	struct tr_entry **head = &t->entries[entry_hash(v->rip)], **link = head, **at = NULL, *e;
+	struct tr_entry *found = NULL;
+
+	while ((e = *link)) {
+		if (e->dead) {
+			*link = e->next;
+			continue;
+		}
+		if (e->rip == v->rip && e->mode == t->c.mode && e->region->page == page &&
+		    holds(e) && second_holds(v, t, e)) {
+			at = link;
+			found = e;
+			if (e->mem)
+				break;
+		}
+		link = &e->next;
+	}
+	if (found && at != head) {
+		*at = found->next;
+		found->next = *head;
+		*head = found;
+	}
+	return found;
+}
+
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 {
 	u64 rip = v->rip, epoch = t->c.epoch[rip >> 63];
 	unsigned h = lookup_hash(rip);
-	struct tr_entry *e = t->lookups[h].entry, *found = NULL, **link;
+	struct tr_entry *e = t->lookups[h].entry, *found;
 	const struct itlb_entry *it;
-	struct alc_page *page;
 
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
@@ -365,17 +404,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
 		return NULL; /* the interpreter finds the same fault */
-	page = it->page;
-	for (link = &t->entries[entry_hash(rip)]; (e = *link);) {
-		if (e->region->dead) {
-			*link = e->next;
-			continue;
-		}
-		if (e->rip == rip && e->mode == t->c.mode && e->region->page == page && holds(e) &&
-		    (!found || e->mem) && second_holds(v, t, e))
-			found = e;
-		link = &e->next;
-	}
+	found = find_entry(v, t, it->page);
 	t->lookups[h].rip = rip;
 	t->lookups[h].epoch = epoch;
 	t->lookups[h].mode = t->c.mode;
@@ -505,6 +534,15 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 	t->n_links++;
 }
 
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e)
+{
+	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = j->begin};
+
+	j->mem_heads[0].dead = true;
+	unlink_dead(t, &j->mem_heads[0]);
+	e_jmp_to(&at, e->host);
+}
+
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e)
 {
 	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = gone->host};
@@ -520,7 +558,8 @@ void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry
 
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 {
-	struct tr_jump *j = &t->jumps[(e->mode & MODE_USER) != 0][rip & (JUMP_CACHE - 1)];
+	unsigned slot = tr_jump_index(rip);
+	struct tr_jump *j = &t->jumps[(e->mode & MODE_USER) != 0][slot];
 
 	if (!tr_has(t, TR_JUMPS) || !e->mem)
 		return;
@@ -529,7 +568,7 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 		return;
 	if (e->mode & MODE_USER) {
 		if (t->njump_log < JUMP_LOG)
-			t->jump_log[t->njump_log] = rip & (JUMP_CACHE - 1);
+			t->jump_log[t->njump_log] = (u16)slot;
 		if (t->njump_log <= JUMP_LOG)
 			t->njump_log++;
 	}
@@ -566,10 +605,13 @@ static void kill_region(struct tr *t, struct tr_region *r)
 		kill_region(t, r->whole);
 		return;
 	}
+	for (struct tr_region *j = r->joins; j; j = j->page_next)
+		kill_region(t, j);
 	t->n_killed++;
 	for (unsigned k = 0; k < r->nheads; k++) {
 		struct code at = {.base = t->emit.base, .size = t->emit.size};
 
+		r->mem_heads[k].dead = true;
 		if (!r->mem_heads[k].mem)
 			continue;
 		unlink_dead(t, &r->mem_heads[k]);

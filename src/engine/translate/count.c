@@ -9,6 +9,14 @@
  */
 #include "engine/translate/gen.h"
 
+/*
+ * Counting is for machines that end in the same state, flags in frames of interrupts included; who
+ * joins a region joins a run in its middle; and who answers must see the exact count.
+ */
+enum {
+	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS),
+};
+
 static bool ends_run(const struct tr_insn *i)
 {
 	switch (i->kind) {
@@ -22,6 +30,8 @@ static bool ends_run(const struct tr_insn *i)
 	case K_CALL_MEM:
 	case K_RET:
 	case K_END:
+	case K_SYSCALL:
+	case K_SYSRET:
 		return true;
 	default:
 		return false;
@@ -108,5 +118,6 @@ void tr_count_begin(struct alc_vcpu *v, struct tr *t)
 	if (wanted == t->counting)
 		return;
 	t->counting = wanted;
+	t->off = t->vm->off | (wanted ? NOT_COUNTED : 0);
 	tr_cache_flush(t);
 }

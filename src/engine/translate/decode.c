@@ -580,6 +580,16 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER ? K_END : K_SWAPGS;
 	case ZYDIS_MNEMONIC_STI:
 		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_RDTSC:
+		return K_RDTSC;
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return K_RDTSCP;
+	case ZYDIS_MNEMONIC_PAUSE:
+		return K_PAUSE;
+	case ZYDIS_MNEMONIC_SYSCALL:
+		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
+	case ZYDIS_MNEMONIC_SYSRET:
+		return i->w && !(d->mode & MODE_USER) ? K_SYSRET : K_END;
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSQ:
@@ -611,7 +621,7 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (is_compat(d))
 		tr_compat_encoded(d, i);
 	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return i->size >= 4 && !(i->seg && is_compat(d)) ? K_BITS : K_ONE;
+		return i->size >= 4 && !(is_compat(d) ? i->seg : i->a32) ? K_BITS : K_ONE;
 	return K_PLAIN;
 }
 
@@ -640,5 +650,8 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 		i->loads = FIELD_REG;
 	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
+	/* They take RFLAGS from elsewhere, or to elsewhere. */
+	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
+		i->flags_read = i->flags_written = 0;
 	return true;
 }

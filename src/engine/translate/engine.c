@@ -14,10 +14,11 @@ enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20 };
 static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",   [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range", [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins", [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
 };
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
-	[POISON_STEP] = "step", [POISON_PAIRS] = "pairs",
+	[POISON_STEP] = "step", [POISON_PAIRS] = "pairs", [POISON_CUT] = "cut",
 };
 
 static void probe(const struct alc_host *host, struct alc_engine_score *score)
@@ -138,6 +139,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 
 	memset(t, 0, sizeof(*t));
 	t->vm = vm;
+	t->off = vm->off;
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
@@ -266,6 +268,8 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"exits_indirect", t->n_exits[SITE_INDIRECT]},
 		{"exits_attention", t->n_exits[SITE_ATTENTION]},
 		{"exits_gone", t->n_exits[SITE_GONE]},
+		{"joins", t->njoins},
+		{"joins_hot", t->n_exits[SITE_HOT]},
 		{"host_faults", t->n_faults},
 		{"interpreted_blocks", t->n_interp_blocks},
 		{"kernel_verifications", t->n_verified},

@@ -207,7 +207,7 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
 
 	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
-	    before != K_RET && before != K_END)
+	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET)
 		flags_for(g, i);
 	g->w->label[g->index] = g->c->at;
 	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
@@ -328,11 +328,8 @@ static u32 find_target(struct gen *g, u32 site)
 	i32 table = T_OFF(jumps) + (i32)(g->in->user * JUMP_CACHE * sizeof(struct tr_jump));
 	struct code *c = g->c;
 
-	_Static_assert(JUMP_CACHE == 4096 && sizeof(struct tr_jump) == 16, "see below");
 	e_mov_imm(c, T2, site);
-	e_rr(c, OP_MOV_LOAD, false, T1, T0);
-	e_and32_imm(c, T1, JUMP_CACHE - 1);
-	E_CODE(c, 0x41, 0xc1, 0xe2, 4); /* shl r10d, 4 */
+	e_jump_offset(c);
 	e_rm(c, OP_CMP, true, T0, hm_gs_at(T1, table));
 	return e_jcc(c, CC_NE);
 }

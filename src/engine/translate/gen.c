@@ -358,7 +358,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 	g->fstate = FLAGS_HOST;
 }
 
-static void insn_end(struct gen *g, const struct tr_insn *i)
+void insn_end(struct gen *g, const struct tr_insn *i)
 {
 	flow_leave(g, new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						   .kind = SITE_STEP,
@@ -386,6 +386,9 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_FLAG_BIT] = insn_flag_bit, [K_SWAPGS] = insn_swapgs,
 	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
+	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
+	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
+	[K_SYSRET] = insn_ring,
 };
 
 /* ---- The region ---- */
@@ -393,7 +396,7 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
 }
 
 static void emit_insn(struct gen *g, unsigned k)
@@ -407,6 +410,11 @@ static void emit_insn(struct gen *g, unsigned k)
 		flow_enter_head(g, i);
 	if (g->t->counting)
 		count_before(g, k);
+	g->w->places[k] = (struct tr_place){.host = g->c->at,
+					    .off = i->off,
+					    .live = i->strong | i->weak,
+					    .load_flags = (i->strong | i->weak) &&
+							  g->fstate == FLAGS_HOST};
 	if (i->strong)
 		flags_to_host(g);
 	by_kind[i->kind](g, i);
@@ -446,10 +454,14 @@ static void publish(struct gen *g)
 
 	r->nheads = g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
-	if (!r->mem_heads) {
+	/* An instruction that lies across two pages is found by its entry alone. */
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->in->n;
+	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
+	if (!r->mem_heads || !r->places) {
 		g->full = true;
 		return;
 	}
+	__builtin_memcpy(r->places, g->w->places, r->nplaces * sizeof(*r->places));
 	for (unsigned k = 0; k < g->nheads; k++) {
 		struct tr_entry *e = &r->mem_heads[k];
 

@@ -11,7 +11,7 @@
 #include "engine/translate/translate.h"
 
 /* What a check recomputes into T0 when it has failed. */
-enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS };
+enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
 
 enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
@@ -46,6 +46,7 @@ struct gen_work {
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];
+	struct tr_place places[REGION_INSNS];
 };
 
 struct gen {
@@ -89,6 +90,7 @@ void main_point(struct gen *g, u32 site); /* the next host instruction may fault
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
 
 void insn_one(struct gen *g, const struct tr_insn *i);
+void insn_end(struct gen *g, const struct tr_insn *i);
 void push_register(struct gen *g, unsigned reg);
 
 /* special.c */
@@ -101,6 +103,10 @@ void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
+
+/* ring.c */
+void insn_ring(struct gen *g, const struct tr_insn *i);
+void insn_answer(struct gen *g, const struct tr_insn *i);
 
 /* access.c */
 void flags_to_memory(struct gen *g); /* and fstate is FLAGS_MEM */

@@ -14,9 +14,11 @@ struct builder {
 	u64 lines;                 /* copied */
 	u32 gen, gen2;
 	bool moved; /* the page's generation changed under way */
-	unsigned n, nwork;
+	bool whole;
+	unsigned n, max, nwork;
 	u16 work[REGION_INSNS];
 	i16 at[ALC_PAGE_SIZE];
+	u64 covered[ALC_PAGE_SIZE / 64]; /* instructions that other regions have */
 	struct tr_insn insns[REGION_INSNS], sorted[REGION_INSNS];
 	u8 bytes[ALC_PAGE_SIZE + 16]; /* and of the next page, for it2 */
 };
@@ -37,12 +39,19 @@ static void fetch(struct builder *b, unsigned off, unsigned len)
 	}
 }
 
+static bool covered(const struct builder *b, unsigned off)
+{
+	return b->covered[off / 64] >> off % 64 & 1;
+}
+
 /*
  * Only where control has been before: half of the code around hot code is never run. Without a
  * threshold there is no before.
  */
 static bool worth(const struct builder *b, i32 off)
 {
+	if (covered(b, (unsigned)off))
+		return false;
 	return !b->t->vm->threshold || b->at[off] >= 0 ||
 	       block_seen(&b->t->c, b->it.gpa + (u64)off);
 }
@@ -62,6 +71,8 @@ static bool ends(const struct tr_insn *i)
 	case K_JMP_MEM:
 	case K_RET:
 	case K_END:
+	case K_SYSCALL:
+	case K_SYSRET:
 		return true;
 	default:
 		return false;
@@ -83,7 +94,7 @@ static bool splits(const struct tr_insn *i)
 /* Decodes from `off` to where that leads no further. */
 static void decode_run(struct builder *b, struct dec *d, unsigned off)
 {
-	while (off < ALC_PAGE_SIZE && b->at[off] < 0 && b->n < REGION_INSNS) {
+	while (off < ALC_PAGE_SIZE && b->at[off] < 0 && b->n < b->max && !covered(b, off)) {
 		struct tr_insn *i = &b->insns[b->n];
 		unsigned avail = (unsigned)min_u64(15, ALC_PAGE_SIZE - off);
 
@@ -175,7 +186,12 @@ static bool decode_region(struct builder *b, unsigned entry)
 	b->lines = 0;
 	b->moved = false;
 	b->n = b->nwork = 0;
+	b->max = tr_poisoned(b->t, POISON_CUT) ? 1 + (b->t->rng >> 61) : REGION_INSNS;
 	__builtin_memset(b->at, 0xff, sizeof(b->at));
+	__builtin_memset(b->covered, 0, sizeof(b->covered));
+	if (!b->whole && tr_has(b->t, TR_JOINS))
+		tr_covered(b->t, b->it.page, b->v->rip, b->covered);
+	b->covered[entry / 64] &= ~BIT(entry % 64);
 	b->work[b->nwork++] = (u16)entry;
 	while (b->nwork)
 		decode_run(b, &d, b->work[--b->nwork]);
@@ -220,8 +236,7 @@ static struct tr_entry *build(struct builder *b)
 		if (!decode_region(b, (unsigned)page_offset(v->rip)))
 			return NULL;
 	} while (b->moved);
-	/* Counting is for runs that end in the same state, frames of interrupts included. */
-	tr_liveness(b->insns, b->n, b->at, !tr_has(t, TR_LIVENESS) || t->counting);
+	tr_liveness(b->insns, b->n, b->at, !tr_has(t, TR_LIVENESS));
 	g.region = tr_alloc(t, sizeof(*g.region));
 	if (!g.region)
 		return NULL;
@@ -238,6 +253,8 @@ static struct tr_entry *build(struct builder *b)
 	g.page_rip = v->rip & ALC_PAGE_MASK;
 	if (!tr_generate(&g))
 		return NULL;
+	if (!tr_view_add(t, g.region))
+		return NULL;
 	tr_region_add(t, g.region);
 	tr_observe(&g, b->bytes);
 	t->n_regions++;
@@ -246,7 +263,7 @@ static struct tr_entry *build(struct builder *b)
 	return tr_lookup(v, t);
 }
 
-struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t)
+struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole)
 {
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
 	struct builder *b;
@@ -264,6 +281,7 @@ struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t)
 	b->v = v;
 	b->t = t;
 	b->it = *it;
+	b->whole = whole;
 	return build(b);
 }
 

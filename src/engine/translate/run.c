@@ -69,6 +69,8 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct t
 	t->flags_host = t->flags_mem = image_of(flags_get(c));
 	t->pair_rsp = t->pair_saved[user];
 	tr_enter(t, host, fpu);
+	/* SYSCALL and SYSRET may have changed it. */
+	user = (c->mode & MODE_USER) != 0;
 	t->pair_saved[user] = t->pair_rsp;
 	*s = *tr_site(t, t->exit_site);
 	t->n_exits[s->kind]++;
@@ -114,7 +116,10 @@ static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
 
 	if (tr_cache_full(t))
 		tr_cache_flush(t);
-	e = tr_translate(v, t);
+	e = tr_join(v, t);
+	if (e)
+		return e;
+	e = tr_translate(v, t, false);
 	if (!e && t->emit.at > t->emit.size)
 		tr_cache_flush(t);
 	return e;
@@ -128,7 +133,9 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 {
 	struct tr_entry *e = tr_lookup(v, t);
 
-	return e && !e->mem ? translate(v, t) : e;
+	if (e && e->mem)
+		return e;
+	return e ? translate(v, t) : tr_join(v, t);
 }
 
 static bool translatable(const struct interp *c)
@@ -168,6 +175,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			return false;
 		if (unlikely(e->region->dead) || !tr_count_again(v, &s))
 			return false;
+		t->low_kernel |= !(e->mode & MODE_USER) && !(e->rip >> 63);
 		enter(v, t, host, fpu, &s);
 		switch (s.kind) {
 		case SITE_ONE:
@@ -178,6 +186,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			continue;
 		case SITE_STEP:
 			run_one(v, t, &s);
+			if (t->ring.star != v->msr.star || t->ring.efer != v->efer)
+				tr_ring_refresh(v, t);
 			if (t->c.exit || !translatable(&t->c))
 				return false;
 			note_mode(t);
@@ -191,8 +201,17 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 		case SITE_GONE:
 			leave_gone(v, t);
 			return false;
+		case SITE_HOT:
+			v->rip = s.rip;
+			tr_join_hot(v, t, s.region);
+			break;
 		default:
 			v->rip = s.rip;
+			if (t->faulted) {
+				t->faulted = false;
+				interp_fetch_failed(&t->c);
+				return false;
+			}
 			return s.kind == SITE_INTERP;
 		}
 		if (interpreter || atomic_load_explicit(&v->attention, memory_order_relaxed))

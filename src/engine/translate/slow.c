@@ -31,6 +31,12 @@ static void set_range(struct tr *t, u64 gva)
 		r->limit[k] = last - first + ALC_PAGE_SIZE - BIT(k);
 }
 
+/* SSE operands have their alignment looked at first. */
+static bool aligned_enough(const struct tr_site *s, u64 gva)
+{
+	return s->size <= 8 || !(gva & (s->size - 1u));
+}
+
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 {
 	struct tr *t = tr_of(v);
@@ -38,6 +44,8 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	const struct tlb_entry *e = &t->c.tlb[tlb_index(gva)];
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
+	if (s->answer)
+		return tr_answer(v, s);
 	t->n_slow++;
 	if (unlikely(tr_poisoned(t, POISON_TLB)))
 		tr_ops.flush_all(v);
@@ -49,8 +57,12 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 		goto failed;
 	if (page_offset(gva) + s->size > ALC_PAGE_SIZE)
 		goto failed;
-	if (!allows(e, gva, s->size, access) && !tlb_refill(v, &t->c, gva, s->access))
+	v->fault.vector = 0xff;
+	if (!allows(e, gva, s->size, access) && !tlb_refill(v, &t->c, gva, s->access)) {
+		/* The page fault of this access, unless another exception goes before it. */
+		t->faulted = v->fault.vector == X86_PFV && aligned_enough(s, gva);
 		goto failed;
+	}
 	/* A stack that can only be read now is not in the range. */
 	if (!allows(e, gva, s->size, access))
 		goto failed;

@@ -177,9 +177,28 @@ void insn_sti(struct gen *g, const struct tr_insn *i)
 
 /* ---- Strings ---- */
 
-/* T1 or T2 = offset of the TLB entry for an address register, within whose page the run must be. */
+/*
+ * A page that the TLB doesn't have: it is filled, and the instruction begins anew. Of two addresses
+ * each might take the other's place, for ever.
+ */
+static void string_missed(struct gen *g, u32 jump, u32 retry, unsigned access, bool bracket)
+{
+	struct stub *s = new_stub(g, STUB_SLOW);
+
+	s->ea = EA_RDI;
+	s->bracket = bracket;
+	s->jump = jump;
+	s->back = retry;
+	s->site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
+					       .kind = SITE_INTERP,
+					       .flags = (u8)g->fstate,
+					       .size = 1,
+					       .access = (u8)access});
+}
+
+/* T1 = offset of the TLB entry for an address register, within whose page the run must be. */
 static void string_operand(struct gen *g, unsigned reg, unsigned access, const struct tr_insn *i,
-			   u32 site, bool bracket)
+			   u32 site, u32 retry, bool bracket)
 {
 	struct code *c = g->c;
 
@@ -187,7 +206,10 @@ static void string_operand(struct gen *g, unsigned reg, unsigned access, const s
 	tlb_entry_offset(g);
 	e_rm(c, OP_SUB, true, T0, hm_gs_at(T1, tlb_tag_off(g, access)));
 	e_cmp_imm(c, T0, ALC_PAGE_SIZE - 1);
-	rather_interpret(g, e_jcc(c, CC_A), site, bracket);
+	if (retry)
+		string_missed(g, e_jcc(c, CC_A), retry, access, bracket);
+	else
+		rather_interpret(g, e_jcc(c, CC_A), site, bracket);
 	if (i->prefixes & PFX_F3)
 		e_lea(c, T0,
 		      (struct hmem){.base = T0,
@@ -215,22 +237,28 @@ void insn_string(struct gen *g, const struct tr_insn *i)
 {
 	bool bracket = flags_prepare(g), moves = (i->opcode & ~1u) == 0xa4;
 	struct code *c = g->c;
-	u32 site = one_site(g, i);
+	u32 site = one_site(g, i), retry;
 
+	if (g->in->compat) { /* what is checked below is accessed: no upper halves */
+		gen_move_word(g, X86_RDI, X86_RDI);
+		gen_move_word(g, X86_RSI, X86_RSI);
+	}
+	retry = c->at;
 	if (bracket)
 		flags_bracket(g);
 	if (i->prefixes & PFX_F3) {
-		e_cmp_imm(c, X86_RCX, ALC_PAGE_SIZE / i->size);
+		e_lea(c, T0, hm(X86_RCX, -1)); /* a count of 0 touches nothing */
+		e_cmp_imm(c, T0, ALC_PAGE_SIZE / i->size - 1);
 		rather_interpret(g, e_jcc(c, CC_A), site, bracket);
 	}
 	e_rm(c, 0xf7, false, 0, hm_gs(FLAGS_OFF)); /* test */
 	e32(c, X86_DF);
 	rather_interpret(g, e_jcc(c, CC_NE), site, bracket);
 	if (moves) {
-		string_operand(g, X86_RSI, X86_READ, i, site, bracket);
+		string_operand(g, X86_RSI, X86_READ, i, site, 0, bracket);
 		e_rr(c, OP_MOV_LOAD, false, T2, T1);
 	}
-	string_operand(g, X86_RDI, X86_WRITE, i, site, bracket);
+	string_operand(g, X86_RDI, X86_WRITE, i, site, moves ? 0 : retry, bracket);
 	if (bracket)
 		flags_unbracket(g);
 	/* From here on flags stay as they are. T0 and T1: where the registers end up. */

@@ -206,6 +206,17 @@ static void emit_range_miss(struct tr *t, unsigned user)
 	e_jmp_to(c, t->rt.slow);
 }
 
+void e_jump_offset(struct code *c)
+{
+	enum { LOG = 4 };
+
+	_Static_assert(sizeof(struct tr_jump) == 1 << LOG, "the product is shifted by less");
+	E_CODE(c, 0x45, 0x69, 0xd1); /* imul r10d, r9d, imm32 */
+	e32(c, JUMP_FACTOR);
+	E_CODE(c, 0x41, 0xc1, 0xea, JUMP_SHIFT - LOG); /* shr r10d */
+	e_and32_imm(c, T1, (JUMP_CACHE - 1) << LOG);
+}
+
 /* An indirect transfer to T0 that the cache of targets doesn't know; site in T2. */
 static void emit_indirect(struct tr *t)
 {
@@ -233,9 +244,7 @@ static void emit_return_miss(struct tr *t, unsigned user)
 		e8(c, 0xc3);
 		e_bind_here(c, next);
 	}
-	e_rr(c, OP_MOV_LOAD, false, T1, T0);
-	e_and32_imm(c, T1, JUMP_CACHE - 1);
-	E_CODE(c, 0x41, 0xc1, 0xe2, 4); /* shl r10d, 4 */
+	e_jump_offset(c);
 	e_rm(c, OP_CMP, true, T0, hm_gs_at(T1, table));
 	e_bind(c, e_jcc(c, CC_NE), t->rt.indirect);
 	e_jmp_mem(c, hm_gs_at(T1, table + (i32)offsetof(struct tr_jump, host)));
@@ -266,6 +275,7 @@ void tr_emit_runtime(struct tr *t)
 	emit_return_miss(t, 0);
 	emit_return_miss(t, 1);
 	emit_gone(t);
+	tr_emit_ring(t);
 	t->code_start = (u32)align_up(t->emit.at, 64);
 	t->emit.at = t->code_start;
 }

@@ -57,6 +57,11 @@ enum tr_kind {
 	K_READ_CR2,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
+	K_RDTSC,
+	K_RDTSCP,
+	K_PAUSE,
+	K_SYSCALL,
+	K_SYSRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -119,7 +124,11 @@ enum tr_site_kind {
 	SITE_INDIRECT,  /* to the address in tr.exit_target; see `undo` */
 	SITE_ATTENTION, /* at rip, because v->attention is set */
 	SITE_GONE,      /* an entry of code that is not valid any more */
+	SITE_HOT,       /* a join that is taken often: join.c */
+	SITE_KINDS,
 };
+
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
 
 struct tr_site {
 	u64 rip;
@@ -136,6 +145,7 @@ struct tr_site {
 	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	u16 uncount; /* instructions that were counted but come after this place */
 	u8 kind, flags, size, access;
+	u8 answer;   /* SITE_ONE: enum tr_answer, what C does without translated code being left */
 	bool locked; /* must not cross a cache line */
 	bool dead_linked;
 	bool stack; /* checked by the range cache of RSP */
@@ -143,13 +153,22 @@ struct tr_site {
 
 struct tr_entry {
 	u64 rip;
-	u32 mode, host; /* host: code offset */
-	bool mem;       /* flags in memory: jumps may be linked here */
-	bool pops;      /* where a callee returns to, with the pair on the stack */
-	bool live;      /* flags may be read */
-	u32 dead_links; /* the first site whose `dead` leads here, or 0 */
+	struct tr_entry *next; /* of the same hash */
+	u32 mode, host;        /* host: code offset */
+	bool mem;              /* flags in memory: jumps may be linked here */
+	bool pops;             /* where a callee returns to, with the pair on the stack */
+	bool live;             /* flags may be read */
+	bool dead;             /* of a dead region */
+	u32 dead_links;        /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
-	struct tr_entry *next;
+};
+
+/* An instruction of a region, by which join.c finds a way to it. */
+struct tr_place {
+	u32 host;        /* code offset */
+	u16 off;         /* in its page */
+	bool load_flags; /* flags must be the host's there */
+	bool live;       /* they may be read there */
 };
 
 struct tr_region {
@@ -162,7 +181,21 @@ struct tr_region {
 	struct tr_entry *mem_heads;  /* array */
 	unsigned nheads;
 	u64 rip;
-	u32 begin, end; /* code offsets */
+	u32 begin, end;          /* code offsets */
+	struct tr_place *places; /* all its instructions, in the order of addresses */
+	unsigned nplaces;
+	u32 join; /* its number if it is a join, which is a region without places */
+	struct tr_region *view_next;
+	struct tr_region *joins; /* those that lead into this one, by page_next */
+};
+
+/* A page of code at one of the addresses where it was seen: regions that have places. */
+struct tr_view {
+	u64 va;
+	const struct alc_page *page;
+	u32 mode;
+	struct tr_region *regions; /* by view_next */
+	struct tr_view *next;
 };
 
 struct tr_jump {
@@ -177,14 +210,16 @@ struct tr_range {
 };
 
 enum {
-	JUMP_CACHE = 4096, /* by the low 12 bits of the target */
+	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
-	REGIONS_MAX = 1 << 16,
+	REGIONS_MAX = 1 << 18,
+	JOIN_COUNTS = 4096,
 	KERNEL_PAGES = 8192,
-	LOOKUPS = 4096,     /* tr.lookups */
-	ENTRY_HASH = 16384, /* tr.entries */
+	LOOKUPS = 4096,       /* tr.lookups */
+	ENTRY_HASH = 1 << 17, /* tr.entries */
+	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	PAIR_STACK = 256 << 10,
@@ -198,6 +233,9 @@ enum tr_feature {
 	TR_RANGE,    /* the range cache of RSP */
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
+	TR_JOINS,    /* ways into the middle of regions */
+	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
+	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -207,17 +245,25 @@ enum tr_poison {
 	POISON_RANDOM, /* … or now and then */
 	POISON_STEP,   /* every entry leaves again */
 	POISON_PAIRS,  /* hardly any room for return pairs */
+	POISON_CUT,    /* regions have a few instructions */
 	TR_POISONS,
 };
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2];
+	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
+		syscall, sysret;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
 struct tr_fault_point {
 	u32 off, site;
+};
+
+/* What SYSCALL (0) and SYSRET (1) load, for these values of MSRs: ring.c. */
+struct tr_ring {
+	u64 star, efer;
+	struct x86_seg cs[2], ss[2];
 };
 
 struct tr_arena {
@@ -233,12 +279,16 @@ struct tr {
 	struct tr_range range[2];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	/* Used by translated code and the runtime */
+	struct tr_ring ring;
+	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
+	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
 	bool fpu_in, want_fpu, slow_fpu;
+	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
@@ -249,6 +299,7 @@ struct tr {
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
+	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
 	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
@@ -259,6 +310,7 @@ struct tr {
 	u32 nfaults, faults_max;
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
+	struct tr_view *views[VIEW_HASH];
 	struct {
 		u64 rip, epoch;
 		u32 mode;
@@ -275,9 +327,10 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
-	bool low_kernel;                      /* supervisor code in the lower half was translated */
+	bool low_kernel;                      /* such code in the lower half may have pairs */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
+	u32 njoins;
 	struct {
 		u64 va;
 		const struct alc_page *page;
@@ -288,7 +341,7 @@ struct tr {
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
-	u64 n_regions, n_insns, n_bytes, n_exits[SITE_GONE + 1], n_slow, n_slow_failed, n_links,
+	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
 };
 
@@ -312,7 +365,7 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
-	return !(t->vm->off >> f & 1);
+	return !(t->off >> f & 1);
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
@@ -329,6 +382,18 @@ static inline bool tr_compat(u32 mode)
 /* Offsets from GS. */
 #define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
 #define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
+
+/*
+ * Code is aligned, and that of a JIT compiler more so: low bits alone would leave most of the
+ * cache empty. Translated code computes the same (e_jump_offset).
+ */
+enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 20 };
+
+static inline unsigned tr_jump_index(u64 rip)
+{
+	_Static_assert(JUMP_CACHE == 1 << (32 - JUMP_SHIFT), "the upper bits of the product");
+	return (u32)rip * (u32)JUMP_FACTOR >> JUMP_SHIFT;
+}
 
 static inline const u8 *tr_host(const struct tr *t, u32 off)
 {
@@ -361,9 +426,21 @@ bool tr_count_near(const struct alc_vcpu *v, unsigned n);
 /* Whether somebody wants counting, which translations must know. */
 void tr_count_begin(struct alc_vcpu *v, struct tr *t);
 
-/* region.c: translates what starts at RIP; NULL: can't be, or there is no room. */
-struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t);
+/*
+ * region.c: translates what starts at RIP; NULL: can't be, or there is no room. whole: also what
+ * other regions have already.
+ */
+struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole);
 void tr_builder_free(struct tr *t);
+
+/* join.c */
+/* A region that has places can be joined from now on; false: no room. */
+bool tr_view_add(struct tr *t, struct tr_region *r);
+/* Marks, for the page at RIP, the offsets of instructions that regions of it have. */
+void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered);
+/* An entry that leads to RIP's instruction in the middle of a region; NULL: none has it. */
+struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
+void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
@@ -381,10 +458,17 @@ bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
 
 /* trampoline.c */
+/* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
+void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/* ring.c */
+void tr_emit_ring(struct tr *t);
+void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
+u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
 
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
@@ -398,6 +482,9 @@ bool tr_fault_point(struct tr *t, u32 off, u32 site);
 u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
+void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
+/* A join leads to e from now on, which has the same address. */
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */

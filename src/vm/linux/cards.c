@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/instant.h"
 #include "block/linux/open.h"
 #include "block/simple.h"
 #include "net/linux/open.h"
@@ -66,7 +67,7 @@ static size_t sort_options(struct alc_device_opt *to, const struct alc_device_op
 }
 
 /* Each machine's cards have addresses of their own: locally administered, at random. */
-static void give_address(struct machine_card *card, struct card_text *text,
+static void give_address(struct cards *c, struct machine_card *card, struct card_text *text,
 			 const struct alc_host *host)
 {
 	u8 r[5];
@@ -74,7 +75,7 @@ static void give_address(struct machine_card *card, struct card_text *text,
 	for (size_t i = 0; i < card->nopts; i++)
 		if (!strcmp(card->opts[i].key, "mac"))
 			return;
-	host->random(host->ctx, r, sizeof(r));
+	entropy_fill(host, c->is_virtual ? &c->addresses : NULL, r, sizeof(r));
 	snprintf(text->mac, sizeof(text->mac), "02:%02x:%02x:%02x:%02x:%02x", r[0], r[1], r[2],
 		 r[3], r[4]);
 	text->opts[text->nopts] = (struct alc_device_opt){"mac", text->mac};
@@ -112,27 +113,38 @@ static int open_net(struct cards *c, const struct alc_host *host, const struct a
 	rc = check_values("network card", card, err);
 	text->nopts = own.nopts + card->nopts;
 	if (!rc && !strcmp(card->class_name, default_card))
-		give_address(card, text, host);
+		give_address(c, card, text, host);
 	return rc;
+}
+
+/* In virtual time a back end that does not know it would take as long as the host does. */
+static size_t give_latency(const struct cards *c, struct card_text *text)
+{
+	if (!c->is_virtual)
+		return 0;
+	snprintf(text->latency, sizeof(text->latency), "%lluns",
+		 (unsigned long long)c->clock.latency_ns);
+	text->opts[0] = (struct alc_device_opt){"latency", text->latency};
+	return 1;
 }
 
 static int open_disk(struct cards *c, const struct alc_host *host, const struct alc_disk_desc *d,
 		     unsigned number, struct alc_err *err)
 {
 	struct machine_card *card = add_card(c, "disk", number, d->nopts);
-	struct alc_device_opt *opts;
-	size_t front;
+	struct card_text *text = &c->texts[c->count - 1];
+	size_t own, front;
 	int rc;
 
 	if (!card)
 		return alc_fail(err, -ENOMEM, "no memory for the disk '%s'", d->file);
-	opts = c->texts[c->count - 1].opts;
-	front = sort_options(opts, d->opts, d->nopts, block_option_known);
-	rc = block_open(host, d->file, opts, front, &card->block, err);
+	own = give_latency(c, text);
+	front = sort_options(text->opts + own, d->opts, d->nopts, block_option_known);
+	rc = block_open(host, d->file, text->opts, own + front, &card->block, err);
 	if (rc)
 		return rc;
-	card->opts = opts + front;
-	choose_class(card, opts + front, d->nopts - front, default_disk);
+	card->opts = text->opts + own + front;
+	choose_class(card, text->opts + own + front, d->nopts - front, default_disk);
 	return check_values("disk", card, err);
 }
 
@@ -154,17 +166,23 @@ int cards_add_seed(struct cards *c, const struct alc_host *host, const struct im
 		return alc_fail(err, -ENOMEM, "no memory for the cloud-init disk");
 	card->class_name = default_disk;
 	rc = block_ram_create(host, seed->len, seed->bytes, &card->block, err);
-	if (!rc)
-		card->block->info.read_only = true;
-	return rc;
+	if (rc)
+		return rc;
+	card->block->info.read_only = true;
+	return c->is_virtual
+		       ? instant_create(host, c->clock.latency_ns, card->block, &card->block, err)
+		       : 0;
 }
 
 int cards_open(struct cards *c, const struct alc_host *host, const struct alc_desc *desc,
 	       struct alc_err *err)
 {
 	size_t room = desc->ndisks + desc->nnets + 2; /* with the seed */
-	int rc = 0;
+	int rc = virtual_parse(desc->clock, &c->is_virtual, &c->clock, err);
 
+	if (rc)
+		return rc;
+	c->addresses.state = ~c->clock.entropy; /* not what the guest gets */
 	c->cards = calloc(room, sizeof(*c->cards));
 	c->texts = calloc(room, sizeof(*c->texts));
 	if (!c->cards || !c->texts)

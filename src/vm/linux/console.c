@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "vm/linux/vm_linux.h"
@@ -17,8 +19,18 @@ static int open_file(struct console *c, const char *path, struct alc_err *err)
 	return alc_fail(err, rc, "can't write the console file '%s': %s", path, strerror(-rc));
 }
 
-int console_open(struct console *c, const struct alc_console *desc, void (*stop)(void *ctx),
-		 void *ctx, struct alc_err *err)
+/* What is all there, so that it does not matter when it is read. */
+static bool is_file(int fd)
+{
+	struct stat s;
+
+	if (fstat(fd, &s))
+		return false;
+	return S_ISREG(s.st_mode) || (S_ISCHR(s.st_mode) && s.st_rdev == makedev(1, 3));
+}
+
+int console_open(struct console *c, const struct alc_console *desc, bool is_virtual,
+		 void (*stop)(void *ctx), void *ctx, struct alc_err *err)
 {
 	struct char_fds_params p = {
 		.in_fd = desc->in_fd,
@@ -40,6 +52,8 @@ int console_open(struct console *c, const struct alc_console *desc, void (*stop)
 		p.in_fd = -1;
 		p.out_fd = c->file_fd;
 	}
+	p.by_clock = is_virtual && p.in_fd >= 0 && is_file(p.in_fd);
+	c->outside = is_virtual && p.in_fd >= 0 && !p.by_clock;
 	return char_fds_create(&p, &c->fds, err);
 }
 

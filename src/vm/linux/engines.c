@@ -22,7 +22,7 @@ bool alc_engine_info(struct alc_host *host, size_t i, struct alc_engine_info *ou
 		.name = linux_engines[i]->name,
 		.summary = linux_engines[i]->summary,
 		.usable = score.usable == 0,
-		.chosen = engine_best(host, linux_engines) == linux_engines[i],
+		.chosen = engine_best(host, linux_engines, false) == linux_engines[i],
 		.good = score.good,
 	};
 	_Static_assert(sizeof(out->why) == sizeof(score.why), "one is copied to the other");

@@ -63,7 +63,7 @@ static int open_one(struct streams *s, size_t i, const struct alc_device_desc *d
 		return 0;
 	rc = parse(text, &desc, err);
 	if (!rc)
-		rc = console_open(&s->consoles[i], &desc, NULL, NULL, err);
+		rc = console_open(&s->consoles[i], &desc, false, NULL, NULL, err);
 	s->list[i] = console_stream(&s->consoles[i]);
 	return rc;
 }

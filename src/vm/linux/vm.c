@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vm/linux/seed.h"
 #include "vm/linux/vm_linux.h"
@@ -78,10 +80,14 @@ static struct machine *publish(struct alc_vm *vm, struct machine *m)
 
 static int open_streams(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 {
-	int rc = console_open(&vm->com1, &vm->desc.console, stop, vm, err);
+	struct virtual_options options;
+	bool is_virtual;
+	int rc = virtual_parse(vm->desc.clock, &is_virtual, &options, err);
 
 	if (!rc)
-		rc = console_open(&vm->com2, &vm->desc.console2, stop, vm, err);
+		rc = console_open(&vm->com1, &vm->desc.console, is_virtual, stop, vm, err);
+	if (!rc)
+		rc = console_open(&vm->com2, &vm->desc.console2, is_virtual, stop, vm, err);
 	if (!rc)
 		rc = streams_open(&vm->desc, &vm->streams, err);
 	return rc ? rc : screen_open(host, &vm->desc, &vm->screen, err);
@@ -104,6 +110,47 @@ static int add_seed(struct alc_host *host, struct alc_vm *vm, struct alc_err *er
 		return rc;
 	vm->seed.bytes = bytes;
 	return cards_add_seed(&vm->cards, host, &vm->seed, err);
+}
+
+static void hashed(void *ctx, const struct alc_state_hash *h)
+{
+	struct alc_vm *vm = ctx;
+	const struct alc_host *host = vm->machine->host;
+
+	if (!stats_add_hash(vm, h))
+		host->log(host->ctx, ALC_LOG_ERROR, "no memory for a hash in the statistics");
+	if (vm->desc.hashed)
+		vm->desc.hashed(vm->desc.hashed_ctx, h);
+}
+
+/* In virtual time: what comes from outside, and so at no certain instant. */
+static void warn_of_outside(struct alc_host *host, const struct alc_vm *vm)
+{
+	const char *what = vm->com1.outside ? "standard input is no file" : NULL;
+	char text[ALC_ERR_TEXT_MAX];
+
+	for (size_t i = 0; i < vm->desc.nnets && !what; i++)
+		if (strcmp(vm->desc.nets[i].kind, "null"))
+			what = "there is a network";
+	for (size_t i = 0; i < vm->desc.ndevices && !what; i++)
+		if (!strcmp(vm->desc.devices[i].class_name, "virtio-vsock"))
+			what = "there is a vsock device";
+	if (!what)
+		return;
+	snprintf(text, sizeof(text),
+		 "%s: what comes from outside comes at no certain instant, and makes runs in "
+		 "virtual time differ",
+		 what);
+	host->log(host->ctx, ALC_LOG_WARN, text);
+}
+
+static void keep_time(struct alc_host *host, struct alc_vm *vm)
+{
+	if (!clock_is_virtual(vm->machine->clock))
+		return;
+	if (vm->com1.fds)
+		char_fds_set_clock(vm->com1.fds, vm->machine->clock);
+	warn_of_outside(host, vm);
 }
 
 static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
@@ -136,12 +183,14 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 		.ncards = vm->cards.count,
 		.ready = guest_ready,
 		.unblock = unblock,
+		.hashed = hashed,
 		.ctx = vm,
 	};
 	rc = machine_create(host, &vm->desc, &parts, &m, err);
 	if (rc)
 		return rc;
 	publish(vm, m);
+	keep_time(host, vm);
 	rc = sockets_open(&vm->sockets, m, &vm->cards, err);
 	if (rc)
 		return rc;
@@ -158,6 +207,7 @@ int alc_vm_create(struct alc_host *host, const struct alc_desc *desc, struct alc
 		return alc_fail(err, -ENOMEM, "no memory for a machine");
 	vm->desc = *desc;
 	pthread_mutex_init(&vm->stop_lock, NULL);
+	pthread_mutex_init(&vm->hashes_lock, NULL);
 	vm->com1.file_fd = vm->com2.file_fd = -1;
 	rc = make(host, vm, err);
 	if (rc) {
@@ -225,6 +275,8 @@ void alc_vm_destroy(struct alc_vm *vm)
 	image_free(&vm->seed);
 	image_free(&vm->initrd);
 	image_free(&vm->kernel);
+	stats_free(vm);
+	pthread_mutex_destroy(&vm->hashes_lock);
 	pthread_mutex_destroy(&vm->stop_lock);
 	free(vm);
 }

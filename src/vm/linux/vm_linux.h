@@ -20,11 +20,12 @@ struct image {
 struct console {
 	struct char_fds *fds; /* NULL: none */
 	int file_fd;          /* opened here, else -1 */
+	bool outside;         /* in virtual time: its input comes when it comes */
 };
 
 /* Disks and network cards, with their back ends. */
 struct card_text {
-	char id[16], mac[24];
+	char id[16], mac[24], latency[32];
 	struct alc_device_opt *opts;
 	size_t nopts;
 };
@@ -33,7 +34,10 @@ struct cards {
 	struct machine_card *cards;
 	struct card_text *texts;
 	size_t count;
-	struct loop *loop; /* of networks and sockets; NULL: nobody needed one yet */
+	bool is_virtual;
+	struct virtual_options clock;
+	struct alc_entropy addresses; /* in virtual time */
+	struct loop *loop;            /* of networks and sockets; NULL: nobody needed one yet */
 };
 
 /* The host's side of vsock devices. */
@@ -53,6 +57,9 @@ struct alc_vm {
 	struct cards cards;
 	struct image seed; /* cloud-init's disk */
 	struct sockets sockets;
+	/* Hashes of the state, as they came: for statistics. */
+	pthread_mutex_t hashes_lock;
+	struct json_t *hashes;
 	struct streams *streams; /* of the devices that the description names; NULL: no devices */
 	struct screen *screen;   /* NULL: nobody looks */
 };
@@ -74,8 +81,8 @@ void image_free(struct image *im);
 int image_vga_rom(struct image *im, const char *firmware, struct alc_err *err) ALC_MUST_CHECK;
 
 /* console.c. stop is called when the escape character is typed. */
-int console_open(struct console *c, const struct alc_console *desc, void (*stop)(void *ctx),
-		 void *ctx, struct alc_err *err) ALC_MUST_CHECK;
+int console_open(struct console *c, const struct alc_console *desc, bool is_virtual,
+		 void (*stop)(void *ctx), void *ctx, struct alc_err *err) ALC_MUST_CHECK;
 void console_close(struct console *c);
 struct alc_char console_stream(const struct console *c);
 
@@ -110,6 +117,10 @@ int cards_add_seed(struct cards *c, const struct alc_host *host, const struct im
 		   struct alc_err *err) ALC_MUST_CHECK;
 /* The event loop of all, made at the first call. */
 int cards_loop(struct cards *c, struct loop **out, struct alc_err *err) ALC_MUST_CHECK;
+
+/* stats.c: a hash for alc_vm_stats_json; false: no memory. */
+bool stats_add_hash(struct alc_vm *vm, const struct alc_state_hash *h);
+void stats_free(struct alc_vm *vm);
 
 /* sockets.c. A half-done open is for close, which comes before the machine's end. */
 int sockets_open(struct sockets *s, struct machine *m, struct cards *cards,

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ways into the middle of regions.
+ *
+ * A new region ends where an older one of its page goes on, and leads there by a join: some code
+ * that makes of an entry's state (flags in memory, nobody looked at `attention`) that of the place,
+ * and jumps to it. Without it each place that control comes to would have all that can be reached
+ * from there translated anew, most of it for the third or fourth time.
+ *
+ * Joins that are taken often cost more than that code would: they are counted, and those that turn
+ * out to be hot get a region that goes as far as it can.
+ */
+#include "engine/translate/translate.h"
+
+enum { JOIN_HOT = 128 }; /* times the threshold */
+
+static struct tr_view **views_of(struct tr *t, const struct alc_page *page, u64 va)
+{
+	u64 key = (u64)(uintptr_t)page / sizeof(*page) ^ va >> 12 ^ va >> 25;
+
+	return &t->views[key % VIEW_HASH];
+}
+
+static struct tr_view *view(struct tr *t, const struct alc_page *page, u32 mode, u64 rip)
+{
+	struct tr_view *w = *views_of(t, page, rip & ALC_PAGE_MASK);
+
+	while (w && (w->page != page || w->va != (rip & ALC_PAGE_MASK) || w->mode != mode))
+		w = w->next;
+	return w;
+}
+
+bool tr_view_add(struct tr *t, struct tr_region *r)
+{
+	struct tr_view *w = view(t, r->page, r->mode, r->rip), **first;
+
+	if (!r->nplaces)
+		return true;
+	if (!w) {
+		w = tr_alloc(t, sizeof(*w));
+		if (!w)
+			return false;
+		first = views_of(t, r->page, r->rip & ALC_PAGE_MASK);
+		*w = (struct tr_view){.va = r->rip & ALC_PAGE_MASK,
+				      .page = r->page,
+				      .mode = r->mode,
+				      .next = *first};
+		*first = w;
+	}
+	r->view_next = w->regions;
+	w->regions = r;
+	return true;
+}
+
+static bool covers(const struct tr_region *r)
+{
+	return !r->dead && r->gen == atomic_load_explicit(&r->page->gen, memory_order_acquire);
+}
+
+/* The next one that is still good; others are taken out. */
+static struct tr_region *next_of(struct tr_region **link)
+{
+	while (*link && !covers(*link))
+		*link = (*link)->view_next;
+	return *link;
+}
+
+void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered)
+{
+	struct tr_view *w = view(t, page, t->c.mode, rip);
+	struct tr_region **link = w ? &w->regions : NULL, *r;
+
+	for (; link && (r = next_of(link)); link = &r->view_next)
+		for (unsigned k = 0; k < r->nplaces; k++)
+			covered[r->places[k].off / 64] |= BIT(r->places[k].off % 64);
+}
+
+static const struct tr_place *place_at(const struct tr_region *r, unsigned off)
+{
+	unsigned low = 0, high = r->nplaces;
+
+	while (low < high) {
+		unsigned mid = (low + high) / 2;
+
+		if (r->places[mid].off < off)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < r->nplaces && r->places[low].off == off ? &r->places[low] : NULL;
+}
+
+/* The region, of the page at RIP, that has RIP's instruction. */
+static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, const struct tr_place **p)
+{
+	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
+	struct tr_view *w = it ? view(t, it->page, t->c.mode, v->rip) : NULL;
+	struct tr_region **link = w ? &w->regions : NULL, *r;
+
+	for (; link && (r = next_of(link)); link = &r->view_next) {
+		*p = place_at(r, (unsigned)page_offset(v->rip));
+		if (*p)
+			return r;
+	}
+	return NULL;
+}
+
+static u32 *count_of(struct tr *t, const struct tr_region *j)
+{
+	return &t->joins[j->join % JOIN_COUNTS];
+}
+
+static u32 join_site(struct tr *t, struct tr_region *j, enum tr_site_kind kind)
+{
+	const struct tr_site s = {.rip = j->rip, .region = j, .kind = kind, .flags = FLAGS_MEM};
+
+	return tr_site_new(t, &s);
+}
+
+static void leave(struct tr *t, u32 jump, u32 site)
+{
+	e_bind_here(&t->emit, jump);
+	e_mov_imm(&t->emit, T1, site);
+	e_jmp_to(&t->emit, t->rt.leave);
+}
+
+static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *to)
+{
+	u32 attention = join_site(t, j, SITE_ATTENTION), hot = join_site(t, j, SITE_HOT);
+	i32 count = T_OFF(joins) + (i32)(j->join % JOIN_COUNTS * sizeof(u32));
+	struct code *c = &t->emit;
+	u32 if_attention, if_hot, if_fpu = 0, back = 0;
+
+	j->begin = c->at;
+	e_cmp32_mem8(c, hm_gs(V_OFF(attention)), 0);
+	if_attention = e_jcc(c, CC_NE);
+	e_rm(c, 0x83, false, 5, hm_gs(count)); /* sub, by an immediate byte */
+	e8(c, 1);
+	if_hot = e_jcc(c, CC_B);
+	if (j->fpu) {
+		e_cmp8_mem(c, hm_gs(T_OFF(fpu_in)), 0);
+		if_fpu = e_jcc(c, CC_E);
+		back = c->at;
+	}
+	if (to->load_flags) {
+		e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
+		e_load32(c, X86_RAX, hm_gs(T_OFF(flags_mem)));
+		e_flags_from_ax(c);
+		e_rr(c, OP_MOV_LOAD, true, X86_RAX, T0);
+	}
+	e_jmp_to(c, to->host);
+	leave(t, if_attention, attention);
+	leave(t, if_hot, hot);
+	if (j->fpu) {
+		e_bind_here(c, if_fpu);
+		e_call_to(c, t->rt.load_fpu);
+		e_jmp_to(c, back);
+	}
+	j->end = c->at;
+	return attention && hot;
+}
+
+struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
+{
+	const struct tr_place *to = NULL;
+	struct tr_region *r, *j;
+	struct tr_entry *e;
+
+	if (!tr_has(t, TR_JOINS) || tr_cache_full(t))
+		return NULL;
+	r = covering(v, t, &to);
+	if (!r)
+		return NULL;
+	j = tr_alloc(t, sizeof(*j));
+	e = tr_alloc(t, sizeof(*e));
+	if (!j || !e)
+		return NULL;
+	*j = (struct tr_region){.page = r->page,
+				.gen = r->gen,
+				.mode = r->mode,
+				.fpu = r->fpu,
+				.rip = v->rip,
+				.mem_heads = e,
+				.nheads = 1,
+				.join = ++t->njoins};
+	*count_of(t, j) = t->vm->threshold ? t->vm->threshold * JOIN_HOT : 2;
+	if (!emit_join(t, j, to))
+		return NULL;
+	*e = (struct tr_entry){.rip = v->rip,
+			       .host = j->begin,
+			       .mode = r->mode,
+			       .mem = true,
+			       .live = to->live,
+			       .region = j};
+	tr_join_add(t, r, j);
+	return e;
+}
+
+/* Its counter went below 0: a region that begins here, if there can be one. */
+void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j)
+{
+	const struct tr_entry *e;
+
+	if (j->dead || tr_cache_full(t))
+		return;
+	j->dead = true; /* so that it is not what is found */
+	e = tr_translate(v, t, true);
+	if (e)
+		tr_join_replace(t, j, e);
+	else
+		j->dead = false;
+}
