@@ -273,7 +273,7 @@ void shape_patched_step(struct bgen *g)
 void shape_moved_stack(struct bgen *g)
 {
 	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
-	int a = (int)rng_below(&g->r, X86_GPRS), old = free_register(g), got = free_register(g);
+	int a = any_register(g), old = free_register(g), got = free_register(g);
 
 	if (g->role[old] != ROLE_FREE || got == old || a == X86_RSP)
 		return;

@@ -79,7 +79,8 @@ static bool is_constant(const struct tr_insn *i)
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
-void ea_operand(struct gen *g, const struct tr_insn *i)
+/* Without the segment's base; into T0. */
+static void ea_offset(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	struct code *c = g->c;
@@ -97,15 +98,23 @@ void ea_operand(struct gen *g, const struct tr_insn *i)
 			if (in_state(i->index))
 				e_load(c, T1, state_reg(i->index));
 		}
-		e_lea(c, T0, m);
-		if (i->a32)
-			e_rr(c, OP_MOV_LOAD, false, T0, T0);
+		(i->a32 ? e_lea32 : e_lea)(c, T0, m);
 	}
-	if (i->seg) {
-		e_load(c, T1,
-		       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
-		e_lea(c, T0, (struct hmem){.base = T0, .index = T1});
-	}
+}
+
+/* Linear addresses of 32-bit code have 32 bits too. */
+static void ea_segment_base(struct gen *g, const struct tr_insn *i)
+{
+	e_load(g->c, T1,
+	       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
+	(g->in->compat ? e_lea32 : e_lea)(g->c, T0, (struct hmem){.base = T0, .index = T1});
+}
+
+void ea_operand(struct gen *g, const struct tr_insn *i)
+{
+	ea_offset(g, i);
+	if (i->seg)
+		ea_segment_base(g, i);
 }
 
 /* ---- Checks ---- */
@@ -292,7 +301,8 @@ static void ea_bits(struct gen *g, const struct tr_insn *i)
 		e_rr(c, OP_MOV_LOAD, true, T1, T2);
 		E_CODE(c, 0x49, 0xc1, 0xfa, i->size == 8 ? 6 : 5); /* sar r10 */
 	}
-	e_lea(c, T0, (struct hmem){.base = T0, .index = T1, .shift = i->size == 8 ? 3 : 2});
+	(g->in->compat ? e_lea32 : e_lea)(
+		c, T0, (struct hmem){.base = T0, .index = T1, .shift = i->size == 8 ? 3 : 2});
 }
 
 struct access access_bits(struct gen *g, const struct tr_insn *i)
@@ -352,6 +362,101 @@ static i32 limit_off(unsigned size)
 
 	return (i32)(offsetof(struct tr_range, limit) + k * sizeof(u64));
 }
+
+/* ---- 32-bit code ----
+ *
+ * A sum of registers wraps at 4 GiB, and what their upper halves hold is nobody's business: the
+ * operand is accessed by the address that was checked, never by the registers.
+ */
+
+/* The offset and the operand behind it must be below 4 GiB: nothing else can be wrong with it. */
+static void check_limit(struct gen *g, const struct check *k, const struct tr_insn *i)
+{
+	struct stub *s;
+	u32 jump;
+
+	E_CODE(g->c, 0x41, 0x83, 0xf9, (u8)-i->size); /* cmp r9d, -size */
+	jump = e_jcc(g->c, CC_A);
+	s = new_stub(g, STUB_EXIT);
+	s->jump = jump;
+	s->site = k->site;
+	s->bracket = k->bracket;
+}
+
+/* Anything; takes all scratch registers, none of which a guest's register needs. */
+static struct access check_compat(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	ea_offset(g, i);
+	if (k.bracket)
+		flags_bracket(g);
+	if (i->seg) {
+		if (!is_constant(i) && i->size > 1)
+			check_limit(g, &k, i);
+		ea_segment_base(g, i);
+	}
+	e_rr(g->c, OP_MOV_LOAD, false, T2, T0);
+	check_tag(g, &k, i->size, i->access);
+	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){.m = {.base = T2, .index = T1},
+			       .busy = BIT(T0) | BIT(T1) | BIT(T2),
+			       .site = k.site};
+}
+
+/* At ESP or EBP; keeps T2. */
+static struct access check_compat_stack(struct gen *g, unsigned base, i32 disp, unsigned size,
+					unsigned access, enum ea_kind ea)
+{
+	bool ranged = tr_has(g->t, TR_RANGE);
+	struct check k = check_begin(g, size, access, ranged);
+	struct code *c = g->c;
+
+	k.ea = (u8)ea;
+	k.disp = disp;
+	e_lea32(c, T0, hm((int)base, disp));
+	if (k.bracket)
+		flags_bracket(g);
+	if (ranged) {
+		i32 range = T_OFF(range) + (i32)(g->in->user * sizeof(struct tr_range));
+
+		e_rm(c, OP_SUB, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, base)));
+		e_rm(c, OP_CMP, true, T0, hm_gs(range + limit_off(size)));
+		check_failed(g, &k, CC_A);
+		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	} else {
+		check_tag(g, &k, size, access);
+		e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
+	}
+	e_lea32(c, T0, hm((int)base, disp));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){
+		.m = {.base = T0, .index = T1}, .busy = BIT(T0) | BIT(T1), .site = k.site};
+}
+
+static bool fits_range(const struct tr_insn *i)
+{
+	return i->size <= 8 && !(i->size & (i->size - 1));
+}
+
+static struct access access_compat(struct gen *g, const struct tr_insn *i)
+{
+	u64 gva = constant_address(g, i);
+
+	if (is_locked(i) || i->seg)
+		return check_compat(g, i);
+	if (i->base == X86_RSP && i->index == NO_REG && fits_range(i))
+		return check_compat_stack(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
+	if (is_constant(i) && tr_has(g->t, TR_CONSTANT) &&
+	    page_offset(gva) + i->size <= ALC_PAGE_SIZE)
+		return check_constant(g, i, gva);
+	return check_compat(g, i);
+}
+
+/* ---- The choice ---- */
 
 /* Near RSP, as a rule: a run of pages that is known to be writable. */
 static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigned size,
@@ -449,6 +554,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
 
+	if (g->in->compat)
+		return access_compat(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
 	if (is_locked(i))
@@ -488,6 +595,8 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 
 struct access access_stack(struct gen *g, i32 disp, unsigned access)
 {
+	if (g->in->compat)
+		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
 	if (group_addend(g, g->i->stack_group))
 		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
 				       .busy = BIT(T1),
@@ -498,6 +607,8 @@ struct access access_stack(struct gen *g, i32 disp, unsigned access)
 
 struct access access_frame(struct gen *g)
 {
+	if (g->in->compat)
+		return check_compat_stack(g, X86_RBP, 0, 4, X86_READ, EA_FRAME);
 	return tr_has(g->t, TR_RANGE) ? check_range(g, X86_RBP, 0, 8, X86_READ, EA_FRAME)
 				      : stack_by_table(g, X86_RBP, 0, X86_READ, EA_FRAME);
 }
@@ -511,13 +622,13 @@ void stub_slow(struct gen *g, const struct stub *s)
 	if (s->bracket)
 		flags_unbracket(g);
 	if (s->ea == EA_STACK)
-		e_lea(c, T0, hm(H_RSP, s->disp));
+		gen_lea_word(g, T0, H_RSP, s->disp);
 	else if (s->ea == EA_BITS)
 		ea_bits(g, g->i);
 	else if (s->ea == EA_RDI)
 		e_rr(c, OP_MOV_LOAD, true, T0, X86_RDI);
 	else if (s->ea == EA_FRAME)
-		e_rr(c, OP_MOV_LOAD, true, T0, X86_RBP);
+		gen_lea_word(g, T0, X86_RBP, 0);
 	else
 		ea_operand(g, g->i);
 	e_mov_imm(c, T1, s->site);

@@ -35,7 +35,7 @@ static void probe(const struct alc_host *host, struct alc_engine_score *score)
 	}
 	host->code_unmap(host->ctx, &code);
 	fmt_text(score->why, sizeof(score->why),
-		 "64-bit code runs as host code; needs no privileges");
+		 "64-bit code and programs of 32 bits run as host code; needs no privileges");
 }
 
 /* ---- Others' stores ---- */
@@ -285,7 +285,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 
 const struct alc_engine translate_engine = {
 	.name = "translate",
-	.summary = "binary translation of 64-bit code; the rest is interpreted",
+	.summary = "binary translation of 64-bit code and 32-bit programs; the rest is interpreted",
 	.vcpu_bytes = sizeof(struct tr),
 	.counts = true,
 	.probe = probe,

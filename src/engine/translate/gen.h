@@ -100,6 +100,13 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
+/* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
+unsigned gen_word(const struct gen *g);
+void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
+void gen_store_word(struct gen *g, struct hmem m, unsigned reg);
+void gen_store_word_imm(struct gen *g, struct hmem m, i32 imm);
+void gen_lea_word(struct gen *g, unsigned to, unsigned base, i32 disp);
+void gen_move_word(struct gen *g, unsigned to, unsigned from);
 u32 new_site(struct gen *g, struct tr_site s);
 struct stub *new_stub(struct gen *g, enum stub_kind kind);
 void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live);
@@ -134,7 +141,7 @@ bool flags_prepare(struct gen *g); /* before a check: does it need a bracket? */
 void flags_bracket(struct gen *g);
 void flags_unbracket(struct gen *g);
 struct access access_operand(struct gen *g, const struct tr_insn *i);
-/* Eight bytes at [RSP + disp] or at [RBP]. */
+/* A word at [RSP + disp] or at [RBP]. */
 struct access access_stack(struct gen *g, i32 disp, unsigned access);
 struct access access_frame(struct gen *g);
 /* The element of a bit string, in T0; its bit's number in T2. */

@@ -257,7 +257,8 @@ void groups_find(struct gen *g)
 	struct tr_insn *insns = g->in->insns;
 	unsigned n = g->in->n, end;
 
-	if (!tr_has(g->t, TR_GROUPS))
+	/* 32-bit addresses wrap: there is no telling that two of them are near each other. */
+	if (!tr_has(g->t, TR_GROUPS) || g->in->compat)
 		return;
 	for (unsigned begin = 0; begin < n; begin = end) {
 		end = begin;

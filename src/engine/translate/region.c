@@ -229,7 +229,8 @@ static struct tr_entry *build(struct builder *b)
 {
 	struct alc_vcpu *v = b->v;
 	struct tr *t = b->t;
-	struct gen_context g = {.v = v, .t = t, .user = t->c.mode & MODE_USER};
+	struct gen_context g = {
+		.v = v, .t = t, .user = t->c.mode & MODE_USER, .compat = tr_compat(t->c.mode)};
 
 	do {
 		if (!decode_region(b, (unsigned)page_offset(v->rip)))
@@ -268,6 +269,9 @@ struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole)
 	struct builder *b;
 
 	if (!it)
+		return NULL;
+	/* 32-bit code that runs on past 4 GiB faults or wraps: the interpreter's. */
+	if (tr_compat(t->c.mode) && v->rip >> ALC_PAGE_SHIFT >= 0xfffff)
 		return NULL;
 	if (!t->builder)
 		t->builder = host_alloc(v->plat->host, sizeof(*b));

@@ -121,14 +121,21 @@ static void transfer(struct tr *t, unsigned user)
 	e_jmp_mem(c, hm_gs_at(T1, table + (i32)offsetof(struct tr_jump, host)));
 }
 
-/* Jumps to `step` unless everything is as tr.ring has it, and no interrupt waits. */
-static void check_ring(struct code *c, u32 step)
+/*
+ * Jumps to `step` unless everything is as tr.ring has it, no interrupt waits, and the other ring
+ * was left in the mode that it is entered in: a 32-bit program may have run there.
+ */
+static void check_ring(struct code *c, unsigned user, u32 step)
 {
 	e_load(c, T1, hm_gs(V_OFF(msr.star)));
 	e_rm(c, OP_CMP, true, T1, hm_gs(T_OFF(ring.star)));
 	e_bind(c, e_jcc(c, CC_NE), step);
 	e_load(c, T1, hm_gs(V_OFF(efer)));
 	e_rm(c, OP_CMP, true, T1, hm_gs(T_OFF(ring.efer)));
+	e_bind(c, e_jcc(c, CC_NE), step);
+	e_load32(c, T1, hm_gs(T_OFF(c.mode)));
+	E_CODE(c, 0x41, 0x83, 0xf2, MODE_USER); /* xor r10d */
+	e_rm(c, OP_CMP, false, T1, hm_gs(T_OFF(key_mode) + (i32)(user * sizeof(u32))));
 	e_bind(c, e_jcc(c, CC_NE), step);
 	e_cmp8_mem(c, hm_gs(T_OFF(c.intr_waiting)), 0);
 	e_bind(c, e_jcc(c, CC_NE), step);
@@ -140,7 +147,7 @@ static void emit_syscall(struct tr *t, u32 step)
 	struct code *c = &t->emit;
 
 	t->rt.syscall = c->at;
-	check_ring(c, step);
+	check_ring(c, 0, step);
 	e_rr(c, OP_MOV_LOAD, true, X86_RCX, T0);
 	load_rflags(c);
 	e_store(c, gpr(X86_R11), T0);
@@ -161,7 +168,7 @@ static void emit_sysret(struct tr *t, u32 step)
 	struct code *c = &t->emit;
 
 	t->rt.sysret = c->at;
-	check_ring(c, step);
+	check_ring(c, 1, step);
 	e_rr(c, OP_MOV_LOAD, true, T1, X86_RCX);
 	E_CODE(c, 0x49, 0xc1, 0xea, 47); /* shr r10 */
 	e_bind(c, e_jcc(c, CC_NE), step);

@@ -140,17 +140,25 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 
 static bool translatable(const struct interp *c)
 {
-	return (c->mode & (MODE_SIZE | MODE_SINGLE)) == MODE_64 && !c->align_check;
+	const u32 compat = MODE_32 | MODE_USER | MODE_STACK32 | MODE_FLAT | MODE_LONG;
+
+	if (c->mode & MODE_SINGLE || c->align_check)
+		return false;
+	return (c->mode & MODE_SIZE) == MODE_64 ||
+	       (c->mode & (MODE_SIZE | compat | MODE_REAL)) == compat;
 }
 
-/* What is known about code is by mode; other bits than the privilege change rarely. */
+/*
+ * What is known about code is by mode. For one privilege that changes rarely: 64-bit and 32-bit
+ * programs are different address spaces, as a rule.
+ */
 static void note_mode(struct tr *t)
 {
-	u32 mode = t->c.mode & ~(u32)MODE_USER;
+	unsigned user = (t->c.mode & MODE_USER) != 0;
 
-	if (unlikely(mode != t->key_mode)) {
-		t->key_mode = mode;
-		tr_forget_jumps(t, true);
+	if (unlikely(t->c.mode != t->key_mode[user])) {
+		t->key_mode[user] = t->c.mode;
+		tr_forget_jumps(t, !user);
 	}
 }
 

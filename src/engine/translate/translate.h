@@ -3,9 +3,10 @@
 #define ENGINE_TRANSLATE_TRANSLATE_H
 
 /*
- * The translator: 64-bit guest code becomes host code that runs in this process.
+ * The translator: 64-bit guest code, and user mode's 32-bit code under a 64-bit kernel, becomes
+ * host code that runs in this process.
  *
- * Built around the interpreter, which runs whatever is cold, rare or not 64-bit, and to which
+ * Built around the interpreter, which runs whatever is cold, rare or 16-bit, and to which
  * translated code deoptimises; both share one software TLB. Each vCPU has its own translations,
  * so nothing below is shared between threads unless it says so.
  *
@@ -325,9 +326,9 @@ struct tr {
 	bool has_bmi2, has_avx;
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
-	u32 key_mode;
-	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
-	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
+	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
+	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -405,6 +406,12 @@ static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 	return t->vm->poison >> p & 1;
 }
 
+/* 32-bit code: of what is translated only that of user mode in compatibility mode. */
+static inline bool tr_compat(u32 mode)
+{
+	return (mode & MODE_SIZE) == MODE_32;
+}
+
 /* Offsets from GS. */
 #define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
 #define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
@@ -434,6 +441,14 @@ static inline const u8 *tr_host(const struct tr *t, u32 off)
 
 /* decode.c: fills i from the bytes at a page offset; false: it does not end in this page. */
 bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i);
+
+/*
+ * compat.c, for 32-bit code: whether an operand at an FS or GS address can be translated; and an
+ * encoding that means the same to the host, in 64-bit mode: before and after operands are known.
+ */
+bool tr_compat_segment(const struct dec *d, const struct tr_insn *i);
+void tr_compat_encode(struct tr_insn *i);
+void tr_compat_encoded(const struct dec *d, struct tr_insn *i);
 
 /* liveness.c */
 void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
@@ -476,7 +491,7 @@ struct gen_context {
 	const i16 *at;
 	unsigned n;
 	u64 page_rip; /* linear address of the page */
-	bool user;
+	bool user, compat;
 };
 bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
