@@ -36,7 +36,8 @@ const struct option_row run_rows[] = {
 	 AT(firmware), NULL, "firmware", VALUES_FILE, NULL},
 	{"disk", "FILE[,OPTION…]",
 	 "a disk: a file, nbd:URI, null:SIZE or ram:SIZE; options are readonly, snapshot, "
-	 "overlay=FILE, serial=TEXT, device=CLASS and the device's; may be given several times",
+	 "overlay=FILE, serial=TEXT, device=CLASS and the device's; model, sched, cache, "
+	 "throttle, fault, rate and record make it another drive's; may be given several times",
 	 OPTION_LIST, AT(disks), NULL, "disks", VALUES_FILE, NULL},
 	{"cloud-init", "DIR",
 	 "a further disk, with the files user-data and meta-data of that folder for cloud-init",

@@ -4,7 +4,7 @@
  *
  *	make -C examples/scheduler
  *	alcazar run --disk
- *disk.img,model=cheetah-15k4,sched=./examples/scheduler/nearest.so:patience=50ms
+ *disk.img,model=linear,sched=./examples/scheduler/nearest.so:patience=50ms
  *
  * doc/disk-lab.md goes through it.
  */

@@ -242,7 +242,7 @@ void run_user_code(const u8 *code, size_t len, u64 rdi, u64 rflags)
 	} while (0)
 
 /* SYSCALL lands here: remembers what it sees and returns by SYSRET. */
-static volatile u64 syscall_rcx, syscall_r11, syscall_cs, syscall_flags;
+static volatile u64 syscall_rcx, syscall_r11, syscall_cs, syscall_flags, syscall_count;
 void syscall_entry(void);
 __asm__("syscall_entry:\n"
 	"	mov %rcx, syscall_rcx\n"
@@ -255,6 +255,7 @@ __asm__("syscall_entry:\n"
 	"	pop %rax\n"
 	"	mov %rax, syscall_flags\n"
 	"	mov %r8, %rsp\n"
+	"	incq syscall_count\n"
 	"	sysretq\n");
 static u8 syscall_stack[1024] __attribute__((used, aligned(16)));
 
@@ -271,6 +272,23 @@ static void test_syscall(void)
 		   caught.ss == (SEL_USER_DATA | 3) && (caught.rflags & 0x600) == 0x600 &&
 		   caught.rip == USER_CODE + 3,
 	   "SYSRET returns to ring 3");
+	/* Often enough to be hot code: mov ebx, 4000; stc; syscall; jnc 1f; dec ebx; jnz; int3; 1:
+	 * hlt */
+	syscall_count = 0;
+	RUN_USER(0, FLAG_IF, 0xbb, 0xa0, 0x0f, 0, 0, 0xf9, 0x0f, 0x05, 0x73, 0x05, 0xff, 0xcb, 0x75,
+		 0xf7, 0xcc, 0xf4);
+	ok(caught.vector == VEC_BP && syscall_count == 4000 && (caught.rflags & FLAG_IF),
+	   "4000 times SYSCALL and SYSRET keep RFLAGS");
+	wrmsr(MSR_STAR, (u64)(SEL_USER_CODE32 + 0x40) << 48 | (u64)SEL_CODE64 << 32);
+	RUN_USER(0, FLAG_IF, 0x0f, 0x05, 0xcc);
+	ok(caught.vector == VEC_BP && caught.cs == ((SEL_USER_CODE + 0x40) | 3) &&
+		   caught.ss == ((SEL_USER_DATA + 0x40) | 3),
+	   "SYSRET takes its selectors from STAR");
+	wrmsr(MSR_STAR, (u64)SEL_USER_CODE32 << 48 | (u64)SEL_CODE64 << 32);
+	wrmsr(MSR_SFMASK, FLAG_IF | 0x401);
+	RUN_USER(0, 0, 0xf9, 0x0f, 0x05, 0xcc);
+	ok((syscall_r11 & 1) && !(syscall_flags & 1) && (caught.rflags & 1),
+	   "SYSCALL masks arithmetic flags too");
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~1ull);
 	RUN_USER(0, 0, 0x0f, 0x05, 0xcc);
 	report("#UD: SYSCALL without EFER.SCE", VEC_UD, 0);

@@ -142,6 +142,40 @@ static void test_remap_high(void)
 	ok(good && p[0] == SECOND, "INVLPG in the upper half lets a new mapping be seen");
 }
 
+enum { CALLS = 100 };
+
+static u64 sum_of_calls(u64 va)
+{
+	u64 sum = 0;
+
+	for (unsigned i = 0; i < CALLS; i++)
+		sum += ((u64(*)(void))va)();
+	return sum;
+}
+
+/* Code that is called from another page, often, and is another's from one call to the next. */
+static void test_remap_code(void)
+{
+	static const u8 call[] = {0xe8, 0xfb, 0x0f, 0, 0, 0xc3}; /* call the next page; ret */
+	static const u8 one[] = {0xb8, 1, 0, 0, 0, 0xc3}, two[] = {0xb8, 2, 0, 0, 0, 0xc3};
+	u64 va = 0xffff900000001000;
+	u8 *caller = alloc_pages(1), *first = alloc_pages(1), *second = alloc_pages(1);
+	volatile u64 *entry;
+
+	memcpy(caller, call, sizeof(call));
+	memcpy(first, one, sizeof(one));
+	memcpy(second, two, sizeof(two));
+	map_page(va, (u64)caller, PTE_P);
+	entry = map_page(va + 4096, (u64)first, PTE_P);
+	bool good = sum_of_calls(va) == CALLS;
+	for (unsigned i = 0; i < 4; i++) {
+		*entry = (u64)(i & 1 ? first : second) | PTE_P;
+		invlpg(va + 4096);
+		good = good && sum_of_calls(va) == (i & 1 ? 1 : 2) * CALLS;
+	}
+	ok(good, "INVLPG lets new code be seen at a supervisor's address");
+}
+
 static void test_remap(void)
 {
 	u8 *other = alloc_pages(1);
@@ -197,6 +231,7 @@ void test_paging(void)
 	test_accessed_dirty();
 	test_remap();
 	test_remap_high();
+	test_remap_code();
 	test_page_crossing();
 }
 

@@ -206,7 +206,7 @@ static int create_model(struct drive_stage *s, const struct stage_env *env, cons
 {
 	struct drive_env de = {env->host, s->block.info.size / SECTOR_BYTES, env->seed};
 	char whole[MODEL_TEXT_MAX];
-	size_t len = fmt_text(whole, sizeof(whole), cache ? "%s:%s" : "%s", text, cache);
+	size_t len = fmt_text(whole, sizeof(whole), cache ? "%s:cache=on:%s" : "%s", text, cache);
 
 	if (len >= sizeof(whole))
 		return alc_fail(err, -EINVAL, "the model's parameters are too long");

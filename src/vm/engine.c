@@ -68,11 +68,11 @@ static int named_engine(const struct alc_host *host, const struct alc_engine *co
 		if (!names(name, engines[i]->name))
 			continue;
 		if (counting && !engines[i]->counts)
-			return alc_fail(err, -ENOTSUP,
-					"the engine '%s' does not count instructions, so it can't "
-					"have the virtual clock: use --engine interp, or --clock "
-					"host",
-					engines[i]->name);
+			return alc_fail(
+				err, -ENOTSUP,
+				"the engine '%s' does not count instructions, so it can't "
+				"have the virtual clock: use --engine auto, or --clock host",
+				engines[i]->name);
 		score = engine_probe(host, engines[i]);
 		if (score.usable)
 			return alc_fail(err, score.usable, "the engine '%s' can't run here: %s",

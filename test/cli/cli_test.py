@@ -320,7 +320,7 @@ class Descriptions(Base):
 
     def test_examples(self):
         examples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples")
-        names = sorted(os.listdir(examples))
+        names = sorted(n for n in os.listdir(examples) if n.endswith(".yaml"))
         self.assertTrue(names)
         for name in names:
             self.run_it("run", "--print", os.path.join(examples, name), check=0)

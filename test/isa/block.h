@@ -53,9 +53,11 @@ struct block_item {
 struct block {
 	u64 seed;
 	u64 base; /* WINDOW or WINDOW_HIGH */
+	u8 bits;  /* 64, or 32 for compatibility mode */
 	u8 cpl;
-	u16 at;    /* of the first item in the code pages */
-	u16 entry; /* the item that is executed first */
+	u32 fs_limit; /* 32 bits: of FS */
+	u16 at;       /* of the first item in the code pages */
+	u16 entry;    /* the item that is executed first */
 	u16 count;
 	struct block_item item[BLOCK_ITEMS];
 	u64 fill; /* seed of the data pages' contents */
@@ -65,6 +67,11 @@ struct block {
 	u8 code[CASE_CODE_SIZE];
 };
 
+static inline unsigned block_registers(const struct block *b)
+{
+	return b->bits == 32 ? 8 : X86_GPRS;
+}
+
 /* block_link.c: false if a reference does not reach. */
 bool block_link(struct block *b);
 unsigned block_length(const struct block *b); /* items that are still there */
@@ -73,8 +80,8 @@ void block_print(const struct block *b);
 
 /* block_form.c, block_shape.c */
 struct block_menu;
-struct block_menu *block_menu_create(void); /* NULL: out of memory */
+struct block_menu *block_menu_create(unsigned bits); /* NULL: out of memory */
 void block_menu_destroy(struct block_menu *m);
-void block_generate(const struct block_menu *m, u64 seed, struct block *b);
+void block_generate(const struct block_menu *m, u64 seed, unsigned bits, struct block *b);
 
 #endif

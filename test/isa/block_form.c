@@ -13,7 +13,7 @@
 
 enum { ROOM_KEPT = 24 };
 
-int put_bytes(struct bgen *g, const void *bytes, unsigned n)
+int put_exact(struct bgen *g, const void *bytes, unsigned n)
 {
 	struct block *b = g->b;
 	struct block_item *it = &b->item[b->count];
@@ -29,10 +29,23 @@ int put_bytes(struct bgen *g, const void *bytes, unsigned n)
 	return b->count - 1;
 }
 
+int put_bytes(struct bgen *g, const void *bytes, unsigned n)
+{
+	u8 b[16];
+
+	memcpy(b, bytes, n);
+	return put_exact(g, b, g->b->bits == 32 ? compat_narrow(b, n) : n);
+}
+
 int put_ref(struct bgen *g, const void *bytes, unsigned n, enum fix_kind kind, unsigned size,
 	    int item, i32 offset)
 {
 	int i = put_bytes(g, bytes, n);
+
+	if (g->b->bits == 32) {
+		n = g->b->item[i].len;
+		size = size > 4 ? 4 : size;
+	}
 
 	g->b->item[i].fix[0] = (struct block_fix){.kind = (u8)kind,
 						  .at = (u8)(n - size),
@@ -85,6 +98,11 @@ void put_pop(struct bgen *g, int reg)
 	put_stack(g, 0x58, reg);
 }
 
+int any_register(struct bgen *g)
+{
+	return (int)rng_below(&g->r, block_registers(g->b));
+}
+
 int any_with(struct bgen *g, enum role role)
 {
 	unsigned n = 0, wanted;
@@ -105,7 +123,7 @@ void put_define(struct bgen *g, u32 read)
 	if (!(g->undefined & read))
 		return;
 	/* cmp reg, reg */
-	put_rr(g, 0x39, (int)rng_below(&g->r, X86_GPRS), (int)rng_below(&g->r, X86_GPRS));
+	put_rr(g, 0x39, any_register(g), any_register(g));
 	g->undefined = 0;
 }
 
@@ -174,7 +192,8 @@ static void choose_place(struct bgen *g, struct place *p, bool aligned)
 		p->index = any_with(g, ROLE_INDEX);
 		p->scale = 1u << rng_below(&g->r, 4);
 	}
-	p->addr32 = g->b->base == WINDOW && !p->segment && rng_percent(&g->r, 6);
+	p->addr32 = g->b->bits == 64 && g->b->base == WINDOW && !p->segment &&
+		    rng_percent(&g->r, 6);
 }
 
 /* ModRM with SIB and displacement; returns its length. X and B go into *rex. */
@@ -241,7 +260,7 @@ static unsigned opcode(struct bgen *g, const struct form *t, u8 rex, bool fixed,
 		b[n++] = (u8)((rex ^ 7) << 5) | t->map;
 		b[n++] = (u8)(t->w << 7 | v | t->l << 2 | t->pp);
 	} else {
-		if (t->w || rex || rng_percent(&g->r, 10))
+		if (t->bits == 64 && (t->w || rex || rng_percent(&g->r, 10)))
 			b[n++] = (u8)(0x40 | t->w << 3 | rex);
 		if (t->map)
 			b[n++] = 0x0f;
@@ -255,7 +274,9 @@ static unsigned opcode(struct bgen *g, const struct form *t, u8 rex, bool fixed,
 static bool draft_form(struct bgen *g, const struct form *t, bool lock, struct draft *f)
 {
 	bool fixed = rng_percent(&g->r, 50);
-	u8 reg = fixed ? t->reg : rng_u64(&g->r) & 7, rex = (rng_u64(&g->r) & 1) << 2, m[8] = {0};
+	const u8 high = t->bits == 64;
+	u8 reg = fixed ? t->reg : rng_u64(&g->r) & 7, rex = (rng_u64(&g->r) & high) << 2,
+	   m[8] = {0};
 	u64 tail = value_int(&g->r);
 	unsigned n, k = 1;
 
@@ -268,13 +289,13 @@ static bool draft_form(struct bgen *g, const struct form *t, bool lock, struct d
 		k = encode_place(&f->place, reg, m, &rex, g);
 	} else {
 		m[0] = (u8)(0xc0 | reg << 3 | (fixed ? t->rm : rng_u64(&g->r) & 7));
-		rex |= rng_u64(&g->r) & 1;
+		rex |= rng_u64(&g->r) & high;
 	}
 	n = prefixes(g, t, &f->place, lock, f->bytes);
 	n += opcode(g, t, rex, fixed, f->bytes + n);
 	memcpy(f->bytes + n, m, k);
 	memcpy(f->bytes + n + k, &tail, 8);
-	if (!forms_decode(f->bytes, 15, &f->d) || forms_key(&f->d) != t->key)
+	if (!forms_decode_as(t->bits, f->bytes, 15, &f->d) || forms_key(&f->d) != t->key)
 		return false;
 	f->disp_at = f->d.insn.raw.disp.offset;
 	return true;
@@ -305,7 +326,8 @@ static bool is_rude(ZydisMnemonic m)
 		ZYDIS_MNEMONIC_WRFSBASE, ZYDIS_MNEMONIC_WRGSBASE, ZYDIS_MNEMONIC_UD0,
 		ZYDIS_MNEMONIC_UD1,      ZYDIS_MNEMONIC_UD2,      ZYDIS_MNEMONIC_POPF,
 		ZYDIS_MNEMONIC_POPFQ,    ZYDIS_MNEMONIC_XLAT,     ZYDIS_MNEMONIC_INT3,
-		ZYDIS_MNEMONIC_XRSTOR,   ZYDIS_MNEMONIC_XRSTOR64,
+		ZYDIS_MNEMONIC_XRSTOR,   ZYDIS_MNEMONIC_XRSTOR64, ZYDIS_MNEMONIC_POPFD,
+		ZYDIS_MNEMONIC_BOUND,    ZYDIS_MNEMONIC_INTO,     ZYDIS_MNEMONIC_AAM,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rude); i++)
@@ -401,7 +423,8 @@ static bool misaligned(const struct bgen *g, const struct draft *f, const ZydisD
 /* MOV between an accumulator and a 64-bit address. */
 static bool is_absolute(const struct decoded *d)
 {
-	return d->insn.raw.disp.size == 64;
+	return d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	       d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (d->insn.opcode & 0xfc) == 0xa0;
 }
 
 /*
@@ -474,12 +497,12 @@ static void keep(struct bgen *g, const struct draft *f)
 	int i;
 
 	put_define(g, read);
-	i = put_bytes(g, f->bytes, f->d.insn.length);
+	i = put_exact(g, f->bytes, f->d.insn.length);
 	if (is_absolute(&f->d))
 		g->b->item[i].fix[0] =
 			(struct block_fix){.kind = FIX_ABSOLUTE,
 					   .at = (u8)f->disp_at,
-					   .size = 8,
+					   .size = g->b->bits / 8,
 					   .item = -1,
 					   .offset = (i32)rng_below(&g->r, 4 * 0x1000 - 8)};
 	for (unsigned k = 0; k < f->d.insn.operand_count; k++)
@@ -631,13 +654,14 @@ static void classify(struct block_menu *m, struct bgen *g)
 	}
 }
 
-struct block_menu *block_menu_create(void)
+struct block_menu *block_menu_create(unsigned bits)
 {
 	static struct block scratch;
 	struct bgen g = {.r = {1}, .b = &scratch};
 	struct block_menu *m = calloc(1, sizeof(*m));
 
-	if (!m || forms_create(&m->forms, has_feature)) {
+	scratch.bits = (u8)bits;
+	if (!m || forms_create(&m->forms, bits, has_feature)) {
 		free(m);
 		return NULL;
 	}

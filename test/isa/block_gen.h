@@ -50,8 +50,13 @@ struct bgen {
 /* ---- block_form.c -----------------------------------------------------------------------------
  */
 
-/* Appends an instruction; returns its item's number. */
+/*
+ * Appends an instruction; returns its item's number. It is given as 64-bit code has it, and loses
+ * REX in 32-bit code, where an operand relative to RIP becomes one with an address.
+ */
 int put_bytes(struct bgen *g, const void *bytes, unsigned n);
+/* The same as it is. */
+int put_exact(struct bgen *g, const void *bytes, unsigned n);
 /* The same with the reference that fills its last `size` bytes. */
 int put_ref(struct bgen *g, const void *bytes, unsigned n, enum fix_kind kind, unsigned size,
 	    int item, i32 offset);
@@ -66,6 +71,7 @@ void put_random_at(struct bgen *g, enum menu_kind kind, int pointer, i32 disp);
 /* What gives all flags a value, if any that `read` has none. */
 void put_define(struct bgen *g, u32 read);
 
+int any_register(struct bgen *g);
 /* A register with that role, at random; -1: none. */
 int any_with(struct bgen *g, enum role role);
 /* A pointer, not RSP, to where 64 bytes can be written; -1: none. */
@@ -88,6 +94,15 @@ void shape_read_segment(struct bgen *g);
 void shape_crossing(struct bgen *g);
 void shape_patched_step(struct bgen *g);
 void shape_moved_stack(struct bgen *g);
+void shape_shared_base(struct bgen *g);
+
+/* ---- block_compat.c ----------------------------------------------------------------------------
+ */
+
+/* 64-bit code for the same without REX: returns its length. */
+unsigned compat_narrow(u8 *b, unsigned n);
+/* What only 32-bit code has. */
+void shape_compat(struct bgen *g);
 
 /* ---- block_shape.c ----------------------------------------------------------------------------
  */

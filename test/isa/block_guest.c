@@ -89,11 +89,12 @@ void block_guest_destroy(struct block_guest *g)
 }
 
 /* inc reg (dec reg); ret */
-static void make_steps(u8 *frame, u8 opcode)
+static void make_steps(u8 *frame, u8 opcode, bool rex)
 {
 	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
 	for (unsigned reg = 0; reg < X86_GPRS; reg++) {
-		u8 step[] = {(u8)(0x48 | reg >> 3), 0xff, (u8)(opcode | (reg & 7)), 0xc3};
+		u8 step[] = {rex ? (u8)(0x48 | reg >> 3) : 0x90, 0xff, (u8)(opcode | (reg & 7)),
+			     0xc3};
 
 		memcpy(frame + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE, step, sizeof(step));
 	}
@@ -102,9 +103,9 @@ static void make_steps(u8 *frame, u8 opcode)
 }
 
 /* nop; inc rax (dec rax) but for its last byte */
-static void make_crossing(u8 *frame)
+static void make_crossing(u8 *frame, bool rex)
 {
-	static const u8 step[] = {0x90, 0x48, 0xff};
+	const u8 step[] = {0x90, rex ? 0x48 : 0x90, 0xff};
 
 	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
 	memcpy(frame + ALC_PAGE_SIZE - sizeof(step), step, sizeof(step));
@@ -121,9 +122,9 @@ static void make_image(u8 *image, const struct block *b)
 	}
 	memset(image + GPA_STACK, 0, KERNEL_END - GPA_STACK);
 	values_fill(b->fill, image + FRAME_DATA, FRAMES_END - FRAME_DATA);
-	make_steps(image + FRAME_STEPS, 0xc0);
-	make_steps(image + FRAME_STEPS + REMAP_FLIP, 0xc8);
-	make_crossing(image + FRAME_CROSS);
+	make_steps(image + FRAME_STEPS, 0xc0, b->bits == 64);
+	make_steps(image + FRAME_STEPS + REMAP_FLIP, 0xc8, b->bits == 64);
+	make_crossing(image + FRAME_CROSS, b->bits == 64);
 	memcpy(image + FRAME_CODE, b->code, ALC_PAGE_SIZE);
 	memcpy(image + FRAME_CODE - ALC_PAGE_SIZE, b->code + ALC_PAGE_SIZE, ALC_PAGE_SIZE);
 }
@@ -142,7 +143,10 @@ void block_guest_load(struct block_guest *g, const struct block *b)
 {
 	make_image(g->image, b);
 	reset_ram(g);
-	kernel_enter(&g->world, &b->in, b->cpl);
+	if (b->bits == 64)
+		kernel_enter(&g->world, &b->in, b->cpl);
+	else
+		kernel_enter_compat(&g->world, &b->in, b->fs_limit);
 }
 
 void block_guest_run(struct block_guest *g, const struct block *b, struct block_outcome *out)
@@ -186,7 +190,7 @@ static bool fetch(struct trial *t, const struct block *b)
 	for (; n < sizeof(bytes) && off + n < CASE_CODE_SIZE; n++)
 		bytes[n] = t->g->world.ram[FRAME_CODE - ((off + n) >> 12) * 0x1000 +
 					   ((off + n) & 0xfff)];
-	return forms_decode(bytes, n, &t->d);
+	return forms_decode_as(x86_code64(t->v) ? 64 : 32, bytes, n, &t->d);
 }
 
 static unsigned shift_count(const struct trial *t)

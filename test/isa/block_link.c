@@ -16,6 +16,15 @@ static void lay_out(struct block *b)
 	b->addr[b->count] = at;
 }
 
+/* Direct jumps: what else is relative to RIP has an address in 32-bit code. */
+static bool is_jump(const struct block_item *it)
+{
+	u8 op = it->bytes[0] == 0x66 || it->bytes[0] == 0x67 ? it->bytes[1] : it->bytes[0];
+
+	return op == 0xe8 || op == 0xe9 || op == 0xeb || (op & 0xfc) == 0xe0 ||
+	       (op & 0xf0) == 0x70 || (op == 0x0f && (it->bytes[1] & 0xf0) == 0x80);
+}
+
 static bool resolve(const struct block *b, const struct block_fix *f, const struct block_item *it,
 		    u64 at, u8 *to)
 {
@@ -24,7 +33,7 @@ static bool resolve(const struct block *b, const struct block_fix *f, const stru
 
 	if (f->kind == FIX_NONE)
 		return true;
-	if (f->kind == FIX_RELATIVE) {
+	if (f->kind == FIX_RELATIVE && (b->bits == 64 || is_jump(it))) {
 		if (f->size == 1 ? rel != (i8)rel : rel != (i32)rel)
 			return false;
 		v = (u64)rel;
@@ -79,7 +88,7 @@ static void print_item(const struct block *b, unsigned i)
 		return;
 	}
 	ZydisFormatterInit(&fmt, ZYDIS_FORMATTER_STYLE_INTEL);
-	if (forms_decode(bytes, b->item[i].len, &d))
+	if (forms_decode_as(b->bits, bytes, b->item[i].len, &d))
 		ZydisFormatterFormatInstruction(&fmt, &d.insn, d.op, d.insn.operand_count_visible,
 						text, sizeof(text), b->addr[i], NULL);
 	printf("  %s%llx ", i == b->entry ? "> " : "  ", (unsigned long long)b->addr[i]);
@@ -107,8 +116,8 @@ static void print_state(const struct case_state *s)
 
 void block_print(const struct block *b)
 {
-	printf("  CPL %u, seed %llu, %u instructions\n", b->cpl, (unsigned long long)b->seed,
-	       block_length(b));
+	printf("  CPL %u, %u-bit code, seed %llu, %u instructions\n", b->cpl, b->bits,
+	       (unsigned long long)b->seed, block_length(b));
 	for (unsigned i = 0; i < b->count; i++)
 		if (b->item[i].len)
 			print_item(b, i);

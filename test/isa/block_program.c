@@ -9,20 +9,25 @@
 static void assign_roles(struct bgen *g)
 {
 	struct case_state *in = &g->b->in;
-	unsigned pointers = 3 + (unsigned)rng_below(&g->r, 4);
+	unsigned registers = block_registers(g->b), indexes = registers == 8 ? 1 : 2;
+	unsigned pointers = registers == 8 ? 2 + (unsigned)rng_below(&g->r, 2)
+					   : 3 + (unsigned)rng_below(&g->r, 4);
+
+	for (unsigned i = registers; i < X86_GPRS; i++)
+		g->role[i] = ROLE_COUNTER; /* nobody's */
 
 	g->role[X86_RSP] = ROLE_POINTER;
 	g->offset[X86_RSP] = PG_STACK * 0x1000 + 0xc00 + (i32)rng_below(&g->r, 0x80) * 8;
 	while (pointers--) {
-		int reg = (int)rng_below(&g->r, X86_GPRS);
+		int reg = any_register(g);
 
 		if (reg == X86_RSP)
 			continue;
 		g->role[reg] = ROLE_POINTER;
 		g->offset[reg] = block_window_offset(&g->r);
 	}
-	for (unsigned n = 2; n;) {
-		int reg = (int)rng_below(&g->r, X86_GPRS);
+	for (unsigned n = indexes; n;) {
+		int reg = any_register(g);
 
 		if (g->role[reg] != ROLE_FREE)
 			continue;
@@ -41,6 +46,8 @@ static void random_state(struct bgen *g)
 
 	for (unsigned i = 0; i < X86_GPRS; i++)
 		in->gpr[i] = value_int(&g->r);
+	for (unsigned i = 0; g->b->bits == 32 && i < 8; i++)
+		in->gpr[i] = (u32)in->gpr[i];
 	for (unsigned i = 0; i < 16; i++)
 		value_vector(&g->r, in->vec[i]);
 	for (unsigned i = 0; i < 8; i++)
@@ -64,14 +71,16 @@ static void end_at_page_end(struct block *b)
 	b->at = (u16)(CASE_CODE_SIZE - length);
 }
 
-void block_generate(const struct block_menu *m, u64 seed, struct block *b)
+void block_generate(const struct block_menu *m, u64 seed, unsigned bits, struct block *b)
 {
 	struct bgen g = {.r = {rng_mix(seed)}, .menu = m, .b = b};
 	u8 int3 = CASE_INT3;
 
 	memset(b, 0, sizeof(*b));
 	b->seed = seed;
-	b->cpl = rng_percent(&g.r, 60) ? 3 : 0;
+	b->bits = (u8)bits;
+	b->cpl = bits == 32 || rng_percent(&g.r, 60) ? 3 : 0;
+	b->fs_limit = rng_percent(&g.r, 70) ? ~0u : 0x5ff;
 	b->base = b->cpl == 0 && rng_percent(&g.r, 60) ? WINDOW_HIGH : WINDOW;
 	b->at = rng_percent(&g.r, 15) ? 0x1000 - (u16)rng_below(&g.r, 100)
 				      : (u16)rng_below(&g.r, 0x400);

@@ -266,7 +266,7 @@ static void push_mem(struct bgen *g, bool push)
 
 static void shape_stack(struct bgen *g)
 {
-	int a = (int)rng_below(&g->r, X86_GPRS), b = free_register(g), c = free_register(g);
+	int a = any_register(g), b = free_register(g), c = free_register(g);
 	u8 push_imm[5] = {0x68, 0xff, 0, 0x80, (u8)rng_u64(&g->r)};
 	static const u8 align[] = {0x48, 0x83, 0xe4, 0xe0};
 
@@ -297,7 +297,7 @@ static void shape_stack(struct bgen *g)
 		put_push(g, X86_RSP);
 		put_pop(g, b);
 		put_random(g, MENU_COMMON);
-		put_rsp_add(g, 8);
+		put_rsp_add(g, g->b->bits / 8);
 		break;
 	case 4: /* mov b, rsp; and rsp, -32; …; mov rsp, b */
 		put_rr(g, 0x89, X86_RSP, b);
@@ -447,8 +447,8 @@ static void shape_kernel(struct bgen *g)
 {
 	u8 call[2] = {0xcd, (u8)(CALL_FIRST + rng_below(&g->r, CALLS))}, syscall[2] = {0x0f, 0x05};
 
-	if (g->b->cpl == 3 && rng_percent(&g->r, 15) && g->role[X86_RCX] == ROLE_FREE &&
-	    g->role[X86_R11] == ROLE_FREE) {
+	if (g->b->cpl == 3 && g->b->bits == 64 && rng_percent(&g->r, 15) &&
+	    g->role[X86_RCX] == ROLE_FREE && g->role[X86_R11] == ROLE_FREE) {
 		put_define(g, X86_ARITH);
 		put_bytes(g, syscall, 2);
 		return;
@@ -551,6 +551,12 @@ static int put_target(struct bgen *g, int reg)
 	return g->b->count - 1;
 }
 
+/* Where it has its immediate; before that the operation. */
+static int target_imm(const struct bgen *g)
+{
+	return g->b->bits == 32 ? 2 : 3;
+}
+
 /* mov dword [rip + …], imm32: the target's immediate */
 static void put_store_direct(struct bgen *g, int target)
 {
@@ -560,8 +566,11 @@ static void put_store_direct(struct bgen *g, int target)
 
 	memcpy(mov + 6, &imm, 4);
 	i = put_bytes(g, mov, 10);
-	g->b->item[i].fix[0] = (struct block_fix){
-		.kind = FIX_RELATIVE, .at = 2, .size = 4, .item = (i16)target, .offset = 3};
+	g->b->item[i].fix[0] = (struct block_fix){.kind = FIX_RELATIVE,
+						  .at = 2,
+						  .size = 4,
+						  .item = (i16)target,
+						  .offset = target_imm(g)};
 }
 
 /* To the immediate or to the operation, through a register and maybe the code pages' alias. */
@@ -570,13 +579,14 @@ static void put_store_indirect(struct bgen *g, int target, int reg)
 	const u8 low = reg & 7, high = reg > 7;
 	const u8 stosd = 0xab;
 	int other = free_register(g);
-	u8 xor [5] = {0x40 | high, 0x80, 0x70 | low, 2, (u8)(8 << rng_below(&g->r, 3))};
+	u8 xor [5] = {0x40 | high, 0x80, 0x70 | low, (u8)(target_imm(g) - 1),
+		      (u8)(8 << rng_below(&g->r, 3))};
 	u8 add[4] = {(u8)(0x40 | high | other >> 3 << 2), 0x01, (u8)(0x40 | low | (other & 7) << 3),
-		     3};
+		     (u8)target_imm(g)};
 
 	if (rng_percent(&g->r, 20) && g->role[X86_RDI] == ROLE_FREE) {
 		/* lea rdi, [target.imm]; stosd */
-		put_address(g, X86_RDI, target, 3);
+		put_address(g, X86_RDI, target, target_imm(g));
 		put_bytes(g, &stosd, 1);
 		return;
 	}
@@ -676,14 +686,15 @@ static const struct {
 	void (*put)(struct bgen *g);
 	u8 percent;
 } shapes[] = {
-	{put_plain, 25},       {shape_group, 11},        {shape_skip, 8},
-	{shape_loop, 8},       {shape_call, 6},          {shape_far_jump, 5},
-	{shape_flags, 7},      {shape_stack, 5},         {shape_frame, 3},
-	{shape_flags_word, 1}, {shape_string, 2},        {shape_kernel, 2},
-	{shape_modify, 2},     {shape_divide, 1},        {shape_exchange, 1},
-	{shape_supervisor, 1}, {shape_remapped_code, 1}, {shape_block_string, 3},
-	{shape_far_bit, 2},    {shape_all_flags, 2},     {shape_read_segment, 1},
-	{shape_crossing, 1},   {shape_patched_step, 1},  {shape_moved_stack, 1},
+	{put_plain, 21},        {shape_group, 11},        {shape_skip, 8},
+	{shape_loop, 8},        {shape_call, 6},          {shape_far_jump, 5},
+	{shape_flags, 7},       {shape_stack, 5},         {shape_frame, 3},
+	{shape_flags_word, 1},  {shape_string, 2},        {shape_kernel, 2},
+	{shape_modify, 2},      {shape_divide, 1},        {shape_exchange, 1},
+	{shape_supervisor, 1},  {shape_remapped_code, 1}, {shape_block_string, 3},
+	{shape_far_bit, 2},     {shape_all_flags, 2},     {shape_read_segment, 1},
+	{shape_crossing, 1},    {shape_patched_step, 1},  {shape_moved_stack, 1},
+	{shape_shared_base, 4},
 };
 
 void put_shapes(struct bgen *g, unsigned n)
@@ -699,7 +710,10 @@ void put_shapes(struct bgen *g, unsigned n)
 
 		while (draw >= shapes[i].percent)
 			draw -= shapes[i++].percent;
-		shapes[i].put(g);
+		if (g->b->bits == 32 && rng_percent(&g->r, 15))
+			shape_compat(g);
+		else
+			shapes[i].put(g);
 	}
 	g->depth--;
 }

@@ -273,7 +273,7 @@ void shape_patched_step(struct bgen *g)
 void shape_moved_stack(struct bgen *g)
 {
 	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
-	int a = (int)rng_below(&g->r, X86_GPRS), old = free_register(g), got = free_register(g);
+	int a = any_register(g), old = free_register(g), got = free_register(g);
 
 	if (g->role[old] != ROLE_FREE || got == old || a == X86_RSP)
 		return;
@@ -287,4 +287,83 @@ void shape_moved_stack(struct bgen *g)
 		put_bytes(g, remap, 2);
 	put_pop(g, got);
 	put_rr(g, 0x89, old, X86_RSP);
+}
+
+/* ---- One base for several accesses ------------------------------------------------------------
+ */
+
+/* base becomes other, in ways that name it or don't; flags stay, but for those of CMPXCHG. */
+static void put_replace(struct bgen *g, int base, int other)
+{
+	const u8 low = base & 7, high = base > 7;
+	u8 lea[5] = {(u8)(0x48 | high << 2 | other >> 3), 0x8d, (u8)(0x44 | low << 3),
+		     (u8)(0x20 | (other & 7)), 0};
+	u8 cmpxchg[4] = {(u8)(0x48 | (other >> 3) * 5), 0x0f, 0xb1,
+			 (u8)(0xc0 | (other & 7) << 3 | (other & 7))};
+
+	switch (rng_below(&g->r, base == X86_RAX ? 5 : 4)) {
+	case 0:
+		put_push(g, other);
+		put_pop(g, base);
+		break;
+	case 1:
+		put_rr(g, 0x87, base, other);
+		put_mov(g, other, g->b->base + (u64)(i64)g->offset[other]);
+		break;
+	case 2:
+		put_bytes(g, lea, 5);
+		break;
+	case 3:
+		put_rr(g, 0x8b, base, other);
+		break;
+	default: /* RAX was something else, or is it already */
+		put_bytes(g, cmpxchg, 4);
+		g->undefined = 0;
+		break;
+	}
+	g->offset[base] = g->offset[other];
+}
+
+/* While flags are in use the base moves, or is replaced. */
+void shape_shared_base(struct bgen *g)
+{
+	int base = rng_percent(&g->r, 40) && g->role[X86_RAX] == ROLE_FREE ? X86_RAX
+									   : any_writable(g);
+	int other = any_writable(g);
+	u8 was = base < 0 ? 0 : g->role[base];
+	i32 start, disp = (i32)rng_below(&g->r, 64);
+
+	if (base < 0 || other < 0 || other == base)
+		return;
+	if (was == ROLE_FREE) {
+		/* About the end of a page, which the next one doesn't follow in memory. */
+		g->offset[base] = 0x1000 * (i32)rng_below(&g->r, PG_DATA_END - 1) + 0xf40 +
+				  (i32)rng_below(&g->r, 0x90);
+		put_mov(g, base, g->b->base + (u64)(i64)g->offset[base]);
+		g->role[base] = ROLE_POINTER;
+	}
+	start = g->offset[base];
+	put_random(g, MENU_SETTERS);
+	put_define(g, X86_ARITH & ~(u32)X86_AF);
+	for (unsigned n = 2 + (unsigned)rng_below(&g->r, 5); n && !g->full; n--) {
+		i8 by = (i8)((rng_u64(&g->r) & 0x3f) - 32);
+		u8 lea[5] = {(u8)(0x48 | (base >> 3) * 5), 0x8d, (u8)(0x44 | (base & 7) << 3),
+			     (u8)(0x20 | (base & 7)), (u8)by};
+
+		put_random_at(g, rng_percent(&g->r, 80) ? MENU_NEUTRAL : MENU_VECTOR, base,
+			      disp + (i32)rng_below(&g->r, 8) * 8);
+		if (rng_percent(&g->r, 30)) {
+			put_bytes(g, lea, 5);
+			g->offset[base] += by;
+			disp -= by;
+		} else if (rng_percent(&g->r, 25)) {
+			put_replace(g, base, other);
+		}
+	}
+	put_random(g, MENU_READERS);
+	g->role[base] = was;
+	if (was == ROLE_POINTER) {
+		g->offset[base] = start;
+		put_mov(g, base, g->b->base + (u64)(i64)start);
+	}
 }

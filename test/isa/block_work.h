@@ -39,6 +39,7 @@ struct work {
 	unsigned expect; /* reduced to at most this many: the test of the test */
 	unsigned slice;  /* both are stopped after at most so many instructions; 0: they are not */
 	unsigned runs;   /* of each program on the second engine, one after the other */
+	unsigned bits;   /* of the programs: 64 or 32 */
 	bool fresh;      /* a new guest for each program */
 	u32 disturb;     /* enum x86_attention that the second engine gets all the time */
 	bool keep_going, verbose, one_process;

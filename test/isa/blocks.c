@@ -6,7 +6,8 @@
  * --cases 1 gives the one numbered N. --configure KEY=VALUE, which may be repeated, is an option of
  * the second engine. --seconds N goes on for so long. --kicks and --nmis disturb the second engine
  * from another thread, which must not show. --slices N stops both after every 1 to N instructions:
- * they must count alike, and be in the same state then. --one-process is for the debugger.
+ * they must count alike, and be in the same state then. --compat makes programs of 32 bits.
+ * --one-process is for the debugger.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -47,7 +48,7 @@ static void run_one(struct work *w, u64 number)
 {
 	const char *what;
 
-	block_generate(w->menu, rng_mix(w->seed) ^ rng_mix(number + 1), &w->f->block);
+	block_generate(w->menu, rng_mix(w->seed) ^ rng_mix(number + 1), w->bits, &w->f->block);
 	if (!block_link(&w->f->block)) {
 		w->f->unlinked++;
 		return;
@@ -164,6 +165,8 @@ static void take_option(struct work *w, int opt, char *value)
 		w->verbose = true;
 	else if (opt == 'z')
 		w->fresh = true;
+	else if (opt == 'b')
+		w->bits = 32;
 	else if (opt == '1')
 		w->one_process = true;
 	else if (opt == 'i')
@@ -177,11 +180,14 @@ static void take_option(struct work *w, int opt, char *value)
 static void parse(struct work *w, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"cases", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},        {"first", 1, NULL, 'f'},
-		{"engines", 1, NULL, 'e'}, {"configure", 1, NULL, 'c'},   {"seconds", 1, NULL, 't'},
-		{"expect", 1, NULL, 'x'},  {"keep-going", 0, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
-		{"runs", 1, NULL, 'r'},    {"kicks", 0, NULL, 'i'},       {"nmis", 0, NULL, 'm'},
-		{"fresh", 0, NULL, 'z'},   {"one-process", 0, NULL, '1'}, {"slices", 1, NULL, 'u'},
+		{"cases", 1, NULL, 'n'},     {"seed", 1, NULL, 's'},
+		{"first", 1, NULL, 'f'},     {"engines", 1, NULL, 'e'},
+		{"configure", 1, NULL, 'c'}, {"seconds", 1, NULL, 't'},
+		{"expect", 1, NULL, 'x'},    {"keep-going", 0, NULL, 'k'},
+		{"verbose", 0, NULL, 'v'},   {"runs", 1, NULL, 'r'},
+		{"kicks", 0, NULL, 'i'},     {"nmis", 0, NULL, 'm'},
+		{"fresh", 0, NULL, 'z'},     {"one-process", 0, NULL, '1'},
+		{"slices", 1, NULL, 'u'},    {"compat", 0, NULL, 'b'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
@@ -215,7 +221,8 @@ static int verdict(const struct work *w)
 
 int main(int argc, char **argv)
 {
-	static struct work w = {.names = {"interp", "interp"}, .cases = 2000, .runs = 2};
+	static struct work w = {
+		.names = {"interp", "interp"}, .bits = 64, .cases = 2000, .runs = 2};
 	int ret;
 
 	w.f = mmap(NULL, sizeof(*w.f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -224,7 +231,7 @@ int main(int argc, char **argv)
 	w.f->shortest = ~0u;
 	parse(&w, argc, argv);
 	printf("%s against %s, seed %llu\n", w.names[0], w.names[1], (unsigned long long)w.seed);
-	w.menu = block_menu_create();
+	w.menu = block_menu_create(w.bits);
 	ret = w.menu ? run_all(&w) : 1;
 	if (!ret) {
 		summarize(&w);

@@ -35,6 +35,8 @@ enum {
 
 /* What Linux gives a 64-bit process; MOV from a segment register shows it. */
 enum { CASE_CS = 0x33, CASE_SS = 0x2b };
+/* And one of 32 bits. */
+enum { CASE_CS32 = 0x23 };
 /* And the kernel. */
 enum { CASE_CS0 = 0x10, CASE_SS0 = 0x18 };
 

@@ -259,7 +259,8 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", err.text);
 		return EXIT_SKIP;
 	}
-	if (forms_create(&r.forms, has_feature) || r.runner->create(&r.settings, &r.ctx, &err)) {
+	if (forms_create(&r.forms, 64, has_feature) ||
+	    r.runner->create(&r.settings, &r.ctx, &err)) {
 		fprintf(stderr, "%s\n", err.text[0] ? err.text : "out of memory");
 		ret = 1;
 	} else {

@@ -151,9 +151,17 @@ static const char *why_excluded(const struct decoded *d, bool (*has)(const char 
 
 bool forms_decode(const u8 *bytes, size_t len, struct decoded *d)
 {
+	return forms_decode_as(64, bytes, len, d);
+}
+
+bool forms_decode_as(unsigned bits, const u8 *bytes, size_t len, struct decoded *d)
+{
 	ZydisDecoder dec;
 
-	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (bits == 64)
+		ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	else
+		ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
 	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, bytes, len, &d->insn, d->op));
 }
 
@@ -219,11 +227,13 @@ static size_t encode(const struct form *t, u8 *b)
 	return n + 12;
 }
 
-static bool prefix_or_escape(u8 op)
+static bool prefix_or_escape(u8 op, unsigned bits)
 {
-	return (op & 0xf0) == 0x40 || (op >= 0x64 && op <= 0x67) || (op & 0xe7) == 0x26 ||
-	       op == 0x0f || op == 0xf0 || op == 0xf2 || op == 0xf3 || op == 0xc4 || op == 0xc5 ||
-	       op == 0x62;
+	/* In 32-bit code these are instructions too. */
+	if ((op & 0xf0) == 0x40 || op == 0xc4 || op == 0xc5 || op == 0x62)
+		return bits == 64;
+	return (op >= 0x64 && op <= 0x67) || (op & 0xe7) == 0x26 || op == 0x0f || op == 0xf0 ||
+	       op == 0xf2 || op == 0xf3;
 }
 
 /* What leads from the two-byte map to the three-byte ones, which are tried by themselves. */
@@ -255,7 +265,8 @@ static int try_form(struct forms *f, struct form *t, struct keys *seen,
 	u8 bytes[24];
 	size_t n = encode(t, bytes);
 
-	if (!forms_decode(bytes, n, &d))
+	if (!forms_decode_as(t->bits, bytes, n, &d) ||
+	    (d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) != t->vex)
 		return 0;
 	t->key = forms_key(&d);
 	if (!first_time(seen, t->key))
@@ -284,21 +295,25 @@ static int try_opcode(struct forms *f, struct form *t, struct keys *seen,
 	return 0;
 }
 
-static int try_all(struct forms *f, struct keys *seen, bool (*has)(const char *feature))
+static int try_all(struct forms *f, struct keys *seen, unsigned bits,
+		   bool (*has)(const char *feature))
 {
 	for (unsigned i = 0; i < 2 * 4 * 4 * 2; i++) {
-		struct form t = {
-			.vex = i & 1, .map = i >> 1 & 3, .pp = i >> 3 & 3, .w = i >> 5 & 1, .l = 0};
+		struct form t = {.vex = i & 1,
+				 .map = i >> 1 & 3,
+				 .pp = i >> 3 & 3,
+				 .w = i >> 5 & 1,
+				 .bits = (u8)bits};
 
 		for (unsigned l = 0; l < (t.vex ? 2u : 1u); l++) {
-			if (t.vex && !t.map)
+			if (t.vex ? !t.map : t.w && bits == 32)
 				break;
 			t.l = l;
 			for (unsigned op = 0; op < 256; op++) {
 				int ret;
 
 				if (!t.vex && (t.map ? escape_of_map(t.map, (u8)op)
-						     : prefix_or_escape((u8)op)))
+						     : prefix_or_escape((u8)op, bits)))
 					continue;
 				t.opcode = (u8)op;
 				ret = try_opcode(f, &t, seen, has);
@@ -310,14 +325,14 @@ static int try_all(struct forms *f, struct keys *seen, bool (*has)(const char *f
 	return 0;
 }
 
-int forms_create(struct forms *f, bool (*has)(const char *feature))
+int forms_create(struct forms *f, unsigned bits, bool (*has)(const char *feature))
 {
 	struct keys *seen = calloc(1, sizeof(*seen));
 	int ret = seen ? 0 : -ENOMEM;
 
 	memset(f, 0, sizeof(*f));
 	if (!ret)
-		ret = try_all(f, seen, has);
+		ret = try_all(f, seen, bits, has);
 	free(seen);
 	if (!ret)
 		f->taking_part = calloc(f->count, sizeof(*f->taking_part));

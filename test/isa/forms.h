@@ -15,8 +15,9 @@ struct form {
 	u64 key;
 	u16 mnemonic;
 	bool vex, mem, l, w;
-	u8 pp;  /* none, 66, F3, F2 (the encoding of VEX.pp) */
-	u8 map; /* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
+	u8 bits; /* 64, or 32: of what code */
+	u8 pp;   /* none, 66, F3, F2 (the encoding of VEX.pp) */
+	u8 map;  /* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
 	u8 opcode, reg, rm;
 	const char *excluded; /* why it does not take part, or NULL */
 	u32 cases;            /* how many were made of it */
@@ -34,11 +35,15 @@ struct decoded {
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };
 
-/* has: may an instruction of this CPU feature (its name in /proc/cpuinfo) be used? */
-int forms_create(struct forms *f, bool (*has)(const char *feature));
+/*
+ * bits: 64, or 32 for those of compatibility mode. has: may an instruction of this CPU feature (its
+ * name in /proc/cpuinfo) be used?
+ */
+int forms_create(struct forms *f, unsigned bits, bool (*has)(const char *feature));
 void forms_destroy(struct forms *f);
 
 bool forms_decode(const u8 *bytes, size_t len, struct decoded *d);
+bool forms_decode_as(unsigned bits, const u8 *bytes, size_t len, struct decoded *d);
 /* What makes a form of its instruction; prefixes without a meaning of their own don't matter. */
 u64 forms_key(const struct decoded *d);
 

@@ -73,6 +73,7 @@ static void make_segments(u8 *ram)
 	st64(gdt + CASE_SS0, 0x00cf93000000ffff);
 	st64(gdt + (CASE_SS & ~3), 0x00cff3000000ffff);
 	st64(gdt + (CASE_CS & ~3), 0x00affb000000ffff);
+	st64(gdt + (CASE_CS32 & ~3), 0x00cffb000000ffff);
 	st64(gdt + TSS_SELECTOR,
 	     TSS_LIMIT | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56);
 	st64(gdt + TSS_SELECTOR + 8, tss >> 32);
@@ -128,6 +129,23 @@ void kernel_enter(struct world *w, const struct case_state *in, unsigned cpl)
 	v->msr.sfmask = 0;
 	v->msr.kernel_gs_base = in->fs_base;
 	world_put_state(v, in);
+}
+
+void kernel_enter_compat(struct world *w, const struct case_state *in, u32 fs_limit)
+{
+	struct alc_vcpu *v = w->v;
+	struct x86_seg *cs = &v->seg[X86_CS], data;
+
+	kernel_enter(w, in, 3);
+	cs->sel = CASE_CS32;
+	cs->attr = (u16)((cs->attr & ~X86_SEG_L) | X86_SEG_DB);
+	data = v->seg[X86_SS];
+	v->seg[X86_DS] = v->seg[X86_ES] = data;
+	data.base = in->gs_base;
+	v->seg[X86_GS] = data;
+	data.base = in->fs_base;
+	data.limit = fs_limit;
+	v->seg[X86_FS] = data;
 }
 
 static bool has_error_code(unsigned vector)

@@ -22,6 +22,8 @@ void kernel_map_page(struct world *w, unsigned page, u64 pte);
 
 /* The vCPU as it enters a program. */
 void kernel_enter(struct world *w, const struct case_state *in, unsigned cpl);
+/* The same at CPL 3 in compatibility mode; fs_limit: of FS, all others reach 4 GiB. */
+void kernel_enter_compat(struct world *w, const struct case_state *in, u32 fs_limit);
 /* Runs it; what of `out` is not memory. */
 void kernel_run(struct world *w, struct case_outcome *out);
 /* The same of a vCPU that has come to rest, by run's exit. */

@@ -102,7 +102,8 @@ u32 undefined_defined(const struct decoded *d)
 
 u32 undefined_read(const struct decoded *d)
 {
-	if (d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHF || d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHFQ)
+	if (d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHF || d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHFD ||
+	    d->insn.mnemonic == ZYDIS_MNEMONIC_PUSHFQ)
 		return ALL;
 	if (d->insn.mnemonic == ZYDIS_MNEMONIC_LAHF)
 		return ALL & ~X86_OF;

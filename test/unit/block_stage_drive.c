@@ -196,7 +196,7 @@ static void k_is_raised_when_many_are_late(void **state)
  * A host whose back end takes 1 ms, times a factor whose tail is a power of 2: k must come to where
  * between 0.1 and 1 % of requests are later than k times what the model says, 2 ms, and stay.
  */
-static void k_settles(void **state)
+static void settles_from(const char *params)
 {
 	struct throttle_params p;
 	struct throttle t;
@@ -204,7 +204,7 @@ static void k_settles(void **state)
 	u64 random = 88172645463325252ull, guest_ns = 0, good = 0;
 	enum { WINDOWS = 200, LAST = 100, WINDOW = 2000 };
 
-	assert_int_equal(param_parse(throttle_params, NULL, &p, &err), 0);
+	assert_int_equal(param_parse(throttle_params, params, &p, &err), 0);
 	throttle_init(&t, &p);
 	for (unsigned w = 0; w < WINDOWS; w++) {
 		unsigned late = 0;
@@ -229,6 +229,12 @@ static void k_settles(void **state)
 	assert_true(throttle_k(&t) > 4.5 && throttle_k(&t) < 16);
 	assert_true(good >= LAST * 9 / 10);
 	assert_int_equal(t.windows, WINDOWS);
+}
+
+static void k_settles(void **state)
+{
+	settles_from("k=1");
+	settles_from("k=200");
 }
 
 static void times_of_disk_and_guest_agree(void **state)
@@ -266,6 +272,22 @@ static void without_a_model_the_back_end_is_the_drive(void **state)
 	assert_int_equal(g.back.most, 4);
 	for (unsigned i = 0; i < 40; i++)
 		assert_true(rig_has(&g, (u64)i * 4096, 4096, (u8)(i + 1)));
+	rig_close(&g);
+}
+
+static void a_model_gets_its_cache(void **state)
+{
+	struct tested *first, *second;
+	struct rig g;
+
+	rig_open(&g, &stage_drive, (const char *[]){FIFO, "linear", "segments=4", NULL}, NULL);
+	first = rig_submit(&g, 0, BLOCK_READ, 0, 4096);
+	rig_until(&g, 10 * RIG_MS, 10 * RIG_MS);
+	second = rig_submit(&g, 1, BLOCK_READ, 0, 4096);
+	rig_until(&g, 20 * RIG_MS, 10 * RIG_MS);
+	assert_true(first->order && !first->r.cached);
+	assert_true(second->order && second->r.cached);
+	assert_true(rig_stat(&g, "drive.cached") == 1 && rig_stat(&g, "model.hits") == 1);
 	rig_close(&g);
 }
 
@@ -533,7 +555,7 @@ static void parameters_are_checked(void **state)
 	rig_refuses(c, (const char *[]){"noop", NULL, NULL, "k=2"}, -EINVAL, "needs a model");
 	rig_refuses(c, (const char *[]){"noop", NULL, "segments=2", NULL}, -EINVAL,
 		    "needs a model");
-	rig_refuses(c, (const char *[]){NULL, "fixed", "segments=2", NULL}, -ENOENT, "segments");
+	rig_refuses(c, (const char *[]){NULL, "fixed", "segments=2", NULL}, -ENOENT, "cache");
 }
 
 static int make_and_close(const struct alc_host *host, void *arg, struct alc_err *err)
@@ -569,6 +591,7 @@ int main(void)
 		cmocka_unit_test(k_settles),
 		cmocka_unit_test(times_of_disk_and_guest_agree),
 		cmocka_unit_test(without_a_model_the_back_end_is_the_drive),
+		cmocka_unit_test(a_model_gets_its_cache),
 		cmocka_unit_test(a_flush_waits_for_what_is_at_work),
 		cmocka_unit_test(a_flush_waits_for_none_that_came_later),
 		cmocka_unit_test(a_flush_covers_writes_that_were_done),

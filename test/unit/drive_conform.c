@@ -24,8 +24,8 @@ static const char *const extremes[] = {
 	"ssd:channels=64:dies=64:unit=64K:page=256:block=16:depth=4096:plp=on",
 	"ssd:read=0:program=0:erase=0:channel=0:link=0:overhead=0",
 	"ssd:read=1s:program=1s:erase=1s:channel=1s:link=100ms:overhead=1s:retry=1:age=1M",
-	"ssd:endurance=1:spread=1:spare=0:filled=0.5:block=2:buffer=4:reserve=1",
-	"ssd:endurance=2:spread=0.5:spare=0:filled=0:block=4:page=1:buffer=1M:unit=3",
+	"ssd:endurance=1:spread=1:spare=0:filled=0.5:block=32:buffer=4:reserve=1",
+	"ssd:endurance=2:spread=0.5:spare=0:filled=0:block=64:page=1:buffer=1M:unit=3",
 };
 
 static const u64 sizes[] = {1, 7, 4096, 300007, 143374744};
@@ -211,8 +211,8 @@ static void the_ends_of_the_disk_are_served(void **state)
 
 	for_each_name(text) for (unsigned op = 0; op < 4; op++)
 	{
-		u64 sectors = 5000003, now_ns = 1000000000;
-		u32 n = op < 2 ? 1 : 5000003;
+		u64 sectors = 500009, now_ns = 1000000000;
+		u32 n = op < 2 ? 1 : 500009;
 		struct disk_req q = {.op = op % 2 ? BLOCK_WRITE : BLOCK_READ,
 				     .sector = sectors - n,
 				     .sectors = n,

@@ -60,12 +60,13 @@ struct stream {
 	u64 state, disk_sectors;
 	u32 sectors_max;
 	unsigned writes_percent;
-	u64 at[4]; /* where the sequential ones of it are */
+	bool single; /* all are one sequence, instead of four */
+	u64 at[4];   /* where the sequences are */
 };
 
 static inline void stream_place(struct stream *s, struct disk_req *r)
 {
-	u64 *at = &s->at[random_below(&s->state, ARRAY_LEN(s->at))];
+	u64 *at = &s->at[random_below(&s->state, s->single ? 1 : ARRAY_LEN(s->at))];
 	bool follows = s->kind == STREAM_SEQUENTIAL ||
 		       (s->kind == STREAM_MIXED && random_below(&s->state, 4) != 0);
 

@@ -259,6 +259,157 @@ static void real_host_fires_and_stops(void **state)
 	alc_host_close(h);
 }
 
+/* ---- Virtual clocks ----------------------------------------------------------------------- */
+
+static struct alc_clock *virtual_clock(struct rig *r, u64 hz)
+{
+	clock_destroy(r->clock);
+	assert_int_equal(clock_create_virtual(&r->th.host, hz, 5000, &r->clock), 0);
+	for (size_t i = 0; i < ARRAY_LEN(r->probes); i++)
+		r->probes[i].clock = r->clock;
+	assert_int_equal(clock_start(r->clock), 0);
+	return r->clock;
+}
+
+static void virtual_time_is_what_it_is_told(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 1000000000);
+
+	assert_true(clock_is_virtual(c));
+	assert_false(clock_is_virtual(NULL));
+	test_host_advance(&r->th, 12345);
+	assert_int_equal(clock_now_ns(c), 0);
+	assert_int_equal(clock_wall_ns(c), 5000);
+	assert_int_equal(clock_next_ns(c), CLOCK_NEVER);
+	clock_advance(c, 70);
+	assert_int_equal(clock_now_ns(c), 70);
+	assert_int_equal(clock_wall_ns(c), 5070);
+}
+
+static void virtual_timers_fire_at_their_instant_in_order_of_arming(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 1000000000);
+
+	/* Of three with the same deadline the second is armed again, and so last. */
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(clock_timer_set(c, &r->probes[i].timer, 100), 0);
+	assert_int_equal(clock_timer_set(c, &r->probes[1].timer, 100), 0);
+	assert_int_equal(clock_timer_set(c, &r->probes[3].timer, 50), 0);
+	assert_int_equal(clock_next_ns(c), 50);
+	clock_advance(c, 99);
+	assert_int_equal(norder, 1);
+	clock_advance(c, 100);
+	assert_int_equal(norder, 4);
+	assert_int_equal(order[0], 3);
+	assert_int_equal(order[1], 0);
+	assert_int_equal(order[2], 2);
+	assert_int_equal(order[3], 1);
+	assert_int_equal(r->probes[1].at_ns, 100);
+}
+
+static void what_a_callback_makes_due_fires_in_the_same_advance(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 1000000000);
+
+	r->probes[0].period_ns = 30;
+	assert_int_equal(clock_timer_set(c, &r->probes[0].timer, 30), 0);
+	clock_advance(c, 100);
+	assert_int_equal(r->probes[0].fired, 3);
+	assert_int_equal(clock_next_ns(c), 120);
+}
+
+static void slices_follow_a_count(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 1000000000);
+	_Atomic(u64) stop_at = 0;
+	u64 count = 1000, until;
+
+	clock_slice_begin(c, 200, 500, &count, &stop_at);
+	assert_int_equal(stop_at, 1300);
+	assert_int_equal(clock_now_ns(c), 200);
+	count += 70;
+	assert_int_equal(clock_now_ns(c), 270);
+	/* A timer before the end cuts the slice, one behind it does not. */
+	assert_int_equal(clock_timer_set(c, &r->probes[0].timer, 501), 0);
+	assert_int_equal(stop_at, 1300);
+	assert_int_equal(clock_timer_set(c, &r->probes[1].timer, 400), 0);
+	assert_int_equal(stop_at, 1200);
+	/* One that is due at once ends it after the next instruction. */
+	assert_int_equal(clock_timer_set(c, &r->probes[2].timer, 0), 0);
+	assert_int_equal(stop_at, 1071);
+	count++;
+	assert_int_equal(clock_slice_end(c, &until), 271);
+	assert_int_equal(until, 271);
+	assert_int_equal(stop_at, UINT64_MAX);
+	assert_int_equal(norder, 0);
+	clock_advance(c, until);
+	assert_int_equal(norder, 1);
+	assert_int_equal(r->probes[2].at_ns, 271);
+}
+
+static void no_cpu_undercuts_what_another_has_read(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 1000000000);
+	_Atomic(u64) stop_at;
+	u64 first = 0, second = 0, until;
+
+	clock_slice_begin(c, 0, 100, &first, &stop_at);
+	first = 80;
+	assert_int_equal(clock_now_ns(c), 80);
+	first = 100;
+	assert_int_equal(clock_slice_end(c, &until), 100);
+	clock_slice_begin(c, 0, 100, &second, &stop_at);
+	second = 30;
+	assert_int_equal(clock_cpu_ns(c), 30);
+	assert_int_equal(clock_now_ns(c), 80);
+	second = 90;
+	assert_int_equal(clock_now_ns(c), 90);
+	clock_slice_end(c, &until);
+}
+
+/* 3 instructions are 10 ns: never early, and as soon as can be. */
+static void rates_round_up_to_instructions(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 300000000);
+	_Atomic(u64) stop_at;
+	u64 count = 0, until;
+
+	for (u64 ns = 1; ns < 50; ns++) {
+		count = 0;
+		clock_slice_begin(c, 1000, 1000 + ns, &count, &stop_at);
+		assert_in_range(stop_at, 1, 15);
+		count = stop_at - 1;
+		assert_true(clock_cpu_ns(c) < 1000 + ns);
+		count = stop_at;
+		assert_true(clock_cpu_ns(c) >= 1000 + ns);
+		clock_slice_end(c, &until);
+	}
+}
+
+static void add_up(void *ctx, u64 deadline_ns)
+{
+	*(u64 *)ctx += deadline_ns;
+}
+
+static void deadlines_are_told(void **state)
+{
+	struct rig *r = *state;
+	struct alc_clock *c = virtual_clock(r, 1000000000);
+	u64 sum = 0;
+
+	for (size_t i = 0; i < 20; i++)
+		assert_int_equal(clock_timer_set(c, &r->probes[i].timer, 1ull << i), 0);
+	clock_timer_cancel(c, &r->probes[7].timer);
+	clock_each_deadline(c, add_up, &sum);
+	assert_int_equal(sum, (1 << 20) - 1 - (1 << 7));
+}
+
 #define WITH_RIG(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -271,6 +422,13 @@ int main(void)
 		WITH_RIG(timer_set_from_its_callback_repeats),
 		WITH_RIG(timers_stay_armed_while_stopped),
 		WITH_RIG(heap_that_cannot_grow),
+		WITH_RIG(virtual_time_is_what_it_is_told),
+		WITH_RIG(virtual_timers_fire_at_their_instant_in_order_of_arming),
+		WITH_RIG(what_a_callback_makes_due_fires_in_the_same_advance),
+		WITH_RIG(slices_follow_a_count),
+		WITH_RIG(no_cpu_undercuts_what_another_has_read),
+		WITH_RIG(rates_round_up_to_instructions),
+		WITH_RIG(deadlines_are_told),
 		cmocka_unit_test(clock_sweep),
 		cmocka_unit_test(real_host_fires_and_stops),
 	};

@@ -151,9 +151,13 @@ static uint64_t sum_of_pages(void)
 
 static void fill_page(void *page, uint64_t value)
 {
-	uint64_t words = PAGE_BYTES / 8;
+	size_t words = PAGE_BYTES / sizeof(size_t);
 
+#ifdef __x86_64__
 	__asm__ volatile("rep stosq" : "+D"(page), "+c"(words) : "a"(value) : "memory");
+#else
+	__asm__ volatile("rep stosl" : "+D"(page), "+c"(words) : "a"((uint32_t)value) : "memory");
+#endif
 }
 
 /* As a kernel clears pages that it hands out: whole, and in no order. */

@@ -80,8 +80,7 @@ void arm_read_on(struct arm *a, u64 sector, u64 sectors, u64 now_ns)
 	if (h->next == h->end) { /* the heads rest behind it */
 		struct place next = geometry_place(a->geometry, h->next);
 
-		h->at_ns = geometry_reach_ns(a->geometry, a->track, max_u64(now_ns, h->at_ns),
-					     &next, false);
+		h->at_ns = geometry_reach_ns(a->geometry, a->track, now_ns, &next, false);
 		a->track = next.track;
 	}
 	h->end = until;

@@ -70,7 +70,7 @@ void arm_read_ahead(struct arm *a, u64 now_ns);
  * False: it isn't such a read.
  */
 bool arm_stream(struct arm *a, u64 sector, u64 sectors, u64 *done_ns);
-/* A read within the sweep was served: the heads shall read on behind it. */
+/* A read within the sweep was served: the heads, brought up to now_ns, read on behind it. */
 void arm_read_on(struct arm *a, u64 sector, u64 sectors, u64 now_ns);
 /* The same arm without its cache, for looking into the future; its lists are copied into `to`. */
 struct arm arm_copy(const struct arm *a, struct job *to);

@@ -183,13 +183,13 @@ static bool write_unit(struct ssd *s, struct disk_req *r, const struct piece *p,
 {
 	bool merges = p->sectors < s->params.unit && !buffer_has(s->buffer, p->unit);
 	u64 room_ns = await_room(s, r, ready_ns);
-	u64 there_ns = cross_link(s, p->sectors, room_ns), whole_ns = there_ns, leaves_ns;
+	u64 there_ns = cross_link(s, p->sectors, room_ns), leaves_ns;
 	struct flash_run run = {0};
 
 	r->done_ns = max_u64(r->done_ns, there_ns);
-	if (merges)
-		whole_ns = max_u64(whole_ns, flash_read(s->flash, p->unit, room_ns, &run));
-	if (!flash_write(s->flash, p->unit, whole_ns, &leaves_ns))
+	if (merges) /* from the die that will program it, so after that */
+		flash_read(s->flash, p->unit, room_ns, &run);
+	if (!flash_write(s->flash, p->unit, there_ns, &leaves_ns))
 		return false;
 	buffer_put(s->buffer, p->unit, leaves_ns);
 	s->last_program_ns = max_u64(s->last_program_ns, leaves_ns);

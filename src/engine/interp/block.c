@@ -20,6 +20,7 @@ struct arena {
 	struct chunk *first, *current;
 	size_t used;  /* of the current chunk's bytes */
 	size_t total; /* of all chunks, in host memory */
+	size_t max;
 };
 
 /* ---- Memory
@@ -30,7 +31,7 @@ static bool arena_grow(struct alc_vcpu *v, struct arena *a)
 	struct chunk *k = a->current ? a->current->next : a->first;
 
 	if (!k) {
-		if (a->total + CHUNK_BYTES > ARENA_BYTES_MAX)
+		if (a->total + CHUNK_BYTES > a->max)
 			return false;
 		k = host_alloc(v->plat->host, CHUNK_BYTES);
 		if (!k)
@@ -64,6 +65,8 @@ int block_cache_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err
 	const struct alc_host *h = v->plat->host;
 
 	c->arena = host_alloc(h, sizeof(*c->arena));
+	if (c->arena)
+		c->arena->max = c->blocks_bytes ? c->blocks_bytes : ARENA_BYTES_MAX;
 	c->hash = host_alloc(h, BLOCK_HASH * sizeof(*c->hash));
 	c->jumps = host_alloc(h, JUMPS * sizeof(*c->jumps));
 	if (!c->arena || !c->hash || !c->jumps || !arena_grow(v, c->arena))
@@ -276,15 +279,6 @@ static struct block *hash_find(struct alc_vcpu *v, struct interp *c, u64 gpa)
 		link = &b->hash_next;
 	}
 	return NULL;
-}
-
-bool block_seen(const struct interp *c, u64 gpa)
-{
-	for (const struct block *b = c->hash[(gpa ^ gpa >> 15) & (BLOCK_HASH - 1)]; b;
-	     b = b->hash_next)
-		if (b->gpa == gpa && b->mode == c->mode)
-			return true;
-	return false;
 }
 
 static struct block *find(struct alc_vcpu *v, struct interp *c)

@@ -250,8 +250,9 @@ void decoders_init(struct interp *c, const struct x86_cpuid_table *cpuid)
 void decode_index_rows(const struct insn_row **by_mnemonic)
 {
 	static const struct insn_row *const families[] = {
-		alu_rows,    shift_rows,  bit_rows,    move_rows,     stack_rows, flow_rows,
-		string_rows, atomic_rows, system_rows, transfer_rows, port_rows,  fpu_rows,
+		alu_rows,  shift_rows,  bit_rows,    move_rows,   stack_rows,
+		flow_rows, string_rows, atomic_rows, system_rows, transfer_rows,
+		port_rows, fpu_rows,    legacy_rows,
 	};
 	unsigned f;
 

@@ -56,8 +56,9 @@ enum {
 	MODE_32 = 1,
 	MODE_64 = 2,
 	MODE_SIZE = 3,
-	MODE_USER = 1 << 2, /* CPL 3 */
-	MODE_FLAT = 1 << 4, /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
+	MODE_USER = 1 << 2,    /* CPL 3 */
+	MODE_STACK32 = 1 << 3, /* SS.B, outside 64-bit mode only */
+	MODE_FLAT = 1 << 4,    /* DS, ES, SS, CS are flat: no checks outside 64-bit mode */
 	MODE_REAL = 1 << 5,
 	MODE_TS = 1 << 6,      /* CR0.TS */
 	MODE_EM = 1 << 7,      /* CR0.EM */
@@ -66,6 +67,9 @@ enum {
 	MODE_SINGLE = 1 << 10, /* one instruction a block: single-stepping, debug registers */
 	MODE_LONG = 1 << 11,   /* EFER.LMA: compatibility rather than legacy mode */
 	MODE_ONE = 1 << 12,    /* one instruction a block: the rest is run by another engine */
+	/* Outside 64-bit mode: from its base on all 4 GiB may be read and written. */
+	MODE_OPEN_FS = 1 << 13,
+	MODE_OPEN_GS = 1 << 14,
 };
 
 struct block {
@@ -78,7 +82,6 @@ struct block {
 	struct block *hash_next;
 	struct block *succ[2]; /* fall-through and taken, in the same page; may be stale */
 	u16 ninsn, bytes;
-	u16 runs; /* how often it was run, as far as the engine around the interpreter counts */
 	struct op ops[];
 };
 
@@ -155,6 +158,7 @@ struct interp {
 	struct jump *jumps;
 	struct block **hash;
 	struct arena *arena;
+	size_t blocks_bytes; /* for decoded blocks; 0: as the interpreter likes */
 	bool large_pages[2]; /* a page larger than 4 KiB is cached, by half */
 	struct simd *simd;
 	struct alc_err *err;        /* where EXIT_ERROR puts its sentence */
@@ -516,7 +520,7 @@ struct insn_row {
 /* The families. */
 extern const struct insn_row alu_rows[], shift_rows[], bit_rows[], move_rows[], stack_rows[],
 	flow_rows[], string_rows[], atomic_rows[], system_rows[], transfer_rows[], port_rows[],
-	fpu_rows[];
+	fpu_rows[], legacy_rows[];
 /* x87, MMX, SSE, AVX by the host CPU: whatever has no row, by its ISA set. */
 bool simd_gen(struct dec *d);
 int simd_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
@@ -552,8 +556,6 @@ static inline bool dec_lock(const struct dec *d)
  */
 
 struct block *block_next(struct alc_vcpu *v, struct interp *c); /* NULL: v->fault is set */
-/* Has a block been decoded, and so run, that begins there? */
-bool block_seen(const struct interp *c, u64 gpa);
 int block_cache_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void block_cache_destroy(struct alc_vcpu *v, struct interp *c);
 void block_cache_flush(struct alc_vcpu *v, struct interp *c);

@@ -129,6 +129,21 @@ static bool flat_segments(const struct alc_vcpu *v)
 	       seg_flat(&v->seg[X86_SS]) && seg_flat(&v->seg[X86_CS]);
 }
 
+/* Whatever its base is, no access by it can fail for its limit or rights. */
+static bool open_segment(const struct x86_seg *s)
+{
+	const u16 wanted = X86_SEG_P | X86_SEG_S | X86_SEG_RW;
+
+	return (s->attr & (wanted | X86_SEG_CODE | X86_SEG_DC)) == wanted && s->limit == 0xffffffff;
+}
+
+static u32 segments_mode(const struct alc_vcpu *v)
+{
+	return (v->seg[X86_SS].attr & X86_SEG_DB ? MODE_STACK32 : 0) |
+	       (open_segment(&v->seg[X86_FS]) ? MODE_OPEN_FS : 0) |
+	       (open_segment(&v->seg[X86_GS]) ? MODE_OPEN_GS : 0);
+}
+
 static u32 code_size(const struct alc_vcpu *v)
 {
 	if (x86_code64(v))
@@ -144,6 +159,7 @@ void interp_mode_changed(struct alc_vcpu *v)
 	c->align_check = v->cpl == 3 && (v->cr0 & X86_CR0_AM) && (v->rflags & X86_AC);
 	mode |= v->cpl == 3 ? MODE_USER : 0;
 	mode |= mode & MODE_64 || flat_segments(v) ? MODE_FLAT : 0;
+	mode |= mode & MODE_64 ? 0 : segments_mode(v);
 	mode |= x86_protected(v) ? 0 : MODE_REAL;
 	mode |= v->cr0 & X86_CR0_TS ? MODE_TS : 0;
 	mode |= v->cr0 & X86_CR0_EM ? MODE_EM : 0;

@@ -69,12 +69,18 @@ static u64 constant_address(const struct gen *g, const struct tr_insn *i)
 	return i->a32 ? (u32)a : a;
 }
 
+static unsigned fields_in_state(const struct tr_insn *i)
+{
+	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
+}
+
 static bool is_constant(const struct tr_insn *i)
 {
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
-void ea_operand(struct gen *g, const struct tr_insn *i)
+/* Without the segment's base; into T0. */
+static void ea_offset(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	struct code *c = g->c;
@@ -92,15 +98,23 @@ void ea_operand(struct gen *g, const struct tr_insn *i)
 			if (in_state(i->index))
 				e_load(c, T1, state_reg(i->index));
 		}
-		e_lea(c, T0, m);
-		if (i->a32)
-			e_rr(c, OP_MOV_LOAD, false, T0, T0);
+		(i->a32 ? e_lea32 : e_lea)(c, T0, m);
 	}
-	if (i->seg) {
-		e_load(c, T1,
-		       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
-		e_lea(c, T0, (struct hmem){.base = T0, .index = T1});
-	}
+}
+
+/* Linear addresses of 32-bit code have 32 bits too. */
+static void ea_segment_base(struct gen *g, const struct tr_insn *i)
+{
+	e_load(g->c, T1,
+	       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
+	(g->in->compat ? e_lea32 : e_lea)(g->c, T0, (struct hmem){.base = T0, .index = T1});
+}
+
+void ea_operand(struct gen *g, const struct tr_insn *i)
+{
+	ea_offset(g, i);
+	if (i->seg)
+		ea_segment_base(g, i);
 }
 
 /* ---- Checks ---- */
@@ -191,18 +205,25 @@ static struct check check_begin(struct gen *g, unsigned size, unsigned access, b
 	return k;
 }
 
+/* The address is in T0 or T2, which becomes the offset in the page; T1 is the entry's. */
+static void check_tag_in(struct gen *g, const struct check *k, unsigned reg, unsigned size,
+			 unsigned access)
+{
+	e_rm(g->c, OP_SUB, true, reg, hm_gs_at(T1, tlb_tag_off(g, access)));
+	e_cmp_imm(g->c, reg, (i32)(ALC_PAGE_SIZE - size));
+	check_failed(g, k, CC_A);
+	if (is_locked(g->i) && size > 1) {                            /* see slow.c */
+		E_CODE(g->c, 0x41, 0xf6, 0xc0 | (reg & 7), size - 1); /* test reg, size - 1 */
+		check_failed(g, k, CC_NE);
+	}
+}
+
 /* The address is in T0, and perhaps in another register, from which it comes sooner. */
 static void check_tag_of(struct gen *g, const struct check *k, unsigned reg, unsigned size,
 			 unsigned access)
 {
 	entry_offset_of(g, reg);
-	e_rm(g->c, OP_SUB, true, T0, hm_gs_at(T1, tlb_tag_off(g, access)));
-	e_cmp_imm(g->c, T0, (i32)(ALC_PAGE_SIZE - size));
-	check_failed(g, k, CC_A);
-	if (is_locked(g->i) && size > 1) {                /* see slow.c */
-		E_CODE(g->c, 0x41, 0xf6, 0xc1, size - 1); /* test r9b, size - 1 */
-		check_failed(g, k, CC_NE);
-	}
+	check_tag_in(g, k, T0, size, access);
 }
 
 static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
@@ -230,7 +251,18 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 		.site = k.site};
 }
 
-/* Anything: the host address ends up in T0. */
+/* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
+static struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
+{
+	struct hmem m = {.base = T0, .index = T1};
+
+	if (fields_in_state(i) < 2)
+		return (struct access){.m = m, .busy = BIT(T0) | BIT(T1), .site = site};
+	e_lea(g->c, T0, m);
+	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = site};
+}
+
+/* Anything: a copy of the address is compared, so that the data waits for the addend alone. */
 static struct access check_any(struct gen *g, const struct tr_insn *i)
 {
 	struct check k = check_begin(g, i->size, i->access, false);
@@ -238,12 +270,13 @@ static struct access check_any(struct gen *g, const struct tr_insn *i)
 	ea_operand(g, i);
 	if (k.bracket)
 		flags_bracket(g);
-	check_tag(g, &k, i->size, i->access);
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
+	e_rr(g->c, OP_MOV_LOAD, true, T2, T0);
+	entry_offset_of(g, T0);
+	check_tag_in(g, &k, T2, i->size, i->access);
+	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = k.site};
+	return at_address(g, i, k.site);
 }
 
 /*
@@ -268,7 +301,8 @@ static void ea_bits(struct gen *g, const struct tr_insn *i)
 		e_rr(c, OP_MOV_LOAD, true, T1, T2);
 		E_CODE(c, 0x49, 0xc1, 0xfa, i->size == 8 ? 6 : 5); /* sar r10 */
 	}
-	e_lea(c, T0, (struct hmem){.base = T0, .index = T1, .shift = i->size == 8 ? 3 : 2});
+	(g->in->compat ? e_lea32 : e_lea)(
+		c, T0, (struct hmem){.base = T0, .index = T1, .shift = i->size == 8 ? 3 : 2});
 }
 
 struct access access_bits(struct gen *g, const struct tr_insn *i)
@@ -324,8 +358,105 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 
 static i32 limit_off(unsigned size)
 {
-	return (i32)(offsetof(struct tr_range, limit) + (u64)__builtin_ctz(size) * sizeof(u64));
+	unsigned k = size > 1 ? 32 - (unsigned)__builtin_clz(size - 1) : 0; /* rounded up */
+
+	return (i32)(offsetof(struct tr_range, limit) + k * sizeof(u64));
 }
+
+/* ---- 32-bit code ----
+ *
+ * A sum of registers wraps at 4 GiB, and what their upper halves hold is nobody's business: the
+ * operand is accessed by the address that was checked, never by the registers.
+ */
+
+/* The offset and the operand behind it must be below 4 GiB: nothing else can be wrong with it. */
+static void check_limit(struct gen *g, const struct check *k, const struct tr_insn *i)
+{
+	struct stub *s;
+	u32 jump;
+
+	E_CODE(g->c, 0x41, 0x83, 0xf9, (u8)-i->size); /* cmp r9d, -size */
+	jump = e_jcc(g->c, CC_A);
+	s = new_stub(g, STUB_EXIT);
+	s->jump = jump;
+	s->site = k->site;
+	s->bracket = k->bracket;
+}
+
+/* Anything; takes all scratch registers, none of which a guest's register needs. */
+static struct access check_compat(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	ea_offset(g, i);
+	if (k.bracket)
+		flags_bracket(g);
+	if (i->seg) {
+		if (!is_constant(i) && i->size > 1)
+			check_limit(g, &k, i);
+		ea_segment_base(g, i);
+	}
+	e_rr(g->c, OP_MOV_LOAD, false, T2, T0);
+	check_tag(g, &k, i->size, i->access);
+	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){.m = {.base = T2, .index = T1},
+			       .busy = BIT(T0) | BIT(T1) | BIT(T2),
+			       .site = k.site};
+}
+
+/* At ESP or EBP; keeps T2. */
+static struct access check_compat_stack(struct gen *g, unsigned base, i32 disp, unsigned size,
+					unsigned access, enum ea_kind ea)
+{
+	bool ranged = tr_has(g->t, TR_RANGE);
+	struct check k = check_begin(g, size, access, ranged);
+	struct code *c = g->c;
+
+	k.ea = (u8)ea;
+	k.disp = disp;
+	e_lea32(c, T0, hm((int)base, disp));
+	if (k.bracket)
+		flags_bracket(g);
+	if (ranged) {
+		i32 range = T_OFF(range) + (i32)(g->in->user * sizeof(struct tr_range));
+
+		e_rm(c, OP_SUB, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, base)));
+		e_rm(c, OP_CMP, true, T0, hm_gs(range + limit_off(size)));
+		check_failed(g, &k, CC_A);
+		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	} else {
+		check_tag(g, &k, size, access);
+		e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
+	}
+	e_lea32(c, T0, hm((int)base, disp));
+	if (k.bracket)
+		flags_unbracket(g);
+	return (struct access){
+		.m = {.base = T0, .index = T1}, .busy = BIT(T0) | BIT(T1), .site = k.site};
+}
+
+static bool fits_range(const struct tr_insn *i)
+{
+	return i->size <= 8 && !(i->size & (i->size - 1));
+}
+
+static struct access access_compat(struct gen *g, const struct tr_insn *i)
+{
+	u64 gva = constant_address(g, i);
+
+	if (is_locked(i) || i->seg)
+		return check_compat(g, i);
+	if (i->base == X86_RSP && i->index == NO_REG && fits_range(i))
+		return check_compat_stack(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
+	if (is_constant(i) && tr_has(g->t, TR_CONSTANT) &&
+	    page_offset(gva) + i->size <= ALC_PAGE_SIZE)
+		return check_constant(g, i, gva);
+	return check_compat(g, i);
+}
+
+/* ---- The choice ---- */
 
 /* Near RSP, as a rule: a run of pages that is known to be writable. */
 static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigned size,
@@ -351,15 +482,82 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 			       .site = k.site};
 }
 
-static unsigned fields_in_state(const struct tr_insn *i)
+/* ---- Groups ---- */
+
+static void group_address(struct gen *g, const struct group *p)
 {
-	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
+	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
+	struct code *c = g->c;
+
+	if (p->base != NO_REG) {
+		m.base = in_state(p->base) ? T0 : (int)host_reg(p->base);
+		if (in_state(p->base))
+			e_load(c, T0, state_reg(p->base));
+	}
+	if (p->index != NO_REG) {
+		m.index = in_state(p->index) ? T1 : (int)host_reg(p->index);
+		if (in_state(p->index))
+			e_load(c, T1, state_reg(p->index));
+	}
+	e_lea(c, T0, m);
+}
+
+u32 access_group_check(struct gen *g, const struct group *p, bool bracket)
+{
+	i32 range = T_OFF(range) + (i32)(g->in->user * sizeof(struct tr_range));
+	unsigned span = (unsigned)(p->hi - p->lo);
+	struct code *c = g->c;
+	u32 jump;
+
+	group_address(g, p);
+	if (bracket)
+		flags_bracket(g);
+	if (p->range) {
+		e_rm(c, OP_SUB, true, T0, hm_gs(range + (i32)offsetof(struct tr_range, base)));
+		e_rm(c, OP_CMP, true, T0, hm_gs(range + limit_off(span)));
+		jump = e_jcc(c, CC_A);
+		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	} else {
+		entry_offset_of(g, T0);
+		e_rm(c, OP_SUB, true, T0,
+		     hm_gs_at(T1, tlb_tag_off(g, p->write ? X86_WRITE : X86_READ)));
+		e_cmp_imm(c, T0, (i32)(ALC_PAGE_SIZE - span));
+		jump = e_jcc(c, CC_A);
+		e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
+	}
+	if (bracket)
+		flags_unbracket(g);
+	return jump;
+}
+
+/* The addend of the operand's group is in T1. */
+static struct access member_operand(struct gen *g, const struct tr_insn *i)
+{
+	u32 site = access_site(g, i->size, i->access, false);
+
+	if (i->index == NO_REG && !in_state(i->base))
+		return (struct access){
+			.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
+			.busy = BIT(T1),
+			.site = site};
+	if (in_state(i->index)) { /* takes T1 */
+		e_rr(g->c, OP_MOV_LOAD, true, T2, T1);
+		ea_operand(g, i);
+		e_rr(g->c, OP_MOV_LOAD, true, T1, T2);
+	} else {
+		ea_operand(g, i);
+	}
+	return at_address(g, i, site);
 }
 
 struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
 
+	if (g->in->compat)
+		return access_compat(g, i);
+	if (group_addend(g, i->group))
+		return member_operand(g, i);
 	if (is_locked(i))
 		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
 	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
@@ -397,12 +595,20 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 
 struct access access_stack(struct gen *g, i32 disp, unsigned access)
 {
+	if (g->in->compat)
+		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
+	if (group_addend(g, g->i->stack_group))
+		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
+				       .busy = BIT(T1),
+				       .site = access_site(g, 8, access, true)};
 	return tr_has(g->t, TR_RANGE) ? check_range(g, H_RSP, disp, 8, access, EA_STACK)
 				      : stack_by_table(g, H_RSP, disp, access, EA_STACK);
 }
 
 struct access access_frame(struct gen *g)
 {
+	if (g->in->compat)
+		return check_compat_stack(g, X86_RBP, 0, 4, X86_READ, EA_FRAME);
 	return tr_has(g->t, TR_RANGE) ? check_range(g, X86_RBP, 0, 8, X86_READ, EA_FRAME)
 				      : stack_by_table(g, X86_RBP, 0, X86_READ, EA_FRAME);
 }
@@ -416,13 +622,13 @@ void stub_slow(struct gen *g, const struct stub *s)
 	if (s->bracket)
 		flags_unbracket(g);
 	if (s->ea == EA_STACK)
-		e_lea(c, T0, hm(H_RSP, s->disp));
+		gen_lea_word(g, T0, H_RSP, s->disp);
 	else if (s->ea == EA_BITS)
 		ea_bits(g, g->i);
 	else if (s->ea == EA_RDI)
 		e_rr(c, OP_MOV_LOAD, true, T0, X86_RDI);
 	else if (s->ea == EA_FRAME)
-		e_rr(c, OP_MOV_LOAD, true, T0, X86_RBP);
+		gen_lea_word(g, T0, X86_RBP, 0);
 	else
 		ea_operand(g, g->i);
 	e_mov_imm(c, T1, s->site);

@@ -5,7 +5,7 @@
  * An entry holds for one guest-physical page and one linear address; that the one is still mapped
  * at the other is what C checks by its instruction TLB whenever it looks an entry up, and what a
  * link into another user page checks by tr.page_ids. Links between kernel pages are not checked:
- * when a kernel mapping changes under translated code, all code is dropped.
+ * when a kernel mapping changes under translated code, what was translated of that page dies.
  *
  * Code of a page whose bytes were written to is dead: its entries are overwritten by calls to the
  * runtime. Its memory is used again only after all code was dropped.
@@ -46,24 +46,42 @@ void *tr_alloc(struct tr *t, size_t size)
 	return p;
 }
 
+static union tr_slot *slot(const struct tr *t, u32 n)
+{
+	return &t->sites[n / SITES_CHUNK][n % SITES_CHUNK];
+}
+
 u32 tr_site_new(struct tr *t, const struct tr_site *s)
 {
-	u32 chunk = t->nsites / SITES_CHUNK;
+	bool link = s->kind == SITE_LINK;
+	u32 chunk;
 
+	if (link && t->nsites % SITES_CHUNK == SITES_CHUNK - 1)
+		t->nsites++; /* its two places are in one chunk */
+	chunk = t->nsites / SITES_CHUNK;
 	if (chunk == SITE_CHUNKS)
 		return 0;
 	if (t->nsites % SITES_CHUNK == 0) {
-		t->sites[chunk] = tr_alloc(t, SITES_CHUNK * sizeof(*s));
+		t->sites[chunk] = tr_alloc(t, SITES_CHUNK * sizeof(union tr_slot));
 		if (!t->sites[chunk])
 			return 0;
 	}
-	t->sites[chunk][t->nsites % SITES_CHUNK] = *s;
-	return t->nsites++;
+	slot(t, t->nsites)->site = *s;
+	if (!link)
+		return t->nsites++;
+	slot(t, t->nsites + 1)->link = (struct tr_link){0};
+	t->nsites += 2;
+	return t->nsites - 2;
 }
 
 struct tr_site *tr_site(struct tr *t, u32 site)
 {
-	return &t->sites[site / SITES_CHUNK][site % SITES_CHUNK];
+	return &slot(t, site)->site;
+}
+
+struct tr_link *tr_link_of(struct tr *t, u32 site)
+{
+	return &slot(t, site + 1)->link;
 }
 
 bool tr_fault_point(struct tr *t, u32 off, u32 site)
@@ -161,7 +179,7 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 	int r;
 
 	bytes = align_up(bytes < 8 << 20 ? 8 << 20 : bytes, ALC_PAGE_SIZE);
-	t->faults_max = (u32)(bytes / 32);
+	t->faults_max = (u32)(bytes / 48);
 	t->arena.chunks = host_alloc(h, ARENA_CHUNKS * sizeof(*t->arena.chunks));
 	t->sites = host_alloc(h, SITE_CHUNKS * sizeof(*t->sites));
 	t->faults = host_alloc(h, t->faults_max * sizeof(*t->faults));
@@ -442,14 +460,14 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 	return p->id;
 }
 
-static void check_page(struct tr *t, const struct tr_site *s, u64 va, u32 id)
+static void check_page(struct tr *t, const struct tr_link *l, u64 va, u32 id)
 {
 	struct code *c = &t->emit;
 
 	if (!id)
 		return;
 	e_cmp32_mem(c, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))), id);
-	e_bind(c, e_jcc(c, CC_NE), s->stub);
+	e_bind(c, e_jcc(c, CC_NE), l->stub);
 }
 
 /* The user pages that a jump to e relies on to be where they are, as numbers; 0: none. */
@@ -475,46 +493,47 @@ static struct reliance reliance(struct tr *t, const struct tr_site *s, const str
 }
 
 /* Code that goes to e only while its pages are where they were. */
-static u32 guard(struct tr *t, const struct tr_site *s, const struct tr_entry *e,
+static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
 		 const struct reliance *r)
 {
 	u32 at = t->emit.at;
 
-	check_page(t, s, e->rip, r->first);
-	check_page(t, s, e->rip + ALC_PAGE_SIZE, r->second);
+	check_page(t, l, e->rip, r->first);
+	check_page(t, l, e->rip + ALC_PAGE_SIZE, r->second);
 	e_jmp_to(&t->emit, e->host);
 	return at;
 }
 
 /* Past what would put flags into memory, for as long as this entry is what it is. */
-static void link_dead(struct tr *t, struct tr_site *s, u32 site, struct tr_entry *e)
+static void link_dead(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
 {
-	if (s->dead_linked)
+	if (l->dead_linked)
 		return;
-	s->dead_linked = true;
-	s->dead_next = e->dead_links;
+	l->dead_linked = true;
+	l->dead_next = e->dead_links;
 	e->dead_links = site;
-	e_bind(&t->emit, s->dead, e->host);
+	e_bind(&t->emit, l->dead, e->host);
 }
 
 static void unlink_dead(struct tr *t, struct tr_entry *e)
 {
 	for (u32 site = e->dead_links; site;) {
-		struct tr_site *s = tr_site(t, site);
+		struct tr_link *l = tr_link_of(t, site);
 
-		e_bind(&t->emit, s->dead, s->dead_stub);
-		s->dead_linked = false;
-		site = s->dead_next;
+		e_bind(&t->emit, l->dead, l->dead_stub);
+		l->dead_linked = false;
+		site = l->dead_next;
 	}
 	e->dead_links = 0;
 }
 
 void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 {
-	struct tr_site *s = tr_site(t, site);
+	const struct tr_site *s = tr_site(t, site);
+	struct tr_link *l = tr_link_of(t, site);
 	struct reliance r;
 
-	if (!tr_has(t, TR_LINK) || !e->mem || s->region->dead || !s->patch ||
+	if (!tr_has(t, TR_LINK) || !e->mem || s->region->dead || !l->patch ||
 	    e->mode != s->region->mode || tr_cache_full(t))
 		return;
 	r = reliance(t, s, e);
@@ -522,14 +541,14 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 		u32 known = r.first ^ r.second << 16 ^ r.second >> 16;
 
 		/* The link may be there already, and only its pages have been in doubt. */
-		if (known == s->next)
+		if (known == l->known)
 			return;
-		s->next = known;
-		e_bind(&t->emit, s->patch, guard(t, s, e, &r));
+		l->known = known;
+		e_bind(&t->emit, l->patch, guard(t, l, e, &r));
 	} else {
-		if (s->dead && !e->live)
-			link_dead(t, s, site, e);
-		e_bind(&t->emit, s->patch, e->host);
+		if (l->dead && !e->live)
+			link_dead(t, l, site, e);
+		e_bind(&t->emit, l->patch, e->host);
 	}
 	t->n_links++;
 }
@@ -683,10 +702,26 @@ static void changed(struct alc_vcpu *v, bool kernel)
 	tr_forget_jumps(t, kernel);
 }
 
+/* What was translated of a page where that no longer is. */
+static void kill_view(struct tr *t, const struct alc_page *page, u64 va)
+{
+	struct tr_region **link = &t->regions[region_hash(page)], *r;
+
+	while ((r = *link)) {
+		if (r->page == page && (r->rip & ALC_PAGE_MASK) == va) {
+			kill_region(t, r);
+			*link = r->page_next;
+			continue;
+		}
+		link = &r->page_next;
+	}
+}
+
 /* Kernel code that is where it was keeps its links. */
 static void verify_kernel(struct alc_vcpu *v)
 {
 	struct tr *t = tr_of(v);
+	unsigned n = 0;
 
 	t->n_verified++;
 	for (unsigned k = 0; k < t->nkernel_pages; k++) {
@@ -696,10 +731,11 @@ static void verify_kernel(struct alc_vcpu *v)
 		if (!x86_walk(v, t->kernel_pages[k].va, X86_EXEC, false, &tr) &&
 		    space_span(v->plat->space, tr.gpa, 1, &span) &&
 		    span.page == t->kernel_pages[k].page)
-			continue;
-		tr_cache_flush(t);
-		return;
+			t->kernel_pages[n++] = t->kernel_pages[k];
+		else
+			kill_view(t, t->kernel_pages[k].page, t->kernel_pages[k].va);
 	}
+	t->nkernel_pages = n;
 }
 
 static void flush_all(struct alc_vcpu *v)

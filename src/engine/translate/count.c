@@ -10,10 +10,14 @@
 #include "engine/translate/gen.h"
 
 /*
- * Counting is for machines that end in the same state, flags in frames of interrupts included; and
- * who joins a region joins a run in its middle.
+ * Counting is for machines that end in the same state, flags in frames of interrupts included; who
+ * joins a region joins a run in its middle; who answers must see the exact count; and the copies
+ * that accesses in groups fall back to are of other runs.
  */
-enum { NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) };
+enum {
+	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS) |
+		      BIT(TR_GROUPS),
+};
 
 static bool ends_run(const struct tr_insn *i)
 {
@@ -28,6 +32,8 @@ static bool ends_run(const struct tr_insn *i)
 	case K_CALL_MEM:
 	case K_RET:
 	case K_END:
+	case K_SYSCALL:
+	case K_SYSRET:
 		return true;
 	default:
 		return false;

@@ -5,6 +5,17 @@
  */
 #include "engine/translate/translate.h"
 
+static bool is_compat(const struct dec *d)
+{
+	return tr_compat(d->mode);
+}
+
+/* Of stack slots, near jumps' targets and addresses. */
+static unsigned word_bits(const struct dec *d)
+{
+	return is_compat(d) ? 32 : 64;
+}
+
 /* ---- Registers ---- */
 
 static bool is_gpr(ZydisRegister r)
@@ -75,6 +86,9 @@ static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
 	unsigned field = field_of(o);
 	bool whole = o->size >= 32;
 
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		i->written |= (u16)BIT(reg);
+
 	if (is_high_byte(o->reg.value)) { /* of a register that stays: its encoding does too */
 		i->high_byte = true;
 		return true;
@@ -126,6 +140,8 @@ static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOpera
 	i->size = (u8)(o->size / 8);
 	i->a32 = d->z.address_width == 32;
 	i->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
+	if (is_compat(d))
+		i->disp = (i32)i->disp;
 	i->access = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? X86_WRITE : X86_READ;
 	i->base = i->index = NO_REG;
 	i->shift = 0;
@@ -144,6 +160,8 @@ static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOpera
 	i->seg = o->mem.segment == ZYDIS_REGISTER_FS   ? X86_FS
 		 : o->mem.segment == ZYDIS_REGISTER_GS ? X86_GS
 						       : 0;
+	if (i->seg && is_compat(d) && !tr_compat_segment(d, i))
+		return false;
 	/* Absolute addresses of 64 bits (MOV AL, moffs) have no ModRM to replace. */
 	return i->has_modrm && i->disp == (i32)i->disp;
 }
@@ -367,7 +385,7 @@ static enum tr_kind kind_push(const struct dec *d, struct tr_insn *i)
 {
 	const ZydisDecodedOperand *o = &d->o[0];
 
-	if (d->z.operand_width != 64)
+	if (d->z.operand_width != word_bits(d))
 		return K_ONE;
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		i->imm = o->imm.value.u;
@@ -385,11 +403,17 @@ static enum tr_kind kind_pop(const struct dec *d, struct tr_insn *i)
 {
 	const ZydisDecodedOperand *o = &d->o[0];
 
-	if (d->z.operand_width != 64 || o->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	if (d->z.operand_width != word_bits(d) || o->type != ZYDIS_OPERAND_TYPE_REGISTER ||
 	    !is_gpr(o->reg.value))
 		return K_ONE;
 	i->op_reg = gpr_number(o->reg.value);
 	return K_POP_REG;
+}
+
+/* In 32-bit code 66h leaves 16 bits of EIP. */
+static bool cuts_target(const struct dec *d, const struct tr_insn *i)
+{
+	return is_compat(d) && i->prefixes & PFX_66;
 }
 
 static enum tr_kind kind_branch(struct dec *d, struct tr_insn *i)
@@ -397,7 +421,7 @@ static enum tr_kind kind_branch(struct dec *d, struct tr_insn *i)
 	const ZydisDecodedOperand *o = &d->o[0];
 	bool call = d->z.mnemonic == ZYDIS_MNEMONIC_CALL;
 
-	if (d->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+	if (d->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || cuts_target(d, i))
 		return K_END;
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		i64 to = (i64)i->off + i->len + o->imm.value.s;
@@ -407,7 +431,7 @@ static enum tr_kind kind_branch(struct dec *d, struct tr_insn *i)
 		i->target = (i32)to;
 		return call ? K_CALL : K_JMP;
 	}
-	if (d->z.operand_width != 64)
+	if (d->z.operand_width != word_bits(d))
 		return K_END;
 	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY)
 		return !use_memory(d, i, o) ? K_END : call ? K_CALL_MEM : K_JMP_MEM;
@@ -420,14 +444,15 @@ static enum tr_kind kind_conditional(struct dec *d, struct tr_insn *i)
 {
 	i64 to = (i64)i->off + i->len + d->o[0].imm.value.s;
 
-	if (to != (i32)to)
+	if (to != (i32)to || cuts_target(d, i))
 		return K_END;
 	i->target = (i32)to;
+	i->a32 = d->z.address_width == 32; /* which counter */
 	switch (d->z.mnemonic) {
 	case ZYDIS_MNEMONIC_JRCXZ:
+	case ZYDIS_MNEMONIC_JECXZ:
 	case ZYDIS_MNEMONIC_LOOP:
 		return K_LOOP;
-	case ZYDIS_MNEMONIC_JECXZ:
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:
 		return K_END;
@@ -438,7 +463,7 @@ static enum tr_kind kind_conditional(struct dec *d, struct tr_insn *i)
 
 static enum tr_kind kind_ret(const struct dec *d, struct tr_insn *i)
 {
-	if (d->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || d->z.operand_width != 64)
+	if (d->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || d->z.operand_width != word_bits(d))
 		return K_END;
 	i->imm &= 0xffff;
 	return K_RET;
@@ -510,7 +535,8 @@ static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
 			(ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS);
 
 	i->size = (u8)(d->o[0].size / 8);
-	return override || d->z.address_width != 64 || i->prefixes & PFX_F2 ? K_ONE : K_STRING;
+	return override || d->z.address_width != word_bits(d) || i->prefixes & PFX_F2 ? K_ONE
+										      : K_STRING;
 }
 
 /* Those that only the supervisor may execute whatever IOPL says. */
@@ -523,13 +549,19 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 {
 	ZydisMnemonic m = d->z.mnemonic;
 
+	if (is_compat(d)) {
+		if (d->z.address_width != 32 || m == ZYDIS_MNEMONIC_VZEROALL ||
+		    m == ZYDIS_MNEMONIC_VZEROUPPER) /* of eight registers only */
+			return other(d);
+		tr_compat_encode(i);
+	}
 	switch (m) {
 	case ZYDIS_MNEMONIC_PUSH:
 		return kind_push(d, i);
 	case ZYDIS_MNEMONIC_POP:
 		return kind_pop(d, i);
 	case ZYDIS_MNEMONIC_LEAVE:
-		return d->z.operand_width == 64 ? K_LEAVE : K_ONE;
+		return d->z.operand_width == word_bits(d) ? K_LEAVE : K_ONE;
 	case ZYDIS_MNEMONIC_LEA:
 		return kind_lea(d, i);
 	case ZYDIS_MNEMONIC_JMP:
@@ -537,6 +569,7 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return kind_branch(d, i);
 	case ZYDIS_MNEMONIC_RET:
 		return kind_ret(d, i);
+	case ZYDIS_MNEMONIC_PUSHFD:
 	case ZYDIS_MNEMONIC_PUSHFQ:
 		return K_PUSHF;
 	case ZYDIS_MNEMONIC_POPFQ:
@@ -550,6 +583,16 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER ? K_END : K_SWAPGS;
 	case ZYDIS_MNEMONIC_STI:
 		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_RDTSC:
+		return K_RDTSC;
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return K_RDTSCP;
+	case ZYDIS_MNEMONIC_PAUSE:
+		return K_PAUSE;
+	case ZYDIS_MNEMONIC_SYSCALL:
+		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
+	case ZYDIS_MNEMONIC_SYSRET:
+		return i->w && !(d->mode & MODE_USER) ? K_SYSRET : K_END;
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSQ:
@@ -578,9 +621,30 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return K_NOP;
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
 		return other(d);
+	if (is_compat(d))
+		tr_compat_encoded(d, i);
 	if (is_bit_test(m) && i->mem && d->o[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return i->size >= 4 ? K_BITS : K_ONE;
+		return i->size >= 4 && !(is_compat(d) ? i->seg : i->a32) ? K_BITS : K_ONE;
 	return K_PLAIN;
+}
+
+/* ADD, SUB, INC and DEC of a 64-bit register, by how much? */
+static void set_added(struct tr_insn *i)
+{
+	bool imm8 = i->opcode == 0x83, imm32 = i->opcode == 0x81;
+	bool subtracts = i->reg & 1;
+
+	if (i->kind != K_PLAIN || i->map || i->vex || !i->w || i->mem || i->prefixes)
+		return;
+	if ((imm8 || imm32) && (i->reg == 0 || i->reg == 5))
+		i->added = imm8 ? (i8)i->imm : (i32)i->imm;
+	else if (i->opcode == 0xff && i->reg < 2)
+		i->added = 1;
+	else
+		return;
+	i->adds = i->added != INT32_MIN;
+	if (subtracts && i->adds)
+		i->added = -i->added;
 }
 
 bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i)
@@ -608,5 +672,9 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 		i->loads = FIELD_REG;
 	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
+	/* They take RFLAGS from elsewhere, or to elsewhere. */
+	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
+		i->flags_read = i->flags_written = 0;
+	set_added(i);
 	return true;
 }

@@ -115,6 +115,12 @@ void e_lea(struct code *c, unsigned reg, struct hmem m)
 	e_rm(c, OP_LEA, true, reg, m);
 }
 
+void e_lea32(struct code *c, unsigned reg, struct hmem m)
+{
+	m.gs = false;
+	e_rm(c, OP_LEA, false, reg, m);
+}
+
 void e_mov_imm(struct code *c, unsigned reg, u64 imm)
 {
 	unsigned b = reg >> 3;

@@ -75,7 +75,8 @@ void e_load32(struct code *c, unsigned reg, struct hmem m);
 void e_store32(struct code *c, struct hmem m, unsigned reg);
 void e_store_imm32(struct code *c, struct hmem m, i32 imm); /* 64 bits, sign-extended */
 void e_lea(struct code *c, unsigned reg, struct hmem m);
-void e_mov_imm(struct code *c, unsigned reg, u64 imm); /* shortest form, keeps flags */
+void e_lea32(struct code *c, unsigned reg, struct hmem m); /* cut to 32 bits */
+void e_mov_imm(struct code *c, unsigned reg, u64 imm);     /* shortest form, keeps flags */
 void e_cmp_imm(struct code *c, unsigned reg, i32 imm);
 void e_and32_imm(struct code *c, unsigned reg, u32 imm);
 void e_cmp8_mem(struct code *c, struct hmem m, unsigned imm);

@@ -9,12 +9,14 @@
 #include "base/fmt.h"
 #include "engine/translate/translate.h"
 
-enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20 };
+/* Blocks are cold code, but for what is never translated: they needn't stay. */
+enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
-	[TR_LINK] = "link",   [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
-	[TR_RANGE] = "range", [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
-	[TR_JOINS] = "joins",
+	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
+	[TR_GROUPS] = "groups",
 };
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
@@ -33,7 +35,7 @@ static void probe(const struct alc_host *host, struct alc_engine_score *score)
 	}
 	host->code_unmap(host->ctx, &code);
 	fmt_text(score->why, sizeof(score->why),
-		 "64-bit code runs as host code; needs no privileges");
+		 "64-bit code and programs of 32 bits run as host code; needs no privileges");
 }
 
 /* ---- Others' stores ---- */
@@ -143,6 +145,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
+	t->c.blocks_bytes = BLOCKS_BYTES;
 	t->has_bmi2 = host_has_bmi2();
 	t->has_avx = __builtin_cpu_supports("avx");
 	t->host_mxcsr = 0x1f80;
@@ -282,7 +285,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 
 const struct alc_engine translate_engine = {
 	.name = "translate",
-	.summary = "binary translation of 64-bit code; the rest is interpreted",
+	.summary = "binary translation of 64-bit code and 32-bit programs; the rest is interpreted",
 	.vcpu_bytes = sizeof(struct tr),
 	.counts = true,
 	.probe = probe,

@@ -36,7 +36,9 @@ void flow_leave(struct gen *g, u32 site)
 /* A jump out of the region, which C may lead elsewhere. */
 static u32 link_site(struct gen *g, i32 target)
 {
-	return new_site(g, (struct tr_site){.rip = g->in->page_rip + (u64)(i64)target,
+	u64 rip = g->in->page_rip + (u64)(i64)target;
+
+	return new_site(g, (struct tr_site){.rip = g->in->compat ? (u32)rip : rip,
 					    .kind = SITE_LINK,
 					    .flags = FLAGS_MEM});
 }
@@ -52,7 +54,7 @@ static void leave_stub(struct gen *g, u32 jump, u32 site)
 static void patchable(struct gen *g, u32 jump, u32 site)
 {
 	if (site)
-		tr_site(g->t, site)->patch = jump;
+		tr_link_of(g->t, site)->patch = jump;
 	leave_stub(g, jump, site);
 }
 
@@ -61,8 +63,8 @@ static void set_dead(struct gen *g, u32 site, u32 jump, u32 stub)
 {
 	if (!site)
 		return;
-	tr_site(g->t, site)->dead = jump;
-	tr_site(g->t, site)->dead_stub = stub;
+	tr_link_of(g->t, site)->dead = jump;
+	tr_link_of(g->t, site)->dead_stub = stub;
 }
 
 /* To code outside of the region: flags to memory unless the entry turns out not to want them. */
@@ -205,7 +207,7 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
 
 	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
-	    before != K_RET && before != K_END)
+	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET)
 		flags_for(g, i);
 	g->w->label[g->index] = g->c->at;
 	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
@@ -235,12 +237,12 @@ static void insn_loop(struct gen *g, const struct tr_insn *i)
 	u32 over;
 
 	if (i->opcode == 0xe2) {
-		e_lea(c, X86_RCX, hm(X86_RCX, -1));
-		if (i->a32)
-			e_rr(c, OP_MOV_LOAD, false, X86_RCX, X86_RCX);
+		(i->a32 ? e_lea32 : e_lea)(c, X86_RCX, hm(X86_RCX, -1));
 		E_CODE(c, 0xe3, 5);
 		edge_from(g, e_jmp(c), i->target);
 	} else {
+		if (i->a32)
+			e8(c, 0x67);
 		E_CODE(c, 0xe3, 5);
 		over = e_jmp(c);
 		edge_from(g, e_jmp(c), i->target);
@@ -256,24 +258,27 @@ static void push_return(struct gen *g, const struct tr_insn *i)
 {
 	u64 next = gen_rip(g, i) + i->len;
 	bool small = (u64)(i64)(i32)next == next;
-	struct access a = access_stack(g, -8, X86_WRITE);
+	i32 word = (i32)gen_word(g);
+	struct access a = access_stack(g, -word, X86_WRITE);
 	struct code *c = g->c;
 
-	if (small) {
+	if (small || g->in->compat) {
 		main_point(g, a.site);
-		e_store_imm32(c, a.m, (i32)next);
+		gen_store_word_imm(g, a.m, (i32)next);
 	} else {
 		e_mov_imm(c, T0, next);
 		main_point(g, a.site);
 		e_store(c, a.m, T0);
 	}
-	e_lea(c, H_RSP, hm(H_RSP, -8));
+	gen_lea_word(g, H_RSP, H_RSP, -word);
 	if (!tr_has(g->t, TR_PAIRS))
 		return;
 	if (small) {
 		e8(c, 0x68);
 		e32(c, (u32)next);
 	} else {
+		if (g->in->compat)
+			e_mov_imm(c, T0, next);
 		e_push(c, T0);
 	}
 }
@@ -342,11 +347,11 @@ static void load_target(struct gen *g, const struct tr_insn *i, unsigned to)
 		struct access a = access_operand(g, i);
 
 		main_point(g, a.site);
-		e_load(g->c, to, a.m);
+		gen_load_word(g, to, a.m);
 	} else if (in_state(i->op_reg)) {
 		e_load(g->c, to, state_reg(i->op_reg));
 	} else {
-		e_rr(g->c, OP_MOV_LOAD, true, to, host_reg(i->op_reg));
+		gen_move_word(g, to, host_reg(i->op_reg));
 	}
 }
 
@@ -367,7 +372,7 @@ static void insn_call_indirect(struct gen *g, const struct tr_insn *i)
 	load_target(g, i, T2);
 	push_return(g, i);
 	e_rr(g->c, OP_MOV_LOAD, true, T0, T2);
-	miss = find_target(g, indirect_site(g, i, 8));
+	miss = find_target(g, indirect_site(g, i, (i32)gen_word(g)));
 	if (tr_has(g->t, TR_PAIRS))
 		e_call_mem(g->c, found_target(g));
 	else
@@ -381,15 +386,16 @@ static void insn_call_indirect(struct gen *g, const struct tr_insn *i)
 static void insn_ret(struct gen *g, const struct tr_insn *i)
 {
 	struct code *c = g->c;
+	i32 freed = (i32)gen_word(g) + (i32)i->imm;
 	struct access a;
 	u32 miss;
 
 	flags_to_memory(g);
 	a = access_stack(g, 0, X86_READ);
 	main_point(g, a.site);
-	e_load(c, T0, a.m);
-	e_lea(c, H_RSP, hm(H_RSP, 8 + (i32)i->imm));
-	e_mov_imm(c, T2, indirect_site(g, i, -(8 + (i32)i->imm)));
+	gen_load_word(g, T0, a.m);
+	gen_lea_word(g, H_RSP, H_RSP, freed);
+	e_mov_imm(c, T2, indirect_site(g, i, -freed));
 	miss = g->t->rt.return_miss[g->in->user];
 	if (!tr_has(g->t, TR_PAIRS)) {
 		e_jmp_to(c, miss);
@@ -453,7 +459,7 @@ void flow_stub(struct gen *g, const struct stub *s)
 		break;
 	default:
 		if (s->site && tr_site(g->t, s->site)->kind == SITE_LINK)
-			tr_site(g->t, s->site)->stub = c->at;
+			tr_link_of(g->t, s->site)->stub = c->at;
 		if (s->bracket)
 			flags_unbracket(g);
 		flow_leave(g, s->site);

@@ -22,6 +22,38 @@ struct hmem state_reg(unsigned guest)
 	return hm_gs(V_OFF(gpr) + (i32)(guest * sizeof(u64)));
 }
 
+unsigned gen_word(const struct gen *g)
+{
+	return g->in->compat ? 4 : 8;
+}
+
+void gen_load_word(struct gen *g, unsigned reg, struct hmem m)
+{
+	e_rm(g->c, OP_MOV_LOAD, !g->in->compat, reg, m);
+}
+
+void gen_store_word(struct gen *g, struct hmem m, unsigned reg)
+{
+	e_rm(g->c, OP_MOV_STORE, !g->in->compat, reg, m);
+}
+
+/* Sign-extended */
+void gen_store_word_imm(struct gen *g, struct hmem m, i32 imm)
+{
+	e_rm(g->c, 0xc7, !g->in->compat, 0, m);
+	e32(g->c, (u32)imm);
+}
+
+void gen_lea_word(struct gen *g, unsigned to, unsigned base, i32 disp)
+{
+	(g->in->compat ? e_lea32 : e_lea)(g->c, to, hm((int)base, disp));
+}
+
+void gen_move_word(struct gen *g, unsigned to, unsigned from)
+{
+	e_rr(g->c, OP_MOV_LOAD, !g->in->compat, to, from);
+}
+
 u64 gen_rip(const struct gen *g, const struct tr_insn *i)
 {
 	return g->in->page_rip + i->off;
@@ -240,7 +272,8 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 			if (in_state(i->index))
 				e_load(c, T1, state_reg(i->index));
 		}
-		if (i->a32)
+		/* To 32 bits a sum is cut anyway. */
+		if (i->a32 && i->w)
 			e8(c, 0x67);
 		emit_guest(g, i, host, &m);
 	}
@@ -252,11 +285,12 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 
 void push_register(struct gen *g, unsigned reg)
 {
-	struct access a = access_stack(g, -8, X86_WRITE);
+	i32 word = (i32)gen_word(g);
+	struct access a = access_stack(g, -word, X86_WRITE);
 
 	main_point(g, a.site);
-	e_store(g->c, a.m, reg);
-	e_lea(g->c, H_RSP, hm(H_RSP, -8));
+	gen_store_word(g, a.m, reg);
+	gen_lea_word(g, H_RSP, H_RSP, -word);
 }
 
 static void insn_push_reg(struct gen *g, const struct tr_insn *i)
@@ -268,11 +302,12 @@ static void insn_push_reg(struct gen *g, const struct tr_insn *i)
 
 static void insn_push_imm(struct gen *g, const struct tr_insn *i)
 {
-	struct access a = access_stack(g, -8, X86_WRITE);
+	i32 word = (i32)gen_word(g);
+	struct access a = access_stack(g, -word, X86_WRITE);
 
 	main_point(g, a.site);
-	e_store_imm32(g->c, a.m, (i32)i->imm);
-	e_lea(g->c, H_RSP, hm(H_RSP, -8));
+	gen_store_word_imm(g, a.m, (i32)i->imm);
+	gen_lea_word(g, H_RSP, H_RSP, -word);
 }
 
 static void insn_push_mem(struct gen *g, const struct tr_insn *i)
@@ -280,7 +315,7 @@ static void insn_push_mem(struct gen *g, const struct tr_insn *i)
 	struct access a = access_operand(g, i);
 
 	main_point(g, a.site);
-	e_load(g->c, T2, a.m);
+	gen_load_word(g, T2, a.m);
 	push_register(g, T2);
 }
 
@@ -290,9 +325,9 @@ static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
 	unsigned to = in_state(i->op_reg) ? T0 : host_reg(i->op_reg);
 
 	main_point(g, a.site);
-	e_load(g->c, to, a.m);
+	gen_load_word(g, to, a.m);
 	if (i->op_reg != X86_RSP)
-		e_lea(g->c, H_RSP, hm(H_RSP, 8));
+		gen_lea_word(g, H_RSP, H_RSP, (i32)gen_word(g));
 	if (in_state(i->op_reg))
 		e_store(g->c, state_reg(i->op_reg), T0);
 }
@@ -303,8 +338,8 @@ static void insn_leave(struct gen *g, const struct tr_insn *i)
 
 	(void)i;
 	main_point(g, a.site);
-	e_load(g->c, T0, a.m);
-	e_lea(g->c, H_RSP, hm(X86_RBP, 8));
+	gen_load_word(g, T0, a.m);
+	gen_lea_word(g, H_RSP, X86_RBP, (i32)gen_word(g));
 	e_rr(g->c, OP_MOV_LOAD, true, X86_RBP, T0);
 }
 
@@ -323,7 +358,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 	g->fstate = FLAGS_HOST;
 }
 
-static void insn_end(struct gen *g, const struct tr_insn *i)
+void insn_end(struct gen *g, const struct tr_insn *i)
 {
 	flow_leave(g, new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						   .kind = SITE_STEP,
@@ -351,6 +386,9 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_FLAG_BIT] = insn_flag_bit, [K_SWAPGS] = insn_swapgs,
 	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
+	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
+	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
+	[K_SYSRET] = insn_ring,
 };
 
 /* ---- The region ---- */
@@ -358,7 +396,32 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
+}
+
+void emit_one(struct gen *g)
+{
+	const struct tr_insn *i = g->i;
+
+	if (i->strong)
+		flags_to_host(g);
+	groups_before(g);
+	by_kind[i->kind](g, i);
+	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
+		g->fstate = FLAGS_HOST;
+	groups_after(g);
+}
+
+/* Others may come in here, unless a check for what follows would have been passed by. */
+static void note_place(struct gen *g, const struct tr_insn *i)
+{
+	if (groups_underway(g))
+		return;
+	g->w->places[g->nplaces++] = (struct tr_place){.host = g->c->at,
+						       .off = i->off,
+						       .live = i->strong | i->weak,
+						       .load_flags = (i->strong | i->weak) &&
+								     g->fstate == FLAGS_HOST};
 }
 
 static void emit_insn(struct gen *g, unsigned k)
@@ -372,16 +435,8 @@ static void emit_insn(struct gen *g, unsigned k)
 		flow_enter_head(g, i);
 	if (g->t->counting)
 		count_before(g, k);
-	g->w->places[k] = (struct tr_place){.host = g->c->at,
-					    .off = i->off,
-					    .live = i->strong | i->weak,
-					    .load_flags = (i->strong | i->weak) &&
-							  g->fstate == FLAGS_HOST};
-	if (i->strong)
-		flags_to_host(g);
-	by_kind[i->kind](g, i);
-	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
-		g->fstate = FLAGS_HOST;
+	note_place(g, i);
+	emit_one(g);
 	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
 		flow_edge(g, next);
@@ -405,6 +460,8 @@ static void emit_stubs(struct gen *g)
 			e_bind_here(g->c, s.jump);
 		if (s.kind == STUB_SLOW)
 			stub_slow(g, &s);
+		else if (s.kind == STUB_COPY)
+			stub_copy(g, &s);
 		else
 			flow_stub(g, &s);
 	}
@@ -417,7 +474,7 @@ static void publish(struct gen *g)
 	r->nheads = g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
 	/* An instruction that lies across two pages is found by its entry alone. */
-	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->in->n;
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->nplaces;
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
 	if (!r->mem_heads || !r->places) {
 		g->full = true;
@@ -445,6 +502,7 @@ bool tr_generate(struct gen_context *in)
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+	groups_find(&g);
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);

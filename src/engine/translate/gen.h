@@ -19,6 +19,7 @@ enum stub_kind {
 	STUB_EDGE, /* a conditional jump that must move flags first */
 	STUB_FPU,  /* SIMD registers are not the guest's yet */
 	STUB_CALL, /* an indirect call whose target is not in the cache */
+	STUB_COPY, /* of a run: target is its number */
 };
 
 struct stub {
@@ -39,6 +40,27 @@ struct fixup {
 	u16 insn;
 };
 
+/* Accesses with one check, see group.c. The range of bytes is seen from `at`. */
+struct group {
+	u8 base, index, shift, slot;
+	bool range, write, open, used, bracket;
+	u8 fstate;
+	u16 first, last, at; /* instructions: the first and last access, and the check before it */
+	u16 members;
+	i64 lo, hi;
+	i64 moved; /* what was added to the address since the first access */
+	u32 jump;  /* rel32 of the check's failure, 0 before it was made */
+	u32 copy;
+};
+
+/* Instructions with groups: from the first that they may begin at, to the last access. */
+struct run {
+	u16 begin, last, first_group, end_group;
+	u8 fstate; /* behind the last, where `back` is */
+	u32 back;
+};
+
+enum { GROUPS_MAX = 255, RUNS_MAX = 255 };
 enum { STUBS_MAX = 6 * REGION_INSNS, FIXUPS_MAX = 3 * REGION_INSNS };
 
 struct gen_work {
@@ -46,6 +68,8 @@ struct gen_work {
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];
+	struct group groups[GROUPS_MAX];
+	struct run runs[RUNS_MAX];
 	struct tr_place places[REGION_INSNS];
 };
 
@@ -59,8 +83,9 @@ struct gen {
 	unsigned index;
 	enum tr_flags fstate;
 	unsigned counted; /* instructions that were counted, from this one on */
-	unsigned nstubs, nfixups, nheads;
+	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
 	bool full;
+	bool copying; /* a run, without groups */
 };
 
 /* A checked memory operand: where it is in the host, and which scratch registers that takes. */
@@ -75,14 +100,23 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
+/* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
+unsigned gen_word(const struct gen *g);
+void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
+void gen_store_word(struct gen *g, struct hmem m, unsigned reg);
+void gen_store_word_imm(struct gen *g, struct hmem m, i32 imm);
+void gen_lea_word(struct gen *g, unsigned to, unsigned base, i32 disp);
+void gen_move_word(struct gen *g, unsigned to, unsigned from);
 u32 new_site(struct gen *g, struct tr_site s);
 struct stub *new_stub(struct gen *g, enum stub_kind kind);
 void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live);
 void insn_plain(struct gen *g, const struct tr_insn *i);
 void main_point(struct gen *g, u32 site); /* the next host instruction may fault as the guest's */
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
+void emit_one(struct gen *g); /* g->i, without what belongs to its place in the region */
 
 void insn_one(struct gen *g, const struct tr_insn *i);
+void insn_end(struct gen *g, const struct tr_insn *i);
 void push_register(struct gen *g, unsigned reg);
 
 /* special.c */
@@ -96,6 +130,10 @@ void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
 
+/* ring.c */
+void insn_ring(struct gen *g, const struct tr_insn *i);
+void insn_answer(struct gen *g, const struct tr_insn *i);
+
 /* access.c */
 void flags_to_memory(struct gen *g); /* and fstate is FLAGS_MEM */
 void flags_to_host(struct gen *g);
@@ -103,7 +141,7 @@ bool flags_prepare(struct gen *g); /* before a check: does it need a bracket? */
 void flags_bracket(struct gen *g);
 void flags_unbracket(struct gen *g);
 struct access access_operand(struct gen *g, const struct tr_insn *i);
-/* Eight bytes at [RSP + disp] or at [RBP]. */
+/* A word at [RSP + disp] or at [RBP]. */
 struct access access_stack(struct gen *g, i32 disp, unsigned access);
 struct access access_frame(struct gen *g);
 /* The element of a bit string, in T0; its bit's number in T2. */
@@ -114,6 +152,18 @@ i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
+
+/* The check of a group, whose addend comes into T1; returns its jump for when it fails. */
+u32 access_group_check(struct gen *g, const struct group *p, bool bracket);
+
+/* group.c */
+void groups_find(struct gen *g);
+bool groups_underway(
+	const struct gen *g); /* is a check made before this instruction needed in it or behind? */
+void groups_before(struct gen *g);
+void groups_after(struct gen *g);
+bool group_addend(struct gen *g, unsigned number);
+void stub_copy(struct gen *g, const struct stub *s);
 
 /* count.c */
 void count_before(struct gen *g, unsigned k); /* instruction k: a run of them may begin there */

@@ -54,7 +54,7 @@ static void name_region(const struct tr *t, const struct tr_region *r)
 struct listing {
 	const struct gen_context *g;
 	const struct alc_host *host;
-	ZydisDecoder decoder;
+	ZydisDecoder guest, decoder;
 	ZydisFormatter format;
 };
 
@@ -65,13 +65,13 @@ static void say(const struct listing *l, const char *text)
 }
 
 /* A line for the instruction at `bytes`; returns how long that is, at least 1. */
-static unsigned list_insn(const struct listing *l, const u8 *bytes, size_t avail, u64 rip,
-			  const char *note)
+static unsigned list_insn(const struct listing *l, const ZydisDecoder *decoder, const u8 *bytes,
+			  size_t avail, u64 rip, const char *note)
 {
 	ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
 	char text[96] = "(no instruction)", line[LINE_MAX_BYTES];
 	ZydisDecodedInstruction z;
-	bool good = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&l->decoder, bytes, avail, &z, o));
+	bool good = ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, bytes, avail, &z, o));
 
 	if (good)
 		ZydisFormatterFormatInstruction(&l->format, &z, o, z.operand_count_visible, text,
@@ -87,7 +87,7 @@ static void list_guest(const struct listing *l, const u8 *page)
 	for (unsigned k = 0; k < l->g->n; k++) {
 		const struct tr_insn *i = &l->g->insns[k];
 
-		list_insn(l, page + i->off, i->len, l->g->page_rip + i->off,
+		list_insn(l, &l->guest, page + i->off, i->len, l->g->page_rip + i->off,
 			  i->mem_head ? "  ; entry" : "");
 	}
 }
@@ -115,8 +115,8 @@ static void list_host(const struct listing *l)
 
 	for (u32 off = r->begin; off < r->end;) {
 		note_of(l, off, note, sizeof(note));
-		off += list_insn(l, t->code.rw + off, r->end - off, (u64)(uintptr_t)tr_host(t, off),
-				 note);
+		off += list_insn(l, &l->decoder, t->code.rw + off, r->end - off,
+				 (u64)(uintptr_t)tr_host(t, off), note);
 	}
 }
 
@@ -126,6 +126,7 @@ static void list_region(const struct gen_context *g, const u8 *page)
 	char line[LINE_MAX_BYTES];
 
 	ZydisDecoderInit(&l.decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	l.guest = g->t->c.decoder[decoder_index(g->region->mode)];
 	ZydisFormatterInit(&l.format, ZYDIS_FORMATTER_STYLE_INTEL);
 	fmt_text(line, sizeof(line), "region of vCPU %u from %lx: guest code", g->v->index,
 		 (unsigned long)g->region->rip);

@@ -53,7 +53,7 @@ static bool worth(const struct builder *b, i32 off)
 	if (covered(b, (unsigned)off))
 		return false;
 	return !b->t->vm->threshold || b->at[off] >= 0 ||
-	       block_seen(&b->t->c, b->it.gpa + (u64)off);
+	       *tr_heat(b->t, b->it.gpa + (u64)off, b->gen);
 }
 
 static void add_work(struct builder *b, i32 off)
@@ -71,6 +71,8 @@ static bool ends(const struct tr_insn *i)
 	case K_JMP_MEM:
 	case K_RET:
 	case K_END:
+	case K_SYSCALL:
+	case K_SYSRET:
 		return true;
 	default:
 		return false;
@@ -227,7 +229,8 @@ static struct tr_entry *build(struct builder *b)
 {
 	struct alc_vcpu *v = b->v;
 	struct tr *t = b->t;
-	struct gen_context g = {.v = v, .t = t, .user = t->c.mode & MODE_USER};
+	struct gen_context g = {
+		.v = v, .t = t, .user = t->c.mode & MODE_USER, .compat = tr_compat(t->c.mode)};
 
 	do {
 		if (!decode_region(b, (unsigned)page_offset(v->rip)))
@@ -266,6 +269,9 @@ struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole)
 	struct builder *b;
 
 	if (!it)
+		return NULL;
+	/* 32-bit code that runs on past 4 GiB faults or wraps: the interpreter's. */
+	if (tr_compat(t->c.mode) && v->rip >> ALC_PAGE_SHIFT >= 0xfffff)
 		return NULL;
 	if (!t->builder)
 		t->builder = host_alloc(v->plat->host, sizeof(*b));

@@ -69,6 +69,8 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct t
 	t->flags_host = t->flags_mem = image_of(flags_get(c));
 	t->pair_rsp = t->pair_saved[user];
 	tr_enter(t, host, fpu);
+	/* SYSCALL and SYSRET may have changed it. */
+	user = (c->mode & MODE_USER) != 0;
 	t->pair_saved[user] = t->pair_rsp;
 	*s = *tr_site(t, t->exit_site);
 	t->n_exits[s->kind]++;
@@ -138,17 +140,25 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 
 static bool translatable(const struct interp *c)
 {
-	return (c->mode & (MODE_SIZE | MODE_SINGLE)) == MODE_64 && !c->align_check;
+	const u32 compat = MODE_32 | MODE_USER | MODE_STACK32 | MODE_FLAT | MODE_LONG;
+
+	if (c->mode & MODE_SINGLE || c->align_check)
+		return false;
+	return (c->mode & MODE_SIZE) == MODE_64 ||
+	       (c->mode & (MODE_SIZE | compat | MODE_REAL)) == compat;
 }
 
-/* What is known about code is by mode; other bits than the privilege change rarely. */
+/*
+ * What is known about code is by mode. For one privilege that changes rarely: 64-bit and 32-bit
+ * programs are different address spaces, as a rule.
+ */
 static void note_mode(struct tr *t)
 {
-	u32 mode = t->c.mode & ~(u32)MODE_USER;
+	unsigned user = (t->c.mode & MODE_USER) != 0;
 
-	if (unlikely(mode != t->key_mode)) {
-		t->key_mode = mode;
-		tr_forget_jumps(t, true);
+	if (unlikely(t->c.mode != t->key_mode[user])) {
+		t->key_mode[user] = t->c.mode;
+		tr_forget_jumps(t, !user);
 	}
 }
 
@@ -176,6 +186,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			continue;
 		case SITE_STEP:
 			run_one(v, t, &s);
+			if (t->ring.star != v->msr.star || t->ring.efer != v->efer)
+				tr_ring_refresh(v, t);
 			if (t->c.exit || !translatable(&t->c))
 				return false;
 			note_mode(t);
@@ -219,13 +231,15 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 /* ---- The loop ---- */
 
 /* Time to translate it? If that fails, or is undone, it counts anew. */
-static bool is_hot(const struct tr *t, struct block *b)
+static bool is_hot(struct tr *t, const struct block *b)
 {
-	if (b->runs < t->vm->threshold) {
-		b->runs++;
+	u16 *heat = tr_heat(t, b->gpa, b->gen);
+
+	if (*heat < t->vm->threshold) {
+		++*heat;
 		return false;
 	}
-	b->runs = 0;
+	*heat = 1; /* it has been seen: region.c */
 	return true;
 }
 

@@ -237,8 +237,13 @@ void insn_string(struct gen *g, const struct tr_insn *i)
 {
 	bool bracket = flags_prepare(g), moves = (i->opcode & ~1u) == 0xa4;
 	struct code *c = g->c;
-	u32 site = one_site(g, i), retry = c->at;
+	u32 site = one_site(g, i), retry;
 
+	if (g->in->compat) { /* what is checked below is accessed: no upper halves */
+		gen_move_word(g, X86_RDI, X86_RDI);
+		gen_move_word(g, X86_RSI, X86_RSI);
+	}
+	retry = c->at;
 	if (bracket)
 		flags_bracket(g);
 	if (i->prefixes & PFX_F3) {
@@ -266,9 +271,9 @@ void insn_string(struct gen *g, const struct tr_insn *i)
 		e_lea(c, X86_RSI, (struct hmem){.base = X86_RSI, .index = T2});
 	}
 	emit_guest(g, i, (const u8[4]){0}, NULL);
-	e_rr(c, OP_MOV_LOAD, true, X86_RDI, T0);
+	gen_move_word(g, X86_RDI, T0);
 	if (moves)
-		e_rr(c, OP_MOV_LOAD, true, X86_RSI, T1);
+		gen_move_word(g, X86_RSI, T1);
 	resume_here(g, site);
 }
 

@@ -189,7 +189,7 @@ static void emit_range_miss(struct tr *t, unsigned user)
 	e_store(c, hm_gs(range + (i32)offsetof(struct tr_range, base)), X86_RAX);
 	e_load(c, X86_RAX, hm_gs_at(T1, table + (i32)offsetof(struct tlb_entry, addend)));
 	e_store(c, hm_gs(range + (i32)offsetof(struct tr_range, addend)), X86_RAX);
-	for (unsigned k = 0; k < 4; k++)
+	for (unsigned k = 0; k < RANGE_SIZES; k++)
 		e_store_imm32(c, hm_gs(range + (i32)(offsetof(struct tr_range, limit) + 8 * k)),
 			      ALC_PAGE_SIZE - (1 << k));
 	e_pop(c, X86_RAX);
@@ -275,6 +275,7 @@ void tr_emit_runtime(struct tr *t)
 	emit_return_miss(t, 0);
 	emit_return_miss(t, 1);
 	emit_gone(t);
+	tr_emit_ring(t);
 	t->code_start = (u32)align_up(t->emit.at, 64);
 	t->emit.at = t->code_start;
 }

@@ -3,9 +3,10 @@
 #define ENGINE_TRANSLATE_TRANSLATE_H
 
 /*
- * The translator: 64-bit guest code becomes host code that runs in this process.
+ * The translator: 64-bit guest code, and user mode's 32-bit code under a 64-bit kernel, becomes
+ * host code that runs in this process.
  *
- * Built around the interpreter, which runs whatever is cold, rare or not 64-bit, and to which
+ * Built around the interpreter, which runs whatever is cold, rare or 16-bit, and to which
  * translated code deoptimises; both share one software TLB. Each vCPU has its own translations,
  * so nothing below is shared between threads unless it says so.
  *
@@ -56,6 +57,11 @@ enum tr_kind {
 	K_READ_CR2,
 	K_STI,
 	K_STRING, /* MOVS, STOS */
+	K_RDTSC,
+	K_RDTSCP,
+	K_PAUSE,
+	K_SYSCALL,
+	K_SYSRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -84,7 +90,10 @@ struct tr_insn {
 	u8 reg, rm, v, op_reg; /* guest register numbers, or opcode extension in reg */
 	u8 gpr;                /* FIELD_*: which are general registers */
 	u8 loads, stores;      /* FIELD_*: which must be loaded before, stored after */
-	bool high_byte;        /* names AH, CH, DH or BH: can't have a REX prefix */
+	u16 written;           /* general registers that it changes, where use_operands() looked */
+	bool adds;             /* and that is all: `added` to rm */
+	i32 added;
+	bool high_byte; /* names AH, CH, DH or BH: can't have a REX prefix */
 	u64 imm;
 	/* Memory operand */
 	bool mem, a32, rip_relative;
@@ -101,6 +110,8 @@ struct tr_insn {
 	i32 target;    /* of a direct jump: page offset, possibly outside the page */
 	/* Liveness before it (liveness.c) */
 	u8 strong, weak;
+	/* group.c: numbers from 1 on, or 0 */
+	u8 run, group, stack_group;
 };
 
 /* ---- Translated code (cache.c) -----------------------------------------------------------------
@@ -122,24 +133,43 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
+
+/* There are as many of them as there are memory operands. */
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
-	u32 resume; /* code offset */
-	u32 patch;  /* code offset of a rel32 */
-	u32 next;   /* SITE_ONE: length of the instruction */
+	union {
+		u32 resume; /* SITE_ONE: code offset */
+		i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+	};
+	u32 kind : 4;
+	u32 flags : 1;    /* enum tr_flags */
+	u32 next : 4;     /* SITE_ONE: length of the instruction */
+	u32 answer : 2;   /* SITE_ONE: enum tr_answer, what C does without leaving */
+	u32 locked : 1;   /* must not cross a cache line */
+	u32 stack : 1;    /* checked by the range cache of RSP */
+	u32 access : 1;   /* X86_READ or X86_WRITE */
+	u32 size : 7;     /* of the operand */
+	u32 uncount : 10; /* instructions that were counted but come after this place */
+};
+
+/* What else belongs to a SITE_LINK, in the place of the site that would be next. */
+struct tr_link {
+	u32 patch; /* code offset of a rel32 */
+	u32 stub;  /* and to which it led at first */
+	u32 known; /* of user pages, what the link relies on */
 	/*
-	 * SITE_LINK: a rel32 that may lead to entries for which no flags live, or 0; where it led
-	 * at first; and the next site of which such a jump leads to the same entry.
+	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
+	 * and the next site of which such a jump leads to the same entry.
 	 */
-	u32 dead, dead_stub, dead_next;
-	u32 stub;    /* SITE_LINK: code offset to which patch led at first */
-	i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
-	u16 uncount; /* instructions that were counted but come after this place */
-	u8 kind, flags, size, access;
-	bool locked; /* must not cross a cache line */
-	bool dead_linked;
-	bool stack; /* checked by the range cache of RSP */
+	u32 dead, dead_stub;
+	u32 dead_next : 31, dead_linked : 1;
+};
+
+union tr_slot {
+	struct tr_site site;
+	struct tr_link link;
 };
 
 struct tr_entry {
@@ -173,7 +203,7 @@ struct tr_region {
 	unsigned nheads;
 	u64 rip;
 	u32 begin, end;          /* code offsets */
-	struct tr_place *places; /* all its instructions, in the order of addresses */
+	struct tr_place *places; /* instructions to come in at, in the order of addresses */
 	unsigned nplaces;
 	u32 join; /* its number if it is a join, which is a region without places */
 	struct tr_region *view_next;
@@ -195,8 +225,11 @@ struct tr_jump {
 };
 
 /* A run of the address space around RSP, all of it writable RAM that is contiguous in the host. */
+enum { RANGE_SIZES = 9 };
+
 struct tr_range {
-	u64 base, limit[4]; /* by the operand's size, 1 to 8 bytes: its length less that */
+	u64 base, limit[RANGE_SIZES]; /* by the operand's size, 1 to 256 bytes: its length less that
+				       */
 	u64 addend;
 };
 
@@ -207,12 +240,14 @@ enum {
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	JOIN_COUNTS = 4096,
+	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
 	LOOKUPS = 4096,       /* tr.lookups */
 	ENTRY_HASH = 1 << 17, /* tr.entries */
 	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
+	ADDENDS = 32,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -224,7 +259,10 @@ enum tr_feature {
 	TR_RANGE,    /* the range cache of RSP */
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
+	TR_GROUPS,   /* one check for several accesses */
 	TR_JOINS,    /* ways into the middle of regions */
+	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
+	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -240,12 +278,19 @@ enum tr_poison {
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2];
+	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
+		syscall, sysret;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
 struct tr_fault_point {
 	u32 off, site;
+};
+
+/* What SYSCALL (0) and SYSRET (1) load, for these values of MSRs: ring.c. */
+struct tr_ring {
+	u64 star, efer;
+	struct x86_seg cs[2], ss[2];
 };
 
 struct tr_arena {
@@ -260,7 +305,10 @@ struct tr {
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
+	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	/* Used by translated code and the runtime */
+	struct tr_ring ring;
+	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
 	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
@@ -278,13 +326,13 @@ struct tr {
 	bool has_bmi2, has_avx;
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
-	u32 key_mode;
-	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
-	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
+	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
+	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
-	struct tr_site **sites;  /* chunks of SITES_CHUNK */
+	union tr_slot **sites;   /* chunks of SITES_CHUNK */
 	u32 nsites;
 	struct tr_fault_point *faults;
 	u32 nfaults, faults_max;
@@ -296,6 +344,11 @@ struct tr {
 		u32 mode;
 		struct tr_entry *entry;
 	} lookups[LOOKUPS];
+	/*
+	 * How often a block was interpreted, by its guest-physical address and the generation of
+	 * its page: hashed, and what falls together is hot a little sooner. Blocks come and go.
+	 */
+	u16 heat[HEAT];
 	u8 code_pages[4096]; /* a filter: has code of this linear page (hashed) been translated? */
 	u32 page_id_next;
 	struct tr_page_id {
@@ -353,6 +406,12 @@ static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 	return t->vm->poison >> p & 1;
 }
 
+/* 32-bit code: of what is translated only that of user mode in compatibility mode. */
+static inline bool tr_compat(u32 mode)
+{
+	return (mode & MODE_SIZE) == MODE_32;
+}
+
 /* Offsets from GS. */
 #define V_OFF(field) ((i32)offsetof(struct alc_vcpu, field))
 #define T_OFF(field) ((i32)(sizeof(struct alc_vcpu) + offsetof(struct tr, field)))
@@ -369,6 +428,12 @@ static inline unsigned tr_jump_index(u64 rip)
 	return (u32)rip * (u32)JUMP_FACTOR >> JUMP_SHIFT;
 }
 
+static inline u16 *tr_heat(struct tr *t, u64 gpa, u32 gen)
+{
+	_Static_assert(HEAT == 1 << (32 - 14), "the upper bits of the product");
+	return &t->heat[((u32)(gpa ^ gpa >> 32) ^ gen << 20) * 0x9e3779b1u >> 14];
+}
+
 static inline const u8 *tr_host(const struct tr *t, u32 off)
 {
 	return t->code.rx + off;
@@ -376,6 +441,14 @@ static inline const u8 *tr_host(const struct tr *t, u32 off)
 
 /* decode.c: fills i from the bytes at a page offset; false: it does not end in this page. */
 bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i);
+
+/*
+ * compat.c, for 32-bit code: whether an operand at an FS or GS address can be translated; and an
+ * encoding that means the same to the host, in 64-bit mode: before and after operands are known.
+ */
+bool tr_compat_segment(const struct dec *d, const struct tr_insn *i);
+void tr_compat_encode(struct tr_insn *i);
+void tr_compat_encoded(const struct dec *d, struct tr_insn *i);
 
 /* liveness.c */
 void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
@@ -418,7 +491,7 @@ struct gen_context {
 	const i16 *at;
 	unsigned n;
 	u64 page_rip; /* linear address of the page */
-	bool user;
+	bool user, compat;
 };
 bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
@@ -431,6 +504,11 @@ void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
+/* ring.c */
+void tr_emit_ring(struct tr *t);
+void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
+u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
+
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
 void tr_cache_destroy(struct tr *t);
@@ -439,6 +517,7 @@ bool tr_cache_full(const struct tr *t);
 void *tr_alloc(struct tr *t, size_t size);
 u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
 struct tr_site *tr_site(struct tr *t, u32 site);
+struct tr_link *tr_link_of(struct tr *t, u32 site); /* of a SITE_LINK */
 bool tr_fault_point(struct tr *t, u32 off, u32 site);
 u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
