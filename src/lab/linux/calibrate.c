@@ -20,7 +20,10 @@ static int by_dispatch(const void *a, const void *b)
 	return (x->dispatch_ns > y->dispatch_ns) - (x->dispatch_ns < y->dispatch_ns);
 }
 
-/* Of the requests whose service times are known, in the order in which the drive got them. */
+/*
+ * Of the requests whose service times are known, in the order in which the drive got them.
+ * items are the caller's to free in any case.
+ */
 static int take_rows(const char *name, const struct trace *t, struct rows *out, struct alc_err *err)
 {
 	*out = (struct rows){.items = calloc(t->n, sizeof(*out->items))};
@@ -36,11 +39,11 @@ static int take_rows(const char *name, const struct trace *t, struct rows *out, 
 							 q->sectors, q->op == BLOCK_WRITE};
 	}
 	qsort(out->items, out->n, sizeof(*out->items), by_dispatch);
-	if (out->n >= CALIBRATE_LEAST)
-		return 0;
-	free(out->items);
-	return alc_fail(err, -EINVAL, "'%s' tells when %zu requests were done; %u are needed", name,
-			out->n, CALIBRATE_LEAST);
+	if (out->n < CALIBRATE_LEAST)
+		return alc_fail(err, -EINVAL,
+				"'%s' tells when %zu requests were done; %u are needed", name,
+				out->n, CALIBRATE_LEAST);
+	return 0;
 }
 
 static int fit(const struct rows *rows, const char *model, u64 span, unsigned heads,
@@ -95,10 +98,9 @@ int alc_disk_calibrate(const char *trace, const char *model, uint64_t disk_bytes
 		return rc;
 	rc = take_rows(trace, &t, &rows, err);
 	trace_free(&t);
-	if (rc)
-		return rc;
-	rc = calibrate_rows(&rows, model, disk_bytes ? disk_bytes / SECTOR_BYTES : rows.end, heads,
-			    out, err);
+	if (!rc)
+		rc = calibrate_rows(&rows, model, disk_bytes ? disk_bytes / SECTOR_BYTES : rows.end,
+				    heads, out, err);
 	free(rows.items);
 	return rc;
 }

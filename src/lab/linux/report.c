@@ -226,21 +226,31 @@ static int json(const struct alc_experiment *x, char **out, struct alc_err *err)
 
 /* ---- Table -------------------------------------------------------------------------------- */
 
+/* max_ms apart: of that the greatest counts. */
+static void add_share(struct figures *to, const struct figures *f, double share)
+{
+	to->service_ms += f->service_ms * share;
+	to->response_ms += f->response_ms * share;
+	to->p50_ms += f->p50_ms * share;
+	to->p99_ms += f->p99_ms * share;
+	to->sectors_ms += f->sectors_ms * share;
+	to->requests_s += f->requests_s * share;
+	to->fairness += f->fairness * share;
+	to->hit_share += f->hit_share * share;
+	to->max_ms = f->max_ms > to->max_ms ? f->max_ms : to->max_ms;
+}
+
 /* The seeds of one row together: means of the figures, the greatest of the maxima. */
 static void row_figures(const struct cell *c, size_t seeds, struct figures *out, double *spread)
 {
 	double least = 0, most = 0;
-	double *sum = (double *)out;
-	struct figures f;
 
 	*out = (struct figures){0};
 	for (size_t i = 0; i < seeds; i++) {
-		double longest = out->max_ms;
+		struct figures f;
 
 		cell_figures(&c[i], &f);
-		for (size_t n = 0; n < sizeof(f) / sizeof(double); n++)
-			sum[n] += ((double *)&f)[n] / (double)seeds;
-		out->max_ms = f.max_ms > longest ? f.max_ms : longest;
+		add_share(out, &f, 1 / (double)seeds);
 		least = !i || f.response_ms < least ? f.response_ms : least;
 		most = !i || f.response_ms > most ? f.response_ms : most;
 	}

@@ -370,7 +370,7 @@ static int tidy(const char *name, struct trace *t, struct alc_err *err)
 	if (!rn.from)
 		return alc_fail(err, -ENOMEM, "no memory for the trace '%s'", name);
 	/* glibc's qsort is a merge sort, which keeps the order of equals. */
-	if (!is_sorted(t))
+	if (t->reqs && !is_sorted(t))
 		qsort(t->reqs, t->n, sizeof(*t->reqs), by_arrival);
 	for (size_t i = 0; i < t->n && rn.n < ISSUERS_MAX; i++)
 		t->reqs[i].issuer = renamed(&rn, t->reqs[i].issuer);
@@ -433,28 +433,25 @@ void trace_free(struct trace *t)
 	*t = (struct trace){0};
 }
 
+/* 0 or an errno value; *text is the caller's to free in any case. */
 static int slurp(FILE *f, char **text, size_t *len)
 {
-	size_t room = 1 << 16, n = 0, got;
-	char *more;
+	size_t room = 1 << 16, got;
 
 	*text = NULL;
+	*len = 0;
 	do {
+		char *more;
+
 		room *= 2;
 		more = room > TRACE_BYTES_MAX ? NULL : realloc(*text, room);
-		if (!more) {
-			free(*text);
+		if (!more)
 			return ENOMEM;
-		}
 		*text = more;
-		got = fread(*text + n, 1, room - n, f);
-		n += got;
-	} while (got && n == room);
-	*len = n;
-	if (!ferror(f))
-		return 0;
-	free(*text);
-	return errno;
+		got = fread(*text + *len, 1, room - *len, f);
+		*len += got;
+	} while (got && *len == room);
+	return ferror(f) ? EIO : 0;
 }
 
 int trace_read(const char *path, struct trace *out, struct alc_err *err)
@@ -469,9 +466,9 @@ int trace_read(const char *path, struct trace *out, struct alc_err *err)
 		fclose(f);
 	}
 	if (error)
-		return alc_fail(err, -error, "can't read the trace '%s': %s", path,
-				strerror(error));
-	rc = trace_parse(path, text, len, out, err);
+		rc = alc_fail(err, -error, "can't read the trace '%s': %s", path, strerror(error));
+	else
+		rc = trace_parse(path, text, len, out, err);
 	free(text);
 	return rc;
 }
