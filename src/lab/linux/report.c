@@ -290,11 +290,10 @@ static void table_row(struct text *t, const struct cell *c, size_t seeds, int wi
 
 static void table(const struct alc_experiment *x, struct text *t)
 {
-	size_t group = x->schedulers.n * x->nseeds;
 	int width = label_width(&x->schedulers);
 
 	for (size_t i = 0; i < x->ncells; i += x->nseeds) {
-		if (i % group == 0)
+		if (x->cells[i].scheduler == x->schedulers.items)
 			table_head(t, &x->cells[i], width);
 		table_row(t, &x->cells[i], x->nseeds, width);
 	}

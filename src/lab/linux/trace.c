@@ -365,12 +365,15 @@ static bool is_sorted(const struct trace *t)
 static int tidy(const char *name, struct trace *t, struct alc_err *err)
 {
 	enum { ISSUERS_MAX = 65536 };
-	struct rename rn = {.from = malloc(ISSUERS_MAX * sizeof(u32))};
+	struct rename rn = {0};
 
+	if (!t->reqs)
+		return alc_fail(err, -EINVAL, "'%s' has no reads or writes", name);
+	rn.from = malloc(ISSUERS_MAX * sizeof(u32));
 	if (!rn.from)
 		return alc_fail(err, -ENOMEM, "no memory for the trace '%s'", name);
 	/* glibc's qsort is a merge sort, which keeps the order of equals. */
-	if (t->reqs && !is_sorted(t))
+	if (!is_sorted(t))
 		qsort(t->reqs, t->n, sizeof(*t->reqs), by_arrival);
 	for (size_t i = 0; i < t->n && rn.n < ISSUERS_MAX; i++)
 		t->reqs[i].issuer = renamed(&rn, t->reqs[i].issuer);
@@ -404,7 +407,7 @@ int trace_parse(const char *name, const char *text, size_t len, struct trace *ou
 	int rc;
 
 	*out = (struct trace){0};
-	if (memchr(text, 0, len))
+	if (len && memchr(text, 0, len))
 		return alc_fail(err, -EINVAL, "'%s' is not text", name);
 	copy = strndup(text, len);
 	if (!copy)
@@ -418,8 +421,6 @@ int trace_parse(const char *name, const char *text, size_t len, struct trace *ou
 			      "MSR-Cambridge's kind or a record",
 			      name);
 	free(copy);
-	if (!rc && !out->n)
-		rc = alc_fail(err, -EINVAL, "'%s' has no reads or writes", name);
 	if (!rc)
 		rc = tidy(name, out, err);
 	if (rc)
@@ -457,14 +458,15 @@ static int slurp(FILE *f, char **text, size_t *len)
 int trace_read(const char *path, struct trace *out, struct alc_err *err)
 {
 	FILE *f = fopen(path, "re");
-	int error = f ? 0 : errno, rc;
-	size_t len = 0;
-	char *text = NULL;
+	size_t len;
+	char *text;
+	int error, rc;
 
-	if (f) {
-		error = slurp(f, &text, &len);
-		fclose(f);
-	}
+	if (!f)
+		return alc_fail(err, -errno, "can't read the trace '%s': %s", path,
+				strerror(errno));
+	error = slurp(f, &text, &len);
+	fclose(f);
 	if (error)
 		rc = alc_fail(err, -error, "can't read the trace '%s': %s", path, strerror(error));
 	else
