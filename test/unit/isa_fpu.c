@@ -10,7 +10,7 @@
 #include "isa/cpuid.h"
 #include "isa/fpu.h"
 
-enum { ROUNDS = 2000, ALL = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX };
+enum { HOST_TRIES = 3, ROUNDS = 2000, ALL = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX };
 
 struct area {
 	_Alignas(64) u8 b[X86_XSAVE_MAX];
@@ -215,6 +215,23 @@ static void environment_layouts(void **state)
 	}
 }
 
+/*
+ * A component in its initial configuration may be saved as if it were not, and is if the host's
+ * kernel comes between: what differs gets another chance.
+ */
+static void host_xsave(struct area *in, struct area *out, u64 rfbm, enum x86_xsave_form form,
+		       const struct area *expected, u32 size)
+{
+	const struct area before = *out;
+
+	for (unsigned i = 0; i < HOST_TRIES; i++) {
+		*out = before;
+		host_x(in, ALL, out, rfbm, form);
+		if (!memcmp(out->b, expected->b, size))
+			return;
+	}
+}
+
 /* Random restores and saves in all forms; both start from the same full state. */
 static void xsave_image(void **state)
 {
@@ -242,7 +259,7 @@ static void xsave_image(void **state)
 		fpu_reset(&f);
 		assert_int_equal(fpu_xrstor(&f, in.b, ALL, ALL, true), 0);
 		size = fpu_xsave(&f, ours.b, rfbm, form, true);
-		host_x(&in, ALL, &host, rfbm, form);
+		host_xsave(&in, &host, rfbm, form, &ours, size);
 		assert_int_equal(size, rfbm & X86_XCR0_AVX ? 832 : 576);
 		assert_memory_equal(ours.b, host.b, size);
 	}
