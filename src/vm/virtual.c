@@ -237,7 +237,9 @@ void virtual_kick(struct machine *m, unsigned cpu)
 	/* It is woken now, not where it began to sleep. */
 	if (c->v->activity != X86_RUNNING)
 		c->time_ns = max_u64(c->time_ns, clock_cpu_ns(m->clock));
-	if (atomic_load(&m->virtual.asleep))
+	if (atomic_load(&m->cpus[0].asleep)) /* the thread of all, in a pause */
+		m->host->event_signal(m->host->ctx, m->cpus[0].wake);
+	else if (atomic_load(&m->virtual.asleep))
 		clock_wake(m->clock);
 	else if (m->engine->kick && c->in_engine)
 		m->engine->kick(c->v);

@@ -206,7 +206,7 @@ static void a_pause_stops_the_count(void **state)
 	instructions = r.m->vcpus[0]->instructions;
 	assert_int_equal(counter(&r), (instructions + 1) / 2);
 	machine_resume(r.m);
-	while (counter(&r) < instructions)
+	while (counter(&r) < instructions / 2 + 1000)
 		r.th.host.yield(r.th.host.ctx);
 	stop(&r);
 }
@@ -221,6 +221,17 @@ static void a_machine_that_sleeps_for_good_is_stopped(void **state)
 	machine_pause(r.m);
 	machine_resume(r.m);
 	assert_int_equal(r.m->vcpus[0]->instructions, 2);
+	stop(&r);
+}
+
+static void a_paused_machine_is_stopped(void **state)
+{
+	struct rig r = prepared("virtual");
+
+	start(&r, count_up, sizeof(count_up));
+	while (counter(&r) < 1000)
+		r.th.host.yield(r.th.host.ctx);
+	machine_pause(r.m);
 	stop(&r);
 }
 
@@ -255,6 +266,7 @@ int main(void)
 		cmocka_unit_test(hashes_come_at_their_instants_and_agree),
 		cmocka_unit_test(a_pause_stops_the_count),
 		cmocka_unit_test(a_machine_that_sleeps_for_good_is_stopped),
+		cmocka_unit_test(a_paused_machine_is_stopped),
 		cmocka_unit_test(only_engines_that_count),
 	};
 

@@ -619,11 +619,12 @@ OP(cache_line)
 }
 
 /*
- * A spinning vCPU may wait for one whose thread has no processor: hand over now and then.
+ * A spinning vCPU may wait for one whose thread has no processor: hand over now and then. In
+ * virtual time all are on this one.
  */
 OP(pause_hint)
 {
-	if ((++c->n_pauses & 63) == 0)
+	if ((++c->n_pauses & 63) == 0 && !clock_is_virtual(v->plat->clock))
 		v->plat->host->yield(v->plat->host->ctx);
 	NEXT;
 }
