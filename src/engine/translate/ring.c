@@ -228,7 +228,7 @@ u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s)
 	struct tr *t = tr_of(v);
 
 	if (s->answer == ANSWER_PAUSE) {
-		if ((++t->c.n_pauses & 63) == 0)
+		if ((++t->c.n_pauses & 63) == 0 && !clock_is_virtual(v->plat->clock))
 			v->plat->host->yield(v->plat->host->ctx);
 		return 0;
 	}
