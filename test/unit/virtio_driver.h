@@ -63,6 +63,7 @@ struct vd {
 	struct pci_root *pci;
 	/* What came out of it: messages by their data, and INTx. */
 	unsigned msi[64];
+	unsigned stray_msis; /* those that go where the driver has none sent */
 	bool intx;
 	bool no_msix; /* the driver doesn't enable MSI-X */
 };
