@@ -631,7 +631,15 @@ def guest_is_there():
     return all(os.path.exists(os.path.join(cache, "guest", f)) for f in ("vmlinuz", "initrd.img"))
 
 
+def hear_signals():
+    """A signal that is ignored here (nohup, a shell's background) would be by what is started."""
+    for sig in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(sig, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main():
+    hear_signals()
     global ALCAZAR
     ALCAZAR = os.path.abspath(sys.argv[1])
     which = sys.argv[2] if len(sys.argv) > 2 else "quick"
