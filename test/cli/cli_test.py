@@ -639,8 +639,8 @@ def hear_signals():
 
 
 def main():
-    hear_signals()
     global ALCAZAR
+    hear_signals()
     ALCAZAR = os.path.abspath(sys.argv[1])
     which = sys.argv[2] if len(sys.argv) > 2 else "quick"
     if which == "guest" and not guest_is_there():
