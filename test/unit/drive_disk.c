@@ -598,7 +598,13 @@ static void compare_counters(const struct rig *g)
 	assert_true(drive_stat(g->drive, "cylinders") == (double)g->oracle.cylinders);
 }
 
-static void compare_disk(const struct config *c, enum stream_kind kind, unsigned requests)
+/* What a configuration's streams have met, all together: a short random one may have no hit. */
+struct met {
+	u64 hits, destaged;
+};
+
+static void compare_disk(const struct config *c, enum stream_kind kind, unsigned requests,
+			 struct met *met)
 {
 	struct stream s = {.kind = kind,
 			   .state = 11 + kind,
@@ -630,9 +636,9 @@ static void compare_disk(const struct config *c, enum stream_kind kind, unsigned
 					 oracle_flush(&g.oracle, g.inside, now));
 	}
 	compare_counters(&g);
-	assert_true(!c->cache || g.oracle.hits > 0);
+	met->hits += g.oracle.hits;
+	met->destaged += g.oracle.destaged;
 	assert_true(!c->single_sequence || kind != STREAM_SEQUENTIAL || g.oracle.streamed > 0);
-	assert_true(!c->write_cache || g.oracle.destaged > 0);
 	if (c->cache)
 		rings_fini(&rings);
 	drive_destroy(g.drive);
@@ -642,9 +648,15 @@ static void compare_disk(const struct config *c, enum stream_kind kind, unsigned
 
 static void disk_equals_its_oracle(void **state)
 {
-	for (size_t i = 0; i < ARRAY_LEN(configs); i++)
+	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
+		const struct config *c = &configs[i];
+		struct met met = {0};
+
 		for (unsigned kind = 0; kind < STREAM_KINDS; kind++)
-			compare_disk(&configs[i], kind, requests_of(70000));
+			compare_disk(c, kind, requests_of(70000), &met);
+		assert_true(!c->cache || met.hits > 0);
+		assert_true(!c->write_cache || met.destaged > 0);
+	}
 }
 
 static void roots_are_exact(void **state)
