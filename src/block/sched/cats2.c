@@ -13,19 +13,13 @@
  * it is needed. T knows distances only.
  */
 #include "base/errno.h"
-#include "block/sched/antic.h"
-#include "block/sched/burst.h"
+#include "block/sched/cats_common.h"
 #include "block/sched/list.h"
-#include "block/sched/made.h"
-#include "block/sched/plan.h"
-#include "block/sched/shadow.h"
 
 struct params {
-	u64 expire_ns, batch, age_ns, max_sectors, table_side;
-	struct burst_params burst;
-	struct antic_params antic;
-	bool hit_first, clusters, by_time;
-	struct segcache_params segcache;
+	u64 expire_ns, batch, age_ns;
+	bool clusters, by_time;
+	struct cats_params common;
 };
 
 static const struct param params[] = {
@@ -39,52 +33,17 @@ static const struct param params[] = {
 	 offsetof(struct params, clusters), "on", 0, 0},
 	{"by_time", "ask the drive for times, where that is possible", PARAM_FLAG,
 	 offsetof(struct params, by_time), "on", 0, 0},
-	BURST_PARAMS(offsetof(struct params, burst)),
-	{"antic_expire", "longest time to wait for the next read of a process; 0: none", PARAM_TIME,
-	 offsetof(struct params, antic.expire_ns), "5ms", 0, 1e12},
-	{"table_side", "most requests that T looks at on each side of the head", PARAM_COUNT,
-	 offsetof(struct params, table_side), "64", 1, TABLE_SIDE_MAX},
-	{"hit_first", "serve first what the drive has in its cache", PARAM_FLAG,
-	 offsetof(struct params, hit_first), "on", 0, 0},
-	SEGCACHE_PARAMS(offsetof(struct params, segcache)),
-	MERGE_PARAM(struct params, max_sectors),
+	CATS_PARAMS(struct params, common),
 	{.name = NULL},
 };
 
 struct cats2 {
-	struct made made;
+	struct cats_common common;
 	struct sched_env env;
 	u64 expire_ns, batch;
-	u64 since_overdue; /* requests since the last that was sent because it had waited */
+	u64 overdue_sent; /* common.sent when the last was sent because it had waited */
 	bool by_time;
-	struct shadow shadow;
-	struct burst writes;
-	struct antic antic;
-	u64 head;
-	struct disk_req *planned; /* the last answer, while nothing has changed; or NULL */
-	struct plan plan;
 };
-
-static void cats2_destroy(struct sched *s)
-{
-	struct cats2 *c = container_of(s, struct cats2, made.sched);
-
-	shadow_fini(&c->shadow);
-	sched_unmake(s);
-}
-
-static void set_params(struct cats2 *c, const struct sched_env *env, const struct params *p)
-{
-	c->env = *env;
-	c->expire_ns = p->expire_ns;
-	c->batch = c->since_overdue = p->batch;
-	c->by_time = p->by_time && env->access_ns;
-	c->plan.side = (unsigned)p->table_side;
-	c->plan.age_ns = (double)p->age_ns;
-	c->plan.ahead = p->clusters ? p->segcache.prefetch : 0;
-	burst_init(&c->writes, &p->burst, p->max_sectors);
-	antic_init(&c->antic, &p->antic, env->sectors);
-}
 
 static int cats2_create(const struct sched_env *env, const void *values, struct sched **out,
 			struct alc_err *err)
@@ -95,61 +54,32 @@ static int cats2_create(const struct sched_env *env, const void *values, struct 
 
 	if (!c)
 		return -ENOMEM;
-	set_params(c, env, p);
-	rc = shadow_init(&c->shadow, env, p->hit_first && !c->by_time ? &p->segcache : NULL,
-			 p->max_sectors, err);
-	if (rc) {
-		cats2_destroy(&c->made.sched);
-		return rc;
-	}
-	*out = &c->made.sched;
-	return 0;
+	c->env = *env;
+	c->expire_ns = p->expire_ns;
+	c->batch = p->batch;
+	c->overdue_sent = -p->batch; /* as if a batch had passed */
+	c->by_time = p->by_time && env->access_ns;
+	c->common.plan.age_ns = (double)p->age_ns;
+	c->common.plan.ahead = p->clusters ? p->common.segcache.prefetch : 0;
+	rc = cats_common_init(&c->common, env, &p->common, p->common.hit_first && !c->by_time, err);
+	if (!rc)
+		*out = &c->common.made.sched;
+	return rc;
 }
 
 static void cats2_add(struct sched *s, struct disk_req *r, u64 now_ns)
 {
-	struct cats2 *c = container_of(s, struct cats2, made.sched);
+	struct cats2 *c = container_of(s, struct cats2, common.made.sched);
 
-	antic_added(&c->antic, r, now_ns);
-	if (r->sync || r->op == BLOCK_READ) {
-		shadow_add(&c->shadow, r, now_ns);
-		c->planned = NULL;
-	} else {
-		burst_add(&c->writes, r, now_ns);
-	}
-}
-
-static void cats2_done(struct sched *s, struct disk_req *r, u64 now_ns)
-{
-	struct cats2 *c = container_of(s, struct cats2, made.sched);
-
-	antic_done(&c->antic, r, now_ns);
-}
-
-/* The drive gets r, which has left its queue; a hit leaves the head where it is. */
-static struct disk_req *send(struct cats2 *c, struct disk_req *r, bool hit)
-{
-	antic_sent(&c->antic, r, hit ? 0 : distance_of(c->head, r->span_sector));
-	if (!hit)
-		c->head = span_end(r);
-	c->planned = NULL;
-	c->since_overdue++;
-	return r;
-}
-
-static struct disk_req *send_write(struct cats2 *c)
-{
-	struct disk_req *r = burst_take(&c->writes);
-
-	shadow_write(&c->shadow, r);
-	return send(c, r, false);
+	cats_common_add(&c->common, r, r->sync || r->op == BLOCK_READ, now_ns);
 }
 
 /* ---- What has waited too long ------------------------------------------------------------- */
 
 static struct disk_req *oldest(const struct cats2 *c)
 {
-	struct disk_req *a = c->shadow.reads.fifo.oldest, *b = c->shadow.hits.fifo.oldest;
+	struct disk_req *a = c->common.shadow.reads.fifo.oldest,
+			*b = c->common.shadow.hits.fifo.oldest;
 
 	if (!a || !b)
 		return a ? a : b;
@@ -168,12 +98,10 @@ static struct disk_req *send_overdue(struct cats2 *c, u64 now_ns)
 {
 	struct disk_req *r = oldest(c);
 
-	if (overdue_ns(c) > now_ns || c->since_overdue < c->batch)
+	if (overdue_ns(c) > now_ns || c->common.sent - c->overdue_sent < c->batch)
 		return NULL;
-	shadow_take(&c->shadow, r);
-	burst_passed(&c->writes);
-	send(c, r, false);
-	c->since_overdue = 0;
+	cats_send_read(&c->common, r);
+	c->overdue_sent = c->common.sent;
 	return r;
 }
 
@@ -184,9 +112,9 @@ static struct disk_req *most_for_its_time(const struct cats2 *c, u64 now_ns)
 	struct disk_req *best = NULL;
 	double most = 0;
 
-	for (struct disk_req *r = c->shadow.reads.fifo.oldest; r; r = r->next) {
+	for (struct disk_req *r = c->common.shadow.reads.fifo.oldest; r; r = r->next) {
 		double ns = (double)c->env.access_ns(c->env.access_ctx, r, now_ns) + 1;
-		double worth = plan_age_weight(&c->plan, r, now_ns) / ns;
+		double worth = plan_age_weight(&c->common.plan, r, now_ns) / ns;
 
 		if (worth > most) {
 			most = worth;
@@ -197,58 +125,46 @@ static struct disk_req *most_for_its_time(const struct cats2 *c, u64 now_ns)
 }
 
 /* NULL: none, or better not now. */
-static struct disk_req *send_read(struct cats2 *c, u64 now_ns, u64 *ask_ns)
+static struct disk_req *next_read(struct cats2 *c, u64 now_ns, u64 *ask_ns)
 {
-	struct disk_req *r = c->planned;
+	struct cats_common *k = &c->common;
+	struct disk_req *r = k->planned;
 	u64 until_ns;
 
 	if (!r)
 		r = c->by_time ? most_for_its_time(c, now_ns)
-			       : plan_first(&c->plan, &c->shadow.reads.sorted, c->head, now_ns);
+			       : plan_first(&k->plan, &k->shadow.reads.sorted, k->head, now_ns);
 	if (!r)
 		return NULL;
-	until_ns = antic_until(&c->antic, distance_of(c->head, r->span_sector),
-			       c->shadow.reads.sorted.count, now_ns);
-	if (!until_ns || overdue_ns(c) <= now_ns) {
-		shadow_take(&c->shadow, r);
-		burst_passed(&c->writes);
-		return send(c, r, false);
-	}
-	c->planned = r;
+	until_ns = antic_until(&k->antic, distance_of(k->head, r->span_sector),
+			       k->shadow.reads.sorted.count, now_ns);
+	if (!until_ns || overdue_ns(c) <= now_ns)
+		return cats_send_read(k, r);
+	k->planned = r;
 	*ask_ns = min_u64(min_u64(*ask_ns, until_ns), overdue_ns(c));
-	return NULL;
-}
-
-/* Writes while there are no reads: a read may come, however. */
-static struct disk_req *send_idle_write(struct cats2 *c, u64 now_ns, u64 *ask_ns)
-{
-	u64 until_ns = antic_until(&c->antic, distance_of(c->head, c->writes.head), 0, now_ns);
-
-	if (!until_ns)
-		return send_write(c);
-	*ask_ns = min_u64(until_ns, burst_ask_ns(&c->writes, BURST_FORCED, now_ns));
 	return NULL;
 }
 
 static struct disk_req *cats2_next(struct sched *s, u64 now_ns, u64 *ask_ns)
 {
-	struct cats2 *c = container_of(s, struct cats2, made.sched);
-	enum burst_kind burst = burst_look(&c->writes, !shadow_empty(&c->shadow), now_ns);
+	struct cats2 *c = container_of(s, struct cats2, common.made.sched);
+	struct cats_common *k = &c->common;
+	enum burst_kind burst = burst_look(&k->writes, !shadow_empty(&k->shadow), now_ns);
 	struct disk_req *r;
 
 	if (burst == BURST_FORCED)
-		return send_write(c);
+		return cats_send_write(k);
 	r = send_overdue(c, now_ns);
 	if (r)
 		return r;
-	r = shadow_take_hit(&c->shadow);
+	r = shadow_take_hit(&k->shadow);
 	if (r)
-		return send(c, r, true);
+		return cats_send(k, r, true);
 	if (burst == BURST_IDLE)
-		return send_idle_write(c, now_ns, ask_ns);
-	*ask_ns = burst_ask_ns(&c->writes, shadow_empty(&c->shadow) ? BURST_IDLE : BURST_FORCED,
+		return cats_send_idle_write(k, now_ns, ask_ns);
+	*ask_ns = burst_ask_ns(&k->writes, shadow_empty(&k->shadow) ? BURST_IDLE : BURST_FORCED,
 			       now_ns);
-	return send_read(c, now_ns, ask_ns);
+	return next_read(c, now_ns, ask_ns);
 }
 
 const struct sched_class sched_cats2 = {
@@ -257,8 +173,8 @@ const struct sched_class sched_cats2 = {
 	.params = params,
 	.params_size = sizeof(struct params),
 	.create = cats2_create,
-	.destroy = cats2_destroy,
+	.destroy = cats_common_destroy,
 	.add = cats2_add,
 	.next = cats2_next,
-	.done = cats2_done,
+	.done = cats_common_done,
 };
