@@ -536,6 +536,11 @@ ZyanStatus dec_bytes(struct dec *d, const u8 *bytes, unsigned max);
 bool dec_available(struct dec *d);
 bool simd_offered(struct dec *d); /* the same for those of simd_gen */
 bool dec_is_simd(const struct dec *d);
+/*
+ * Does VEX.W choose the size of an operand, so that it is ignored outside 64-bit mode? has_gpr: one
+ * is a general register.
+ */
+bool dec_w_is_size(const struct dec *d, bool has_gpr);
 /* Register number of a Zydis general register operand; byte offset in gpr[] for 8-bit ones. */
 u8 dec_reg(ZydisRegister r);
 /* Presets d->op's address fields from a memory operand. */
@@ -614,7 +619,7 @@ enum interp_next interp_boundary(struct alc_vcpu *v, struct interp *c, enum alc_
 void interp_run_next(struct alc_vcpu *v, struct interp *c);
 /* The same for a block that block_next has found, not under MODE_SINGLE. */
 void interp_run_block(struct alc_vcpu *v, struct interp *c, struct block *b);
-void interp_fetch_failed(struct interp *c);
+void interp_faulted(struct interp *c);
 /* What the contract of engine.h asks for. */
 void interp_set_state(struct alc_vcpu *v);
 void interp_invalidate(void *vm, alc_gpa base, u64 len);

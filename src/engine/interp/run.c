@@ -404,8 +404,11 @@ static void run_watched(struct alc_vcpu *v, struct interp *c, struct block *b)
 	watched_after(v, c, tf);
 }
 
-/* A page fault or #GP on fetching: at the instruction itself. */
-void interp_fetch_failed(struct interp *c)
+/*
+ * The instruction at RIP has raised v->fault before anything of it was executed: on fetching it,
+ * or where an engine around this one made its access.
+ */
+void interp_faulted(struct interp *c)
 {
 	struct alc_vcpu *v = c->v;
 
@@ -443,7 +446,7 @@ static __attribute__((noinline)) void run_one_insn(struct alc_vcpu *v, struct in
 	if (b)
 		run_one_block(v, c, b);
 	else
-		interp_fetch_failed(c);
+		interp_faulted(c);
 	c->mode &= ~(u32)MODE_ONE;
 	c->slot = NULL;
 }
@@ -458,7 +461,7 @@ static inline void run_next(struct alc_vcpu *v, struct interp *c)
 	struct block *b = block_next(v, c);
 
 	if (unlikely(!b))
-		interp_fetch_failed(c);
+		interp_faulted(c);
 	else if (unlikely(c->mode & MODE_SINGLE))
 		run_watched(v, c, b);
 	else if (unlikely(b->ninsn > budget(v)))

@@ -226,10 +226,9 @@ static bool has_is4(const struct dec *d)
 	return false;
 }
 
-/* VEX.W that chooses the size of a general operand is ignored outside 64-bit mode. */
-static bool w_is_size(const struct emitter *e)
+bool dec_w_is_size(const struct dec *d, bool has_gpr)
 {
-	switch (e->d->z.mnemonic) {
+	switch (d->z.mnemonic) {
 	case ZYDIS_MNEMONIC_VMOVD:
 	case ZYDIS_MNEMONIC_VPINSRD:
 	case ZYDIS_MNEMONIC_VPEXTRD:
@@ -237,7 +236,7 @@ static bool w_is_size(const struct emitter *e)
 	case ZYDIS_MNEMONIC_VCVTSI2SS:
 		return true;
 	default:
-		return e->has_gpr;
+		return has_gpr;
 	}
 }
 
@@ -253,7 +252,7 @@ static void insn_vex(struct emitter *e)
 {
 	const ZydisDecodedInstruction *z = &e->d->z;
 	bool mode64 = (e->d->mode & MODE_SIZE) == MODE_64;
-	bool w = z->raw.vex.W && (mode64 || !w_is_size(e));
+	bool w = z->raw.vex.W && (mode64 || !dec_w_is_size(e->d, e->has_gpr));
 	unsigned b = e->rm_mem ? 0 : e->rm >> 3;
 
 	CODE(e, 0xc4, (e->reg & 8 ? 0 : 0x80) | 0x40 | (b ? 0 : 0x20) | z->raw.vex.m_mmmm,

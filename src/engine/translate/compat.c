@@ -41,21 +41,6 @@ static void encode_step(struct tr_insn *i)
 	i->gpr = i->loads = i->stores = FIELD_RM;
 }
 
-/* VEX.W that chooses the size of a general operand is ignored. */
-static bool w_is_size(const struct dec *d, const struct tr_insn *i)
-{
-	switch (d->z.mnemonic) {
-	case ZYDIS_MNEMONIC_VMOVD:
-	case ZYDIS_MNEMONIC_VPINSRD:
-	case ZYDIS_MNEMONIC_VPEXTRD:
-	case ZYDIS_MNEMONIC_VCVTSI2SD:
-	case ZYDIS_MNEMONIC_VCVTSI2SS:
-		return true;
-	default:
-		return i->gpr;
-	}
-}
-
 static bool has_is4(const struct dec *d)
 {
 	for (unsigned k = 0; k < d->z.operand_count; k++)
@@ -71,7 +56,7 @@ void tr_compat_encoded(const struct dec *d, struct tr_insn *i)
 			encode_step(i);
 		return;
 	}
-	i->w &= !w_is_size(d, i);
+	i->w &= !dec_w_is_size(d, i->gpr);
 	if (has_is4(d))
 		i->imm &= ~(u64)0x80; /* of a register's number */
 }

@@ -35,7 +35,7 @@ static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 	if (b)
 		interp_run_block(v, c, b);
 	else
-		interp_fetch_failed(c);
+		interp_faulted(c);
 	c->mode &= ~(u32)MODE_ONE;
 	c->slot = NULL;
 	return v->rip == s->rip + s->next && c->mode == mode && !c->align_check && !c->exit &&
@@ -209,7 +209,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			v->rip = s.rip;
 			if (t->faulted) {
 				t->faulted = false;
-				interp_fetch_failed(&t->c);
+				interp_faulted(&t->c);
 				return false;
 			}
 			return s.kind == SITE_INTERP;
@@ -258,7 +258,7 @@ static void interpret_counting(struct alc_vcpu *v, struct tr *t)
 	struct tr_entry *e;
 
 	if (!b) {
-		interp_fetch_failed(&t->c);
+		interp_faulted(&t->c);
 		return;
 	}
 	if (unlikely(is_hot(t, b))) {
