@@ -124,6 +124,7 @@ struct hgen {
 	unsigned at; /* of the next byte of code */
 	u64 ram;     /* where the process has the guest's RAM */
 	bool full;
+	u32 undefined; /* flags, after the last instruction of put_form() */
 };
 
 /* An address, as an operand of an instruction has it. */

@@ -143,6 +143,8 @@ struct operand put_operand(struct hgen *g, u64 addr, u32 not )
 	struct operand o = {.base = -1, .index = -1};
 	unsigned how = (unsigned)rng_below(&g->r, 100);
 
+	if (g->h->bits == 64 && rng_percent(&g->r, 4))
+		addr = (u32)addr;
 	o.a32 = g->h->bits == 64 && addr <= UINT32_MAX && rng_percent(&g->r, 40);
 	if (rng_percent(&g->r, 15))
 		addr -= put_segment(g, &o);
@@ -284,6 +286,7 @@ bool put_form(struct hgen *g, const struct form *t, const struct operand *o, int
 	if (n && can_lock(&d) && rng_percent(&g->r, 40))
 		n = encode(g, t, o, reg, true, &d, bytes);
 	put(g, bytes, n);
+	g->undefined = undefined_after(&d);
 	return n;
 }
 

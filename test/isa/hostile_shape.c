@@ -199,7 +199,7 @@ static void shape_single(struct hgen *g)
 		put_bytes_of(g, rng_percent(&g->r, 50) ? 0xf9 : 0xf8, 1); /* stc, clc */
 	if (!put_form(g, t, &o, any_form_register(g, t)))
 		put_form(g, t, &o, t->reg);
-	if (rng_percent(&g->r, 25))
+	if (!(g->undefined & X86_CF) && rng_percent(&g->r, 25))
 		put_bytes_of(g, 0xd219, 2); /* sbb edx, edx */
 }
 
