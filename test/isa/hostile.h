@@ -147,8 +147,8 @@ struct operand put_operand(struct hgen *g, u64 addr, u32 not );
 /* What a form does with memory. */
 struct draft {
 	u16 size;
-	bool misalign; /* it locks no bus and wants no alignment */
-	bool bits;     /* BTS and kin: it may be locked, and far from its operand */
+	bool locks; /* it can be locked, and then is slow across cache lines */
+	u8 align;   /* what the address must be a multiple of */
 };
 bool draft_any(struct hgen *g, struct draft *d, const struct form **form);
 /* An instruction of that form, locked now and then; false: it can't have the operand. */

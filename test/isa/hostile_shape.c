@@ -126,8 +126,10 @@ static u64 address_for(struct hgen *g, const struct draft *d)
 {
 	u64 a = any_address(g, d->size);
 
-	if (d->bits || (!d->misalign && (a & 63) + d->size > 64 &&
-			(a & 0xfff) + d->size <= ALC_PAGE_SIZE && rng_percent(&g->r, 95)))
+	if (d->align > 1)
+		a &= -(u64)d->align;
+	else if (d->locks && (a & 63) + d->size > 64 && (a & 0xfff) + d->size <= ALC_PAGE_SIZE &&
+		 rng_percent(&g->r, 95))
 		a &= ~(u64)15;
 	else if (rng_percent(&g->r, 15))
 		a &= ~(u64)15;
@@ -223,7 +225,7 @@ static void put_push_pop(struct hgen *g)
 static void shape_group(struct hgen *g)
 {
 	int base = rng_percent(&g->r, 30) ? X86_RSP : any_but(g, 0);
-	struct draft d = {.size = 8, .misalign = true};
+	struct draft d = {.size = 8, .align = 1};
 	u64 a = address_for(g, &d);
 
 	put_imm(g, base, a);
@@ -238,8 +240,8 @@ static void shape_group(struct hgen *g)
 		if (!draft_any(g, &d, &t))
 			continue;
 		/* Locked: within a line, or across pages. */
-		if (d.bits || (!d.misalign && ((a + (u64)o.disp) & 63) + d.size > 64))
-			o.disp = -(i64)(a & 15);
+		if (d.align > 1 || (d.locks && ((a + (u64)o.disp) & 63) + d.size > 64))
+			o.disp = -(i64)(a & 63);
 		reg = any_form_register(g, t);
 		put_form(g, t, &o, reg == base ? t->reg : reg);
 		if (rng_percent(&g->r, 15))
@@ -260,7 +262,7 @@ static void put_stack_operand(struct hgen *g)
 		{.opcode = 0x03, .reg = 4, .mem = true, .w = true}, /* add rsp, */
 	};
 	const struct form *t = &forms[rng_below(&g->r, ARRAY_LEN(forms))];
-	struct draft d = {.size = 8};
+	struct draft d = {.size = 8, .align = 1};
 	struct operand o = {.base = X86_RSP, .index = -1, .disp = 8, .disp_size = 1};
 
 	if (rng_percent(&g->r, 60)) {
@@ -329,13 +331,28 @@ static u64 any_count(struct hgen *g)
 	return n < 9 ? rng_below(&g->r, 0x1100) : any_part(g);
 }
 
+/*
+ * A repeated store over the instruction itself is seen by it after some repetitions or at its end:
+ * processors differ, and so do engines.
+ */
+static u64 any_destination(struct hgen *g)
+{
+	const u64 from = HP_CODE * 0x1000 - 0x9000, size = HP_END * 0x1000 + 0x9000 - from;
+	u64 a;
+
+	do
+		a = any_address(g, 8);
+	while (a - WINDOW - from < size || a - WINDOW_HIGH - from < size);
+	return a;
+}
+
 static void shape_string(struct hgen *g)
 {
 	static const u8 ops[] = {0xa4, 0xa5, 0xaa, 0xab, 0xa4, 0xa5, 0xaa,
 				 0xab, 0xac, 0xad, 0xa6, 0xa7, 0xae, 0xaf};
 
 	put_imm(g, X86_RSI, any_address(g, 8));
-	put_imm(g, X86_RDI, any_address(g, 8));
+	put_imm(g, X86_RDI, any_destination(g));
 	put_imm(g, X86_RCX, any_count(g));
 	if (rng_percent(&g->r, 30))
 		put_bytes_of(g, 0xfd, 1); /* std */
@@ -424,7 +441,7 @@ static void shape_jump(struct hgen *g)
 	unsigned i = (unsigned)rng_below(&g->r, ARRAY_LEN(ways) + 1);
 	u64 stack = WINDOW + HP_RESULTS * 0x1000 + 0x1fc0;
 	const struct form indirect = {.opcode = 0xff, .mem = true};
-	struct draft d = {.size = 8, .misalign = true};
+	struct draft d = {.size = 8, .align = 1};
 
 	put_imm(g, X86_RSP, rng_percent(&g->r, 60) ? stack : any_address(g, 8));
 	put_imm(g, X86_RBX, any_address(g, 4));
@@ -502,7 +519,7 @@ static void shape_remap(struct hgen *g)
 				    .disp_size = 1};
 		struct draft d;
 
-		if (draft_any(g, &d, &t) && d.misalign)
+		if (draft_any(g, &d, &t) && !d.locks && d.align == 1)
 			put_form(g, t, &o, t->reg);
 		put_bytes_of(g, 0xcd | (CALL_FIRST + rng_below(&g->r, CALLS)) << 8, 2);
 	}
