@@ -56,6 +56,7 @@ struct slot {
 struct hostile {
 	u64 seed, fill, base; /* WINDOW or WINDOW_HIGH */
 	u8 bits, cpl;
+	bool open_code; /* it can write to its code, and does, but at random nowhere near */
 	u32 fs_limit;
 	struct case_state in;
 	struct edge edge[HOSTILE_EDGES];
