@@ -62,14 +62,14 @@ void flags_unbracket(struct gen *g)
 
 /* ---- Addresses ---- */
 
-static u64 constant_address(const struct gen *g, const struct tr_insn *i)
+u64 constant_address(const struct gen *g, const struct tr_insn *i)
 {
 	u64 a = (u64)i->disp + (i->rip_relative ? gen_rip(g, i) : 0);
 
 	return i->a32 ? (u32)a : a;
 }
 
-static unsigned fields_in_state(const struct tr_insn *i)
+unsigned fields_in_state(const struct tr_insn *i)
 {
 	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
 }
@@ -157,7 +157,7 @@ void tlb_entry_offset(struct gen *g)
 }
 
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
-static bool is_locked(const struct tr_insn *i)
+bool is_locked(const struct tr_insn *i)
 {
 	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
@@ -251,8 +251,7 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 		.site = k.site};
 }
 
-/* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
-static struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
+struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	struct hmem m = {.base = T0, .index = T1};
 
@@ -556,6 +555,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
+	if (windows_for(g, i))
+		return window_operand(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
 	if (is_locked(i))
@@ -597,6 +598,8 @@ struct access access_stack(struct gen *g, i32 disp, unsigned access)
 {
 	if (g->in->compat)
 		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
+	if (windows_for(g, g->i))
+		return window_at(g, H_RSP, disp, 8, access);
 	if (group_addend(g, g->i->stack_group))
 		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
 				       .busy = BIT(T1),
@@ -609,6 +612,8 @@ struct access access_frame(struct gen *g)
 {
 	if (g->in->compat)
 		return check_compat_stack(g, X86_RBP, 0, 4, X86_READ, EA_FRAME);
+	if (windows_for(g, g->i))
+		return window_at(g, X86_RBP, 0, 8, X86_READ);
 	return tr_has(g->t, TR_RANGE) ? check_range(g, X86_RBP, 0, 8, X86_READ, EA_FRAME)
 				      : stack_by_table(g, X86_RBP, 0, X86_READ, EA_FRAME);
 }

@@ -191,6 +191,7 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
 				t->c.v->index);
 	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
+	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
 	tr_cache_flush(t);
 	t->n_code_flushes = 0;
@@ -209,6 +210,7 @@ void tr_cache_destroy(struct tr *t)
 	if (t->code.size)
 		h->code_unmap(h->ctx, &t->code);
 	pairs_destroy(t);
+	tr_windows_destroy(t->windows);
 	tr_builder_free(t);
 	tr_work_free(t);
 }
@@ -391,7 +393,7 @@ static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struc
 			*link = e->next;
 			continue;
 		}
-		if (e->rip == v->rip && e->mode == t->c.mode && e->region->page == page &&
+		if (e->rip == v->rip && e->mode == tr_mode(t) && e->region->page == page &&
 		    holds(e) && second_holds(v, t, e)) {
 			at = link;
 			found = e;
@@ -417,7 +419,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
-		   t->lookups[h].mode == t->c.mode && (!e || holds(e))))
+		   t->lookups[h].mode == tr_mode(t) && (!e || holds(e))))
 		return e;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
@@ -425,7 +427,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	found = find_entry(v, t, it->page);
 	t->lookups[h].rip = rip;
 	t->lookups[h].epoch = epoch;
-	t->lookups[h].mode = t->c.mode;
+	t->lookups[h].mode = tr_mode(t);
 	t->lookups[h].entry = found;
 	return found;
 }
@@ -639,6 +641,18 @@ static void kill_region(struct tr *t, struct tr_region *r)
 	}
 }
 
+void tr_region_drop(struct tr *t, struct tr_region *r)
+{
+	struct tr_region **link = &t->regions[region_hash(r->page)];
+
+	while (*link && *link != r)
+		link = &(*link)->page_next;
+	if (!*link || r->dead)
+		return; /* a join: it is its region that has the code */
+	kill_region(t, r);
+	*link = r->page_next;
+}
+
 static void kill_page(struct tr *t, const struct alc_page *p)
 {
 	struct tr_region **link = &t->regions[region_hash(p)], *r;
@@ -738,9 +752,19 @@ static void verify_kernel(struct alc_vcpu *v)
 	t->nkernel_pages = n;
 }
 
+/* Another address space, or what is known of this one is not sure any more. */
+static void switch_windows(struct tr *t)
+{
+	bool has = t->windows && tr_windows_switch(t->windows);
+
+	t->window_mode[1] = has ? MODE_WINDOWS : 0;
+	t->windows_due = true;
+}
+
 static void flush_all(struct alc_vcpu *v)
 {
 	interp_ops.flush_all(v);
+	switch_windows(tr_of(v));
 	changed(v, true);
 	verify_kernel(v);
 }
@@ -751,6 +775,7 @@ static void flush_nonglobal(struct alc_vcpu *v)
 	bool kernel = t->c.upper_nonglobal;
 
 	interp_ops.flush_nonglobal(v);
+	switch_windows(t);
 	changed(v, kernel);
 	if (kernel)
 		verify_kernel(v);
@@ -761,6 +786,8 @@ static void flush_page(struct alc_vcpu *v, u64 gva)
 	struct tr *t = tr_of(v);
 
 	interp_ops.flush_page(v, gva);
+	if (t->windows)
+		tr_windows_flush_page(t->windows, gva);
 	tr_forget_ranges(t);
 	if (!*page_filter(t, gva) && !t->c.large_pages[gva >> 63])
 		return;

@@ -486,7 +486,7 @@ static void publish(struct gen *g)
 
 		*e = g->w->heads[k];
 		e->region = r;
-		e->mode = g->t->c.mode;
+		e->mode = tr_mode(g->t);
 	}
 }
 

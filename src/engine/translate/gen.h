@@ -153,6 +153,18 @@ i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
 
+/* Shared with window_access.c. */
+bool is_locked(const struct tr_insn *i);
+u64 constant_address(const struct gen *g, const struct tr_insn *i);
+unsigned fields_in_state(const struct tr_insn *i);
+/* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
+struct access at_address(struct gen *g, const struct tr_insn *i, u32 site);
+
+/* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp]. */
+bool windows_for(const struct gen *g, const struct tr_insn *i);
+struct access window_operand(struct gen *g, const struct tr_insn *i);
+struct access window_at(struct gen *g, unsigned base, i32 disp, unsigned size, unsigned access);
+
 /* The check of a group, whose addend comes into T1; returns its jump for when it fails. */
 u32 access_group_check(struct gen *g, const struct group *p, bool bracket);
 
