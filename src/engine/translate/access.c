@@ -17,6 +17,7 @@ void flags_to_memory(struct gen *g)
 
 	if (g->fstate == FLAGS_MEM)
 		return;
+	held_drop(g, T0);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
 	e_flags_to_ax(c);
 	e_store32(c, hm_gs(T_OFF(flags_mem)), X86_RAX);
@@ -30,6 +31,7 @@ void flags_to_host(struct gen *g)
 
 	if (g->fstate == FLAGS_HOST)
 		return;
+	held_drop(g, T0);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
 	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_mem)));
 	e_flags_from_ax(c);
@@ -251,7 +253,8 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 		.site = k.site};
 }
 
-struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
+/* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
+static struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	struct hmem m = {.base = T0, .index = T1};
 
@@ -599,7 +602,7 @@ struct access access_stack(struct gen *g, i32 disp, unsigned access)
 	if (g->in->compat)
 		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
 	if (windows_for(g, g->i))
-		return window_at(g, H_RSP, disp, 8, access);
+		return window_at(g, X86_RSP, disp, 8, access);
 	if (group_addend(g, g->i->stack_group))
 		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
 				       .busy = BIT(T1),

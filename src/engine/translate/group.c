@@ -22,8 +22,7 @@ enum { SPAN_MAX = 256, HOIST_MAX = 24 };
 
 /* ---- What instructions do to registers ---- */
 
-/* False: the register becomes something else; else what is added to it. */
-static bool change_of(const struct tr_insn *i, unsigned reg, i64 *add)
+bool change_of(const struct tr_insn *i, unsigned reg, i64 *add)
 {
 	*add = 0;
 	switch (i->kind) {
