@@ -170,9 +170,6 @@ i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
 
-/* group.c: false: the register becomes something else; else what is added to it. */
-bool change_of(const struct tr_insn *i, unsigned reg, i64 *add);
-
 /* window_access.c: around each instruction; and a scratch register becomes something else. */
 void held_before(struct gen *g);
 void held_after(struct gen *g);

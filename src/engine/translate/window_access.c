@@ -8,6 +8,7 @@
  */
 #include "base/errno.h"
 #include "engine/translate/gen.h"
+#include "engine/translate/loop.h"
 
 /* ---- Faults ---- */
 
@@ -119,8 +120,8 @@ void held_after(struct gen *g)
 
 		if (!h->live)
 			continue;
-		h->live = (h->base == NO_REG || change_of(g->i, h->base, &base)) &&
-			  (h->index == NO_REG || change_of(g->i, h->index, &index));
+		h->live = (h->base == NO_REG || tr_insn_adds(g->i, h->base, &base)) &&
+			  (h->index == NO_REG || tr_insn_adds(g->i, h->index, &index));
 		h->ref -= base + (i64)((u64)index << h->shift);
 	}
 }
