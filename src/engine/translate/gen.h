@@ -97,9 +97,9 @@ struct gen {
 	unsigned counted; /* instructions that were counted, from this one on */
 	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
 	bool full;
-	bool copying; /* a run, without groups */
-	bool holding; /* this instruction leaves alone what scratch registers hold */
-	unsigned reserved; /* a scratch register with a value that is yet to be stored, or 0 */
+	bool copying;        /* a run, without groups */
+	bool holding;        /* this instruction leaves alone what scratch registers hold */
+	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
 	struct held held[3]; /* of T0, T1, T2 */
 	unsigned stamp;
 };
@@ -182,7 +182,8 @@ bool is_locked(const struct tr_insn *i);
 u64 constant_address(const struct gen *g, const struct tr_insn *i);
 unsigned fields_in_state(const struct tr_insn *i);
 
-/* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp]. */
+/* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
+ */
 bool windows_for(const struct gen *g, const struct tr_insn *i);
 struct access window_operand(struct gen *g, const struct tr_insn *i);
 struct access window_at(struct gen *g, unsigned guest_base, i32 disp, unsigned size,

@@ -308,7 +308,7 @@ struct tr {
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
-	u64 slots[WINDOW_SLOTS]; /* user mode's windows: what to add to an address */
+	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	/* Used by translated code and the runtime */
@@ -331,14 +331,14 @@ struct tr {
 	bool has_bmi2, has_avx;
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
-	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
-	u32 window_mode[2]; /* by user mode: MODE_WINDOWS or 0 */
+	u32 key_mode[2];            /* by user mode: what jumps and pairs were made under */
+	u32 window_mode[2];         /* by user mode: MODE_WINDOWS or 0 */
 	struct tr_windows *windows; /* NULL: can't be */
 	bool windows_due;           /* something may have changed for them */
 	u64 window_bans[WINDOW_BANS / 64];
 	u8 window_misses[WINDOW_BANS / 8];
-	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
-	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
+	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -385,7 +385,8 @@ struct tr {
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks, n_verified;
+		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks,
+		n_verified;
 };
 
 struct tr_vm {

@@ -67,14 +67,15 @@ struct window {
 
 struct space {
 	u64 cr3;
-	bool hot;     /* has windows */
-	bool lacking; /* an access went to a terabyte without one */
-	bool full;    /* and it got none for it */
-	u64 used; /* when, for replacement */
-	u64 cycles; /* that it ran, with or without windows */
+	bool hot;       /* has windows */
+	bool lacking;   /* an access went to a terabyte without one */
+	bool full;      /* and it got none for it */
+	u64 used;       /* when, for replacement */
+	u64 cycles;     /* that it ran, with or without windows */
 	u64 not_before; /* of cycles: it was better off without them */
 	u64 penalty;
-	u64 debt, debt_at; /* what windows cost it beyond its means; when (cycles) that was reckoned */
+	u64 debt, debt_at; /* what windows cost it beyond its means; when (cycles) that was reckoned
+			    */
 	struct run *runs;
 	struct window windows[SPACE_WINDOWS];
 	unsigned nwindows;
@@ -206,8 +207,7 @@ static void note_unmapped(struct tr_windows *w, struct run *r, unsigned k)
 static bool map_nothing(const struct run *r, unsigned first, unsigned end)
 {
 	return mmap(r->host + first * ALC_PAGE_SIZE, (end - first) * ALC_PAGE_SIZE, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-		    0) != MAP_FAILED;
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 /*
@@ -452,8 +452,7 @@ static bool windows_for(struct tr_windows *w, struct space *s)
 	for (unsigned k = 0; k < 256; k++) {
 		const u64 *at = entry_at(v, table, k);
 
-		if (!at || (load(at) & (PTE_P | PTE_U)) != (PTE_P | PTE_U) ||
-		    window_of(s, k / 2))
+		if (!at || (load(at) & (PTE_P | PTE_U)) != (PTE_P | PTE_U) || window_of(s, k / 2))
 			continue;
 		if (!window_add(w, s, k / 2))
 			return s->nwindows != 0;
@@ -713,8 +712,7 @@ int tr_windows_fault(struct tr_windows *w, u64 host, unsigned access)
 		u64 off = host - (u64)(uintptr_t)s->windows[k].host;
 
 		if (off < WINDOW_BYTES)
-			r = fill(w, s, slot_base(s->windows[k].slot) + off, access & X86_WRITE)
-				    ? 0
+			r = fill(w, s, slot_base(s->windows[k].slot) + off, access & X86_WRITE) ? 0
 			    : v->fault.vector == X86_PFV ? -EFAULT
 							 : -EACCES;
 	}

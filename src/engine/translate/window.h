@@ -54,13 +54,14 @@ struct tr_window_stats tr_windows_stats(const struct tr_windows *w);
 bool tr_windows_switch(struct tr_windows *w);
 /* One page of the present one was flushed. */
 void tr_windows_flush_page(struct tr_windows *w, u64 gva);
-/* Time has passed: may the present address space have windows, is it better off without? As above. */
+/* Time has passed: may the present address space have windows, is it better off without? As above.
+ */
 bool tr_windows_consider(struct tr_windows *w);
 
 /*
- * A host address at which an access by a window faulted, in the handler of that: 0 if it can be made
- * now, -EFAULT if the guest has its fault for it (in v->fault), -EAGAIN if tr_windows_consider() may
- * help, -EACCES if that is no memory to be mapped, or not for this.
+ * A host address at which an access by a window faulted, in the handler of that: 0 if it can be
+ * made now, -EFAULT if the guest has its fault for it (in v->fault), -EAGAIN if
+ * tr_windows_consider() may help, -EACCES if that is no memory to be mapped, or not for this.
  */
 int tr_windows_fault(struct tr_windows *w, u64 host, unsigned access);
 

@@ -131,6 +131,16 @@ static bool reaches(const struct held *h, i64 disp)
 	return disp - h->ref < REACH && h->ref - disp < REACH;
 }
 
+/* Places from there on are none, and those that come will take their numbers. */
+static void places_end(struct gen *g, unsigned mark)
+{
+	if (mark < g->nplaces)
+		g->nplaces = mark;
+	for (unsigned k = 0; k < ARRAY_LEN(g->held); k++)
+		if (g->held[k].mark > g->nplaces)
+			g->held[k].mark = g->nplaces;
+}
+
 /* 0: none; else who comes in by a place that was passed since would not have it. */
 static unsigned held_find(struct gen *g, const struct tr_insn *i, i64 disp)
 {
@@ -140,7 +150,7 @@ static unsigned held_find(struct gen *g, const struct tr_insn *i, i64 disp)
 		if (!h->live || h->base != i->base || h->index != i->index ||
 		    h->shift != i->shift || !reaches(h, disp))
 			continue;
-		g->nplaces = g->nplaces < h->mark ? g->nplaces : h->mark;
+		places_end(g, h->mark);
 		h->stamp = ++g->stamp;
 		return reg;
 	}
@@ -195,8 +205,11 @@ static void load_slot(struct gen *g, unsigned reg, unsigned of)
 	       WINDOW_SHIFT);
 	E_CODE(c, 0x45, 0x0f, 0xb6, 0xc0 | (reg & 7) << 3 | (reg & 7));
 	e_load(c, reg,
-	       (struct hmem){
-		       .base = -1, .index = (int)reg, .shift = 3, .disp = T_OFF(slots), .gs = true});
+	       (struct hmem){.base = -1,
+			     .index = (int)reg,
+			     .shift = 3,
+			     .disp = T_OFF(slots),
+			     .gs = true});
 }
 
 static u32 operand_site(struct gen *g, unsigned size, unsigned access)
