@@ -248,6 +248,7 @@ enum {
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
+	FAST_STREAMS = 8,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -260,6 +261,7 @@ enum tr_feature {
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
+	TR_LOOPS,    /* innermost loops without checks */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
@@ -306,6 +308,7 @@ struct tr {
 	struct tr_range range[2];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
+	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
 	u64 answer;
@@ -375,7 +378,8 @@ struct tr {
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
+		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified,
+		n_fast_loops;
 };
 
 struct tr_vm {
