@@ -165,7 +165,7 @@ bool is_locked(const struct tr_insn *i)
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
 
-static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
+u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
 	return new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					    .kind = SITE_INTERP,
@@ -486,7 +486,7 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 
 /* ---- Groups ---- */
 
-static void group_address(struct gen *g, const struct group *p)
+void group_address(struct gen *g, const struct group *p)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
 	struct code *c = g->c;
@@ -558,6 +558,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
+	if (fast_has(g))
+		return fast_operand(g, i);
 	if (windows_for(g, i))
 		return window_operand(g, i);
 	if (group_addend(g, i->group))

@@ -88,13 +88,19 @@ static void outside(struct gen *g, i32 target, u32 dead)
 	patchable(g, e_jmp(g->c), site);
 }
 
-static void fixup(struct gen *g, u32 rel, unsigned insn)
+void flow_fixup(struct gen *g, u32 rel, unsigned insn)
 {
+	bool inside = g->fast && insn >= g->fast->head && insn <= g->fast->last;
+
 	if (g->nfixups == FIXUPS_MAX) {
 		g->full = true;
 		return;
 	}
-	g->w->fixups[g->nfixups++] = (struct fixup){.rel = rel, .insn = (u16)insn};
+	g->w->fixups[g->nfixups++] = (struct fixup){
+		.rel = rel,
+		.insn = (u16)insn,
+		.fast = inside ? (u8)(g->fast - g->w->fast + 1) : 0,
+	};
 }
 
 /* Flags as the head expects them. */
@@ -117,6 +123,7 @@ void flow_edge(struct gen *g, i32 target)
 {
 	const struct tr_insn *to;
 	unsigned index;
+	u32 rel;
 
 	to = insn_at(g, target, &index);
 	if (!to) {
@@ -124,7 +131,9 @@ void flow_edge(struct gen *g, i32 target)
 		return;
 	}
 	flags_for(g, to);
-	fixup(g, e_jmp(g->c), index);
+	rel = e_jmp(g->c);
+	if (!fast_jump_back(g, rel, index))
+		flow_fixup(g, rel, index);
 }
 
 /* A conditional jump, of which `rel` is what is to be bound. */
@@ -136,7 +145,8 @@ static void edge_from(struct gen *g, u32 rel, i32 target)
 
 	to = insn_at(g, target, &index);
 	if (to && flags_fit(g, to)) {
-		fixup(g, rel, index);
+		if (!fast_jump_back(g, rel, index))
+			flow_fixup(g, rel, index);
 		return;
 	}
 	if (!to && g->fstate == FLAGS_MEM) {

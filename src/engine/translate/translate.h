@@ -250,6 +250,7 @@ enum {
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
+	FAST_STREAMS = 8,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -262,6 +263,7 @@ enum tr_feature {
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
+	TR_LOOPS,    /* innermost loops without checks */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
@@ -311,6 +313,7 @@ struct tr {
 	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
+	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
 	u64 answer;
@@ -386,7 +389,7 @@ struct tr {
 	u64 rng;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks,
-		n_verified;
+		n_verified, n_fast_loops;
 };
 
 struct tr_vm {
