@@ -198,6 +198,7 @@ void fast_note_after(struct gen *g)
 
 	if (!l || g->i->head || g->i->off != before->off + before->len)
 		return;
+	held_none(g);
 	l->after = g->c->at;
 	l->after_fstate = (u8)g->fstate;
 }
