@@ -111,6 +111,7 @@ static int vm_create(const struct x86_platform *plat, void **out, struct alc_err
 		return r;
 	}
 	vm->threshold = THRESHOLD;
+	vm->poison_every = 1;
 	vm->cache_bytes = CACHE_BYTES;
 	vm->perf_map = -1;
 	vm->watch = (struct alc_space_watch){.silence = silence, .code_hit = code_hit, .ctx = vm};
@@ -246,6 +247,11 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 		vm->threshold = r ? vm->threshold : (unsigned)n;
 		return r;
 	}
+	if (!strcmp(key, "poison-every")) {
+		r = parse_number(key, value, 1 << 30, &n, err);
+		vm->poison_every = !r && n ? (u32)n : vm->poison_every;
+		return r;
+	}
 	if (!strcmp(key, "cache-mib")) {
 		r = parse_number(key, value, 1024, &n, err);
 		vm->cache_bytes = r ? vm->cache_bytes : n << 20;
@@ -258,8 +264,8 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 	if (!strcmp(key, "dump"))
 		return parse_dump(vm, value, err);
 	return alc_fail(err, -EINVAL,
-			"the translator has no option '%s'; it has off, poison, threshold, "
-			"cache-mib, windows, perf-map and dump",
+			"the translator has no option '%s'; it has off, poison, "
+			"poison-every, threshold, cache-mib, windows, perf-map and dump",
 			key);
 }
 

@@ -51,9 +51,9 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 	u64 flushes = t->n_code_flushes;
 
 	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
-	if (tr_poisoned(t, POISON_FLUSH) && !(t->rng >> 60))
+	if (!(t->rng >> 60) && tr_poison_due(t, POISON_FLUSH))
 		tr_cache_flush(t);
-	if (tr_poisoned(t, POISON_RANDOM) && !(t->rng >> 54))
+	if (!(t->rng >> 54) && tr_poison_due(t, POISON_RANDOM))
 		tr_ops.flush_all(v);
 	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);

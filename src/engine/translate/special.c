@@ -192,7 +192,7 @@ static void string_missed(struct gen *g, u32 jump, u32 retry, unsigned access, b
 	s->site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					       .kind = SITE_INTERP,
 					       .flags = (u8)g->fstate,
-					       .size = 1,
+					       .size = g->i->size,
 					       .access = (u8)access});
 }
 

@@ -386,7 +386,7 @@ struct tr {
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
-	u64 rng;
+	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks,
 		n_verified, n_fast_loops;
@@ -399,6 +399,10 @@ struct tr_vm {
 	u32 off;    /* BIT(enum tr_feature) */
 	u32 poison; /* BIT(enum tr_poison) */
 	enum tr_window_use windows;
+	/* TLB, FLUSH and RANDOM happen at one in so many of their chances: whole systems never
+	 * come to an end otherwise.
+	 */
+	u32 poison_every;
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -419,6 +423,11 @@ static inline bool tr_has(const struct tr *t, enum tr_feature f)
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 {
 	return t->vm->poison >> p & 1;
+}
+
+static inline bool tr_poison_due(struct tr *t, enum tr_poison p)
+{
+	return tr_poisoned(t, p) && ++t->poison_chances % t->vm->poison_every == 0;
 }
 
 /* 32-bit code: of what is translated only that of user mode in compatibility mode. */
