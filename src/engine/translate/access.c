@@ -79,8 +79,7 @@ static bool is_constant(const struct tr_insn *i)
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
-/* Without the segment's base; into T0. */
-static void ea_offset(struct gen *g, const struct tr_insn *i)
+void ea_offset(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	struct code *c = g->c;
@@ -171,6 +170,7 @@ static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack
 					    .size = (u8)size,
 					    .access = (u8)access,
 					    .locked = is_locked(g->i),
+					    .x87 = (g->i->fpu & UNIT_X87) != 0,
 					    .stack = stack});
 }
 

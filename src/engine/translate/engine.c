@@ -16,7 +16,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups",
+	[TR_GROUPS] = "groups", [TR_X87] = "x87",
 };
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
@@ -133,6 +133,14 @@ static bool host_has_bmi2(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 8 & 1);
 }
 
+/* And its operating system lets programs use it. */
+static bool host_has_xsave(void)
+{
+	unsigned a, b, c = 0, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c >> 27 & 1);
+}
+
 static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 {
 	struct tr_vm *vm = opaque;
@@ -148,6 +156,8 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->c.blocks_bytes = BLOCKS_BYTES;
 	t->has_bmi2 = host_has_bmi2();
 	t->has_avx = __builtin_cpu_supports("avx");
+	t->has_xsave = host_has_xsave();
+	tr_x87_init(t);
 	t->host_mxcsr = 0x1f80;
 	t->rng = v->index + 1;
 	r = tr_signals_install(err);
