@@ -554,6 +554,12 @@ static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
 										      : K_STRING;
 }
 
+/* Of vector registers the runtime keeps what SSE has, and so these can't run in between. */
+static bool lost_halves(const struct tr *t, const struct tr_insn *i)
+{
+	return i->vex && i->fpu & UNIT_VECTOR && !tr_host_has(t, TR_HOST_AVX);
+}
+
 /* Those that only the supervisor may execute whatever IOPL says. */
 static enum tr_kind supervisor(const struct dec *d, enum tr_kind kind)
 {
@@ -635,7 +641,7 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (is_nop(&d->z))
 		return K_NOP;
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i) ||
-	    !tr_x87_decode(d, tr_of(d->v), i))
+	    !tr_x87_decode(d, tr_of(d->v), i) || lost_halves(tr_of(d->v), i))
 		return other(d);
 	if (is_compat(d))
 		tr_compat_encoded(d, i);

@@ -22,7 +22,7 @@ static void move_vector(struct tr *t, unsigned n, bool store)
 	struct hmem m = hm_gs(V_OFF(fpu.vec) + (i32)(n * sizeof(u64[8])));
 
 	e8(c, 0x65);
-	if (t->has_avx)
+	if (tr_host_has(t, TR_HOST_AVX))
 		E_CODE(c, 0xc5, n & 8 ? 0x7c : 0xfc, 0x10 + store);
 	else if (n & 8)
 		E_CODE(c, 0x44, 0x0f, 0x10 + store);
@@ -56,7 +56,7 @@ static void emit_vector(struct tr *t)
 		move_vector(t, n, true);
 	move_mxcsr(c, 3, V_OFF(fpu.mxcsr));
 	move_mxcsr(c, 2, T_OFF(host_mxcsr));
-	if (t->has_avx)
+	if (tr_host_has(t, TR_HOST_AVX))
 		E_CODE(c, 0xc5, 0xf8, 0x77); /* vzeroupper */
 	e_and8_mem(c, hm_gs(T_OFF(fpu_in)), (u8)~UNIT_VECTOR);
 	e8(c, 0xc3);

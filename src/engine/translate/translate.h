@@ -290,6 +290,15 @@ enum tr_poison {
 	TR_POISONS,
 };
 
+/* What translated code uses of the host where there is it, and does without where not. */
+enum tr_host_part {
+	TR_HOST_AVX,
+	TR_HOST_BMI2,
+	TR_HOST_FSGSBASE,
+	TR_HOST_XSAVE,
+	TR_HOST_PARTS,
+};
+
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
 	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret;
@@ -339,8 +348,8 @@ struct tr {
 	struct alc_host_code code;
 	struct code emit;
 	struct tr_runtime rt;
-	u32 code_start; /* behind the runtime */
-	bool has_bmi2, has_avx, has_xsave;
+	u32 code_start;    /* behind the runtime */
+	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
@@ -399,8 +408,9 @@ struct tr_vm {
 	struct interp_vm interp;
 	struct alc_space_watch watch;
 	unsigned threshold;
-	u32 off;    /* BIT(enum tr_feature) */
-	u32 poison; /* BIT(enum tr_poison) */
+	u32 off;     /* BIT(enum tr_feature) */
+	u32 poison;  /* BIT(enum tr_poison) */
+	u32 without; /* BIT(enum tr_host_part): as if the host lacked them */
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -416,6 +426,11 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
 	return !(t->off >> f & 1);
+}
+
+static inline bool tr_host_has(const struct tr *t, enum tr_host_part p)
+{
+	return t->host_parts >> p & 1;
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)

@@ -177,7 +177,7 @@ bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i)
 
 	if (!x87 && m != ZYDIS_MNEMONIC_EMMS && !uses_class(d, ZYDIS_REGCLASS_MMX))
 		return true;
-	if (!t->has_xsave || !tr_has(t, TR_X87) || d->mode & (MODE_EM | MODE_TS) ||
+	if (!tr_host_has(t, TR_HOST_XSAVE) || !tr_has(t, TR_X87) || d->mode & (MODE_EM | MODE_TS) ||
 	    (x87 && is_interpreters(m)))
 		return false;
 	i->fpu = UNIT_X87;
