@@ -70,6 +70,8 @@ static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsign
 	case K_PLAIN:
 		if (!i->mem)
 			return fields_take(i);
+		if (i->x87_pointers)
+			return 3; /* for FDP */
 		if (stream_of(l, index))
 			return fields_take(i) + address_takes(l, i);
 		return windows ? (unsigned)min_u64(window_takes(i) + fields_take(i), 3) : 3;

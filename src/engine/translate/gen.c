@@ -267,8 +267,12 @@ void insn_plain(struct gen *g, const struct tr_insn *i)
 	load_fields(g, i, a.busy | g->kept, host);
 	if (a.site)
 		main_point(g, a.site);
+	if (i->x87_pointers)
+		x87_site(g, i, a.site);
 	emit_guest(g, i, host, i->mem ? &a.m : NULL);
 	store_fields(g, i, host);
+	if (i->x87_pointers && i->mem)
+		x87_data_pointer(g, i);
 }
 
 /* The address alone; nothing is accessed. */
@@ -535,7 +539,7 @@ bool tr_generate(struct gen_context *in)
 		return false;
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
-		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
 	fast_find(&g);
 	groups_find(&g);
 	in->region->begin = g.c->at;

@@ -17,7 +17,7 @@ enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
 	STUB_EXIT, /* leave at a site */
 	STUB_EDGE, /* a conditional jump that must move flags first */
-	STUB_FPU,  /* SIMD registers are not the guest's yet */
+	STUB_FPU,  /* floating-point state is not the guest's yet */
 	STUB_CALL, /* an indirect call whose target is not in the cache */
 	STUB_COPY, /* of a run: target is its number */
 	STUB_LOOP, /* the way into a loop without checks, and that: target is its number */
@@ -169,6 +169,10 @@ void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
 
+/* x87.c */
+void x87_site(struct gen *g, const struct tr_insn *i, u32 site); /* that of its fault point */
+void x87_data_pointer(struct gen *g, const struct tr_insn *i);   /* behind it; takes scratch */
+
 /* ring.c */
 void insn_ring(struct gen *g, const struct tr_insn *i);
 void insn_answer(struct gen *g, const struct tr_insn *i);
@@ -191,6 +195,7 @@ i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
 u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
+void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
 void stub_slow(struct gen *g, const struct stub *s);
 
 /* window_access.c: around each instruction; and a scratch register becomes something else. */

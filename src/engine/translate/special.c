@@ -284,7 +284,7 @@ void insn_bits(struct gen *g, const struct tr_insn *i)
 {
 	struct access a;
 
-	if (i->strong && !g->t->has_bmi2) { /* the address takes flags */
+	if (i->strong && !tr_host_has(g->t, TR_HOST_BMI2)) { /* the address takes flags */
 		insn_one(g, i);
 		return;
 	}

@@ -19,7 +19,8 @@
  * liveness is computed (liveness.c) and only what may be read again is kept: in AH and AL around
  * the check, or in tr.flags_mem, where jumps between regions want them.
  *
- * SIMD registers are the guest's while tr.fpu_in says so; C code runs only after they are saved.
+ * SIMD registers and the x87 state are the guest's while tr.fpu_in says so. C code runs only after
+ * they are saved, but for that of a slow access, which x87 state doesn't hinder.
  */
 #include <stdatomic.h>
 
@@ -36,6 +37,12 @@ enum { H_RSP = 8, T0 = 9, T1 = 10, T2 = 11 };
 
 /* Arithmetic flags as a mask of six, for liveness. */
 enum { F_CF = 1, F_PF = 2, F_AF = 4, F_ZF = 8, F_SF = 16, F_OF = 32, F_ALL = 63 };
+
+/* What of the floating-point state an instruction or a region needs in the host: a mask. */
+enum {
+	UNIT_VECTOR = 1, /* SIMD registers and MXCSR */
+	UNIT_X87 = 2,    /* MMX too */
+};
 
 /* ---- Decoded instructions (decode.c) -----------------------------------------------------------
  */
@@ -104,7 +111,9 @@ struct tr_insn {
 	/* Flags */
 	u8 flags_read, flags_written; /* written whatever the operands are */
 	bool flags_maybe;             /* may write some, or none */
-	bool fpu;
+	u8 fpu;                       /* UNIT_* */
+	bool x87_pointers;            /* sets FIP, FOP and, with memory, FDP */
+	u16 fop;
 	bool head;     /* a jump may lead here */
 	bool mem_head; /* and flags are in memory then: the region's entry */
 	bool loop;     /* a backward jump of the region leads here */
@@ -142,6 +151,7 @@ struct tr_site {
 	struct tr_region *region;
 	union {
 		u32 resume; /* SITE_ONE: code offset */
+		u32 fop;    /* SITE_INTERP of an x87 instruction */
 		i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	};
 	u32 kind : 4;
@@ -152,6 +162,7 @@ struct tr_site {
 	u32 stack : 1;    /* checked by the range cache of RSP */
 	u32 access : 1;   /* X86_READ or X86_WRITE */
 	u32 size : 7;     /* of the operand */
+	u32 x87 : 1;      /* of an instruction with x87 state, whose exceptions may go first */
 	u32 uncount : 10; /* instructions that were counted but come after this place */
 };
 
@@ -198,7 +209,8 @@ struct tr_region {
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
 	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
-	bool dead, fpu;
+	bool dead;
+	u8 fpu;                      /* UNIT_* */
 	struct tr_region *page_next; /* of the same page */
 	struct tr_entry *mem_heads;  /* array */
 	unsigned nheads;
@@ -251,6 +263,7 @@ enum {
 	HITS_MAX = 64,
 	ADDENDS = 32,
 	FAST_STREAMS = 8,
+	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -269,6 +282,7 @@ enum tr_feature {
 	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
+	TR_X87,      /* x87 and MMX instructions */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -282,10 +296,20 @@ enum tr_poison {
 	TR_POISONS,
 };
 
+/* What translated code uses of the host where there is it, and does without where not. */
+enum tr_host_part {
+	TR_HOST_AVX,
+	TR_HOST_BMI2,
+	TR_HOST_FSGSBASE,
+	TR_HOST_XSAVE,
+	TR_HOST_PARTS,
+};
+
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
-		syscall, sysret;
+	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret;
+	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
+	u32 load_vector, save_vector, load_x87, save_x87;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
@@ -307,6 +331,7 @@ struct tr_arena {
 
 struct tr {
 	struct interp c;
+	_Alignas(64) u8 x87[X87_AREA]; /* an XSAVE area for x87 state alone */
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
@@ -323,15 +348,16 @@ struct tr {
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
-	bool fpu_in, want_fpu, slow_fpu;
+	u8 fpu_in, want_fpu, slow_fpu; /* UNIT_* */
+	bool x87_left;                 /* x87 holds what v->fpu is to become */
 	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
 	struct code emit;
 	struct tr_runtime rt;
-	u32 code_start; /* behind the runtime */
-	bool has_bmi2, has_avx;
+	u32 code_start;    /* behind the runtime */
+	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode[2];            /* by user mode: what jumps and pairs were made under */
@@ -396,8 +422,9 @@ struct tr_vm {
 	struct interp_vm interp;
 	struct alc_space_watch watch;
 	unsigned threshold;
-	u32 off;    /* BIT(enum tr_feature) */
-	u32 poison; /* BIT(enum tr_poison) */
+	u32 off;     /* BIT(enum tr_feature) */
+	u32 poison;  /* BIT(enum tr_poison) */
+	u32 without; /* BIT(enum tr_host_part): as if the host lacked them */
 	enum tr_window_use windows;
 	/* TLB, FLUSH and RANDOM happen at one in so many of their chances: whole systems never
 	 * come to an end otherwise.
@@ -418,6 +445,11 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
 	return !(t->off >> f & 1);
+}
+
+static inline bool tr_host_has(const struct tr *t, enum tr_host_part p)
+{
+	return t->host_parts >> p & 1;
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
@@ -533,11 +565,14 @@ struct gen_context {
 bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
 
+/* flow.c: jumps, and returns its rel32, unless fpu_in has these units; takes flags. */
+u32 e_unless_fpu(struct code *c, u8 units);
+
 /* trampoline.c */
 /* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
 void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
-void tr_enter(struct tr *t, u32 host, bool fpu);
+void tr_enter(struct tr *t, u32 host, u8 fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
@@ -547,6 +582,12 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
  */
 bool tr_window_fault(struct tr *t, u32 site, u64 host);
 bool tr_window_banned(const struct tr *t, u64 rip);
+/* x87.c */
+void tr_x87_init(struct tr *t);
+void tr_emit_x87(struct tr *t);
+void tr_x87_take(struct alc_vcpu *v, struct tr *t); /* v->fpu becomes what was left in tr.x87 */
+/* What of the floating-point state an instruction uses; false: only the interpreter can run it. */
+bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);

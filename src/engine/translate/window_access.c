@@ -85,11 +85,12 @@ void held_none(struct gen *g)
 		held_drop(g, reg);
 }
 
-/* Kinds of which it is known what they do to scratch registers, as far as they go by windows. */
+/* Those of which it is known what they do to scratch registers, as far as they go by windows. */
 static bool leaves_held(const struct tr_insn *i)
 {
 	switch (i->kind) {
 	case K_PLAIN:
+		return !i->x87_pointers;
 	case K_LEA:
 	case K_NOP:
 	case K_PUSH_REG:
