@@ -293,6 +293,17 @@ struct tr_ring {
 	struct x86_seg cs[2], ss[2];
 };
 
+/* What translated code knew of an address space that does not run: spaces.c. */
+struct tr_space {
+	u64 epoch; /* of its lower half: interp.epoch; 0: this place is free */
+	u64 used;  /* when, by tr.spaces_used */
+	u32 mode;  /* tr.key_mode[1] */
+	u32 npages, njumps;
+	u16 page_at[PAGE_LOG], jump_at[JUMP_LOG];
+	u32 page_id[PAGE_LOG];
+	struct tr_jump jumps[JUMP_LOG];
+};
+
 struct tr_arena {
 	u8 **chunks;
 	unsigned nchunks, used_chunks;
@@ -360,6 +371,8 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
+	struct tr_space spaces[TLB_SPACES];
+	u64 spaces_used;
 	bool low_kernel;                      /* such code in the lower half may have pairs */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
@@ -369,6 +382,7 @@ struct tr {
 		const struct alc_page *page;
 	} kernel_pages[KERNEL_PAGES];
 	unsigned nkernel_pages;
+	struct tlb_large kernel_large; /* where such pages are parts of large ones */
 	/* Pages whose code was written to: by any thread, under hits_lock. */
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
@@ -538,7 +552,15 @@ void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
 const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
 void tr_forget_ranges(struct tr *t);
+void tr_jump_clear(const struct tr *t, struct tr_jump *j);
+bool tr_jump_is_clear(const struct tr_jump *j);
+/* What was translated of a page where that no longer is. */
+void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va);
+bool tr_has_code(struct tr *t, u64 va); /* of its page, or of another one */
+
+/* spaces.c */
 extern const struct x86_engine_ops tr_ops;
+void tr_forget_spaces(struct tr *t); /* those that don't run */
 
 /*
  * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and
