@@ -511,6 +511,7 @@ void run_tests(void)
 	test_shadows();
 	test_interrupt_stacks();
 	test_paging();
+	test_spaces();
 	test_modified_code();
 	test_real_mode();
 	test_state_images();

@@ -11,6 +11,7 @@ void test_user_mode(void);
 void test_shadows(void);
 void test_interrupt_stacks(void);
 void test_paging(void);
+void test_spaces(void);
 void test_modified_code(void);
 void test_real_mode(void);
 void test_state_images(void);
