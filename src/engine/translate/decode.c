@@ -593,6 +593,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
 	case ZYDIS_MNEMONIC_SYSRET:
 		return i->w && !(d->mode & MODE_USER) ? K_SYSRET : K_END;
+	case ZYDIS_MNEMONIC_IRETQ:
+		return d->mode & MODE_USER ? K_END : K_IRET;
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSQ:
@@ -673,7 +675,7 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
 	/* They take RFLAGS from elsewhere, or to elsewhere. */
-	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
+	if (i->kind == K_SYSCALL || i->kind == K_SYSRET || i->kind == K_IRET)
 		i->flags_read = i->flags_written = 0;
 	set_added(i);
 	return true;

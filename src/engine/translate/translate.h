@@ -62,6 +62,7 @@ enum tr_kind {
 	K_PAUSE,
 	K_SYSCALL,
 	K_SYSRET,
+	K_IRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -133,7 +134,8 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
-enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
+/* ANSWER_RETURN: of an IRETQ that the interpreter makes, SITE_STEP. */
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE, ANSWER_RETURN };
 
 /* There are as many of them as there are memory operands. */
 struct tr_site {
@@ -279,7 +281,7 @@ enum tr_poison {
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
 	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
-		syscall, sysret;
+		syscall, sysret, iret;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
@@ -304,6 +306,14 @@ struct tr_space {
 	struct tr_jump jumps[JUMP_LOG];
 };
 
+/* An IRETQ that was made: selectors, descriptors, and what was loaded (return.c). */
+struct tr_return {
+	u64 cs_sel, ss_sel; /* as words of a frame */
+	u64 cs_raw, ss_raw;
+	u32 cs_off, ss_off, limit; /* in the GDT; limit: of both */
+	struct x86_seg cs, ss;
+};
+
 struct tr_arena {
 	u8 **chunks;
 	unsigned nchunks, used_chunks;
@@ -319,6 +329,8 @@ struct tr {
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
+	struct tr_return returns[3];
+	u64 return_kept[4];
 	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
@@ -520,6 +532,9 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
+/* return.c */
+void tr_emit_return(struct tr *t, u32 step);
+void tr_return_note(struct alc_vcpu *v, struct tr *t);      /* the one just made may come again */
 void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
 u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
 
