@@ -510,6 +510,7 @@ void run_tests(void)
 	test_user_mode();
 	test_shadows();
 	test_interrupt_stacks();
+	test_returns();
 	test_paging();
 	test_spaces();
 	test_modified_code();

@@ -10,6 +10,7 @@ void test_segments(void);
 void test_user_mode(void);
 void test_shadows(void);
 void test_interrupt_stacks(void);
+void test_returns(void);
 void test_paging(void);
 void test_spaces(void);
 void test_modified_code(void);
