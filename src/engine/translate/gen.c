@@ -389,6 +389,7 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
 	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
 	[K_SYSRET] = insn_ring,       [K_IRET] = insn_ring,
+	[K_BASE] = insn_base,
 };
 
 /* ---- The region ---- */

@@ -125,6 +125,7 @@ void insn_pushf(struct gen *g, const struct tr_insn *i);
 void insn_popf(struct gen *g, const struct tr_insn *i);
 void insn_flag_bit(struct gen *g, const struct tr_insn *i);
 void insn_read_cr2(struct gen *g, const struct tr_insn *i);
+void insn_base(struct gen *g, const struct tr_insn *i);
 void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);

@@ -55,6 +55,7 @@ enum tr_kind {
 	K_FLAG_BIT, /* CLI, CLD, STD */
 	K_SWAPGS,
 	K_READ_CR2,
+	K_BASE, /* RDFSBASE and kin */
 	K_STI,
 	K_STRING, /* MOVS, STOS */
 	K_RDTSC,
