@@ -620,6 +620,10 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void tlb_destroy(struct alc_vcpu *v, struct interp *c);
 /* Makes an entry for an access of the present privilege, if memory is there; else false. */
 bool tlb_refill(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned access);
+/* silent_stores: may stores go to this page without a word? That is noted. */
+bool tlb_may_store(struct alc_page *page);
+/* The page at a guest-physical address, if it is RAM or ROM for this vCPU. */
+bool tlb_span(const struct alc_vcpu *v, u64 a, struct alc_span *span);
 
 /* A tag that entry i can't match: a non-canonical page whose place is another entry. */
 static inline u64 tlb_impossible_tag(unsigned i)

@@ -135,6 +135,16 @@ static bool may_be_silent(struct alc_page *p, bool writing)
 	return atomic_load(&p->flags) == PAGE_DIRTY;
 }
 
+bool tlb_may_store(struct alc_page *p)
+{
+	return may_be_silent(p, false);
+}
+
+bool tlb_span(const struct alc_vcpu *v, u64 a, struct alc_span *span)
+{
+	return !is_lapic(v, gpa(a)) && space_span(v->plat->space, gpa(a), ALC_PAGE_SIZE, span);
+}
+
 /* What flushing must know of the pages that are cached. */
 static void note_kind(struct interp *c, u64 gva, const struct x86_translation *tr)
 {

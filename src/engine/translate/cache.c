@@ -191,6 +191,7 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
 				t->c.v->index);
 	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
+	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
 	tr_cache_flush(t);
 	t->n_code_flushes = 0;
@@ -209,6 +210,7 @@ void tr_cache_destroy(struct tr *t)
 	if (t->code.size)
 		h->code_unmap(h->ctx, &t->code);
 	pairs_destroy(t);
+	tr_windows_destroy(t->windows);
 	tr_builder_free(t);
 	tr_work_free(t);
 }
@@ -405,7 +407,7 @@ static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struc
 			*link = e->next;
 			continue;
 		}
-		if (e->rip == v->rip && e->mode == t->c.mode && e->region->page == page &&
+		if (e->rip == v->rip && e->mode == tr_mode(t) && e->region->page == page &&
 		    holds(e) && second_holds(v, t, e)) {
 			at = link;
 			found = e;
@@ -431,7 +433,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
-		   t->lookups[h].mode == t->c.mode && (!e || holds(e))))
+		   t->lookups[h].mode == tr_mode(t) && (!e || holds(e))))
 		return e;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
@@ -439,7 +441,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	found = find_entry(v, t, it->page);
 	t->lookups[h].rip = rip;
 	t->lookups[h].epoch = epoch;
-	t->lookups[h].mode = t->c.mode;
+	t->lookups[h].mode = tr_mode(t);
 	t->lookups[h].entry = found;
 	return found;
 }
@@ -651,6 +653,18 @@ static void kill_region(struct tr *t, struct tr_region *r)
 		at.at = r->mem_heads[k].host;
 		e_call_to(&at, t->rt.gone);
 	}
+}
+
+void tr_region_drop(struct tr *t, struct tr_region *r)
+{
+	struct tr_region **link = &t->regions[region_hash(r->page)];
+
+	while (*link && *link != r)
+		link = &(*link)->page_next;
+	if (!*link || r->dead)
+		return; /* a join: it is its region that has the code */
+	kill_region(t, r);
+	*link = r->page_next;
 }
 
 static void kill_page(struct tr *t, const struct alc_page *p)

@@ -210,6 +210,7 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET &&
 	    before != K_IRET)
 		flags_for(g, i);
+	held_none(g);
 	g->w->label[g->index] = g->c->at;
 	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
 	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));

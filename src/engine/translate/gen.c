@@ -54,6 +54,12 @@ void gen_move_word(struct gen *g, unsigned to, unsigned from)
 	e_rr(g->c, OP_MOV_LOAD, !g->in->compat, to, from);
 }
 
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest)
+{
+	held_drop(g, reg);
+	e_load(g->c, reg, state_reg(guest));
+}
+
 u64 gen_rip(const struct gen *g, const struct tr_insn *i)
 {
 	return g->in->page_rip + i->off;
@@ -180,15 +186,18 @@ static u8 guest_field(const struct tr_insn *i, unsigned ix)
 	return ix == IX_REG ? i->reg : ix == IX_RM ? i->rm : ix == IX_V ? i->v : i->op_reg;
 }
 
-static unsigned take_scratch(unsigned *busy)
+/* One that nothing is held in, if there is such a one. */
+static unsigned take_scratch(struct gen *g, unsigned *busy)
 {
 	static const u8 order[] = {T2, T0, T1};
 
-	for (unsigned k = 0; k < ARRAY_LEN(order); k++)
-		if (!(*busy & BIT(order[k]))) {
-			*busy |= BIT(order[k]);
-			return order[k];
-		}
+	for (unsigned held = 0; held < 2; held++)
+		for (unsigned k = 0; k < ARRAY_LEN(order); k++)
+			if (!(*busy & BIT(order[k])) && held_in(g, order[k]) == held) {
+				*busy |= BIT(order[k]);
+				held_drop(g, order[k]);
+				return order[k];
+			}
 	__builtin_unreachable();
 }
 
@@ -217,7 +226,7 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 			host[ix] = host[same];
 			continue;
 		}
-		host[ix] = (u8)take_scratch(&busy);
+		host[ix] = (u8)take_scratch(g, &busy);
 		if (needed)
 			e_load(g->c, host[ix], state_reg(reg));
 	}
@@ -255,6 +264,8 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 	u8 host[IX_FIELDS] = {(u8)(in_state(i->reg) ? T2 : host_reg(i->reg)), 0, 0, 0};
 	struct code *c = g->c;
 
+	if (in_state(i->reg))
+		held_drop(g, T2);
 	if (i->loads && in_state(i->reg))
 		e_load(c, T2, state_reg(i->reg));
 	if (i->rip_relative) {
@@ -265,12 +276,12 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 		if (i->base != NO_REG) {
 			m.base = in_state(i->base) ? T0 : (int)host_reg(i->base);
 			if (in_state(i->base))
-				e_load(c, T0, state_reg(i->base));
+				gen_load_state(g, T0, i->base);
 		}
 		if (i->index != NO_REG) {
 			m.index = in_state(i->index) ? T1 : (int)host_reg(i->index);
 			if (in_state(i->index))
-				e_load(c, T1, state_reg(i->index));
+				gen_load_state(g, T1, i->index);
 		}
 		/* To 32 bits a sum is cut anyway. */
 		if (i->a32 && i->w)
@@ -286,8 +297,11 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 void push_register(struct gen *g, unsigned reg)
 {
 	i32 word = (i32)gen_word(g);
-	struct access a = access_stack(g, -word, X86_WRITE);
+	struct access a;
 
+	g->reserved = reg;
+	a = access_stack(g, -word, X86_WRITE);
+	g->reserved = 0;
 	main_point(g, a.site);
 	gen_store_word(g, a.m, reg);
 	gen_lea_word(g, H_RSP, H_RSP, -word);
@@ -296,7 +310,7 @@ void push_register(struct gen *g, unsigned reg)
 static void insn_push_reg(struct gen *g, const struct tr_insn *i)
 {
 	if (in_state(i->op_reg))
-		e_load(g->c, T2, state_reg(i->op_reg));
+		gen_load_state(g, T2, i->op_reg);
 	push_register(g, in_state(i->op_reg) ? T2 : host_reg(i->op_reg));
 }
 
@@ -326,6 +340,8 @@ static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
 
 	main_point(g, a.site);
 	gen_load_word(g, to, a.m);
+	if (in_state(i->op_reg))
+		held_drop(g, T0);
 	if (i->op_reg != X86_RSP)
 		gen_lea_word(g, H_RSP, H_RSP, (i32)gen_word(g));
 	if (in_state(i->op_reg))
@@ -405,6 +421,7 @@ void emit_one(struct gen *g)
 {
 	const struct tr_insn *i = g->i;
 
+	held_before(g);
 	if (i->strong)
 		flags_to_host(g);
 	groups_before(g);
@@ -412,6 +429,7 @@ void emit_one(struct gen *g)
 	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
 		g->fstate = FLAGS_HOST;
 	groups_after(g);
+	held_after(g);
 }
 
 /* Others may come in here, unless a check for what follows would have been passed by. */
@@ -488,7 +506,7 @@ static void publish(struct gen *g)
 
 		*e = g->w->heads[k];
 		e->region = r;
-		e->mode = g->t->c.mode;
+		e->mode = tr_mode(g->t);
 	}
 }
 

@@ -53,6 +53,18 @@ struct group {
 	u32 copy;
 };
 
+/*
+ * What a scratch register holds from one instruction to the next (window_access.c): what is to be
+ * added to base + index << shift, which was `ref` bytes off when that was looked up.
+ */
+struct held {
+	u8 base, index, shift;
+	bool live;
+	i64 ref;
+	unsigned mark;  /* places up to then don't rely on it */
+	unsigned stamp; /* when it was used last */
+};
+
 /* Instructions with groups: from the first that they may begin at, to the last access. */
 struct run {
 	u16 begin, last, first_group, end_group;
@@ -85,7 +97,11 @@ struct gen {
 	unsigned counted; /* instructions that were counted, from this one on */
 	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
 	bool full;
-	bool copying; /* a run, without groups */
+	bool copying;        /* a run, without groups */
+	bool holding;        /* this instruction leaves alone what scratch registers hold */
+	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
+	struct held held[3]; /* of T0, T1, T2 */
+	unsigned stamp;
 };
 
 /* A checked memory operand: where it is in the host, and which scratch registers that takes. */
@@ -100,6 +116,7 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest); /* into a scratch register */
 /* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
 unsigned gen_word(const struct gen *g);
 void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
@@ -162,6 +179,25 @@ i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void stub_slow(struct gen *g, const struct stub *s);
+
+/* window_access.c: around each instruction; and a scratch register becomes something else. */
+void held_before(struct gen *g);
+void held_after(struct gen *g);
+void held_none(struct gen *g);
+void held_drop(struct gen *g, unsigned reg);
+bool held_in(const struct gen *g, unsigned reg);
+
+/* Shared with window_access.c. */
+bool is_locked(const struct tr_insn *i);
+u64 constant_address(const struct gen *g, const struct tr_insn *i);
+unsigned fields_in_state(const struct tr_insn *i);
+
+/* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
+ */
+bool windows_for(const struct gen *g, const struct tr_insn *i);
+struct access window_operand(struct gen *g, const struct tr_insn *i);
+struct access window_at(struct gen *g, unsigned guest_base, i32 disp, unsigned size,
+			unsigned access);
 
 /* The check of a group, whose addend comes into T1; returns its jump for when it fails. */
 u32 access_group_check(struct gen *g, const struct group *p, bool bracket);

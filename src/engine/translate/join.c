@@ -69,7 +69,7 @@ static struct tr_region *next_of(struct tr_region **link)
 
 void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered)
 {
-	struct tr_view *w = view(t, page, t->c.mode, rip);
+	struct tr_view *w = view(t, page, tr_mode(t), rip);
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next)
@@ -96,7 +96,7 @@ static const struct tr_place *place_at(const struct tr_region *r, unsigned off)
 static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, const struct tr_place **p)
 {
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
-	struct tr_view *w = it ? view(t, it->page, t->c.mode, v->rip) : NULL;
+	struct tr_view *w = it ? view(t, it->page, tr_mode(t), v->rip) : NULL;
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next) {

@@ -174,7 +174,8 @@ static void keep_segments(struct code *c, u32 otherwise)
 static void check_mode(struct code *c, u32 otherwise)
 {
 	e_load32(c, T0, hm_gs(T_OFF(c.mode)));
-	E_CODE(c, 0x41, 0x83, 0xc9, MODE_USER); /* or r9d */
+	E_CODE(c, 0x41, 0x83, 0xc9, MODE_USER);                 /* or r9d */
+	e_rm(c, 0x0b, false, T0, hm_gs(T_OFF(window_mode[1]))); /* or */
 	e_rm(c, OP_CMP, false, T0, hm_gs(T_OFF(key_mode[1])));
 	unless(c, CC_E, otherwise);
 }

@@ -144,6 +144,7 @@ static void check_ring(struct code *c, unsigned user, u32 step)
 	e_bind(c, e_jcc(c, CC_NE), step);
 	e_load32(c, T1, hm_gs(T_OFF(c.mode)));
 	E_CODE(c, 0x41, 0x83, 0xf2, MODE_USER); /* xor r10d */
+	e_rm(c, 0x0b, false, T1, hm_gs(T_OFF(window_mode) + (i32)(user * sizeof(u32)))); /* or */
 	e_rm(c, OP_CMP, false, T1, hm_gs(T_OFF(key_mode) + (i32)(user * sizeof(u32))));
 	e_bind(c, e_jcc(c, CC_NE), step);
 	e_cmp8_mem(c, hm_gs(T_OFF(c.intr_waiting)), 0);

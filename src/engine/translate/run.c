@@ -148,6 +148,13 @@ static bool translatable(const struct interp *c)
 	       (c->mode & (MODE_SIZE | compat | MODE_REAL)) == compat;
 }
 
+static void consider_windows(struct tr *t)
+{
+	t->windows_due = false;
+	if (t->windows)
+		t->window_mode[1] = tr_windows_consider(t->windows) ? MODE_WINDOWS : 0;
+}
+
 /*
  * What is known about code is by mode. For one privilege that changes rarely: 64-bit and 32-bit
  * programs are different address spaces, as a rule.
@@ -156,8 +163,10 @@ static void note_mode(struct tr *t)
 {
 	unsigned user = (t->c.mode & MODE_USER) != 0;
 
-	if (unlikely(t->c.mode != t->key_mode[user])) {
-		t->key_mode[user] = t->c.mode;
+	if (unlikely(t->windows_due))
+		consider_windows(t);
+	if (unlikely(tr_mode(t) != t->key_mode[user])) {
+		t->key_mode[user] = tr_mode(t);
 		tr_forget_jumps(t, !user);
 	}
 }
@@ -303,6 +312,7 @@ static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
 {
 	u32 attn = atomic_load(&v->attention);
 
+	t->windows_due = true;
 	if (attn & X86_ATTN_CODE) {
 		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_CODE);
 		tr_take_hits(t);

@@ -119,7 +119,22 @@ static void verify_kernel(struct alc_vcpu *v)
 
 /* ---- For isa/ ---- */
 
-/* Translations of the running address space may have; kernel: those of the upper half too. */
+/*
+ * Another address space, or what is known of this one is not sure any more. `left` is the number of
+ * what was known until now: what comes back by that has not been flushed.
+ */
+static void switch_windows(struct tr *t, u64 left)
+{
+	bool has = t->windows && tr_windows_switch(t->windows, left);
+
+	t->window_mode[1] = has ? MODE_WINDOWS : 0;
+	t->windows_due = true;
+}
+
+/*
+ * Translations of the running address space may have; kernel: those of the upper half too. One page
+ * alone leaves windows as they are.
+ */
 static void changed(struct alc_vcpu *v, bool kernel)
 {
 	struct tr *t = tr_of(v);
@@ -140,6 +155,7 @@ static void switch_space(struct alc_vcpu *v, u64 from, bool keep)
 	interp_ops.switch_space(v, from, keep);
 	if (t->c.epoch[0] == epoch)
 		return;
+	switch_windows(t, epoch);
 	if (v->cr4 & X86_CR4_PCIDE && other)
 		put_aside(t, epoch);
 	changed(v, kernel);
@@ -150,25 +166,33 @@ static void switch_space(struct alc_vcpu *v, u64 from, bool keep)
 
 static void flush_all(struct alc_vcpu *v)
 {
+	u64 epoch = tr_of(v)->c.epoch[0];
+
 	interp_ops.flush_all(v);
+	switch_windows(tr_of(v), epoch);
 	changed(v, true);
 }
 
 static void flush_nonglobal(struct alc_vcpu *v)
 {
 	bool kernel = tr_of(v)->c.upper_nonglobal;
+	u64 epoch = tr_of(v)->c.epoch[0];
 
 	interp_ops.flush_nonglobal(v);
+	switch_windows(tr_of(v), epoch);
 	changed(v, kernel);
 }
 
 static void flush_space(struct alc_vcpu *v, unsigned pcid)
 {
 	bool kernel = tr_of(v)->c.upper_nonglobal;
+	u64 epoch = tr_of(v)->c.epoch[0];
 
 	interp_ops.flush_space(v, pcid);
-	if (pcid == x86_pcid(v))
-		changed(v, kernel);
+	if (pcid != x86_pcid(v))
+		return;
+	switch_windows(tr_of(v), epoch);
+	changed(v, kernel);
 }
 
 static void flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva)
@@ -180,6 +204,8 @@ static void flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva)
 	interp_ops.flush_page(v, pcid, gva);
 	if (pcid != x86_pcid(v))
 		return;
+	if (t->windows)
+		tr_windows_flush_page(t->windows, gva);
 	tr_forget_ranges(t);
 	if (tr_has_code(t, gva) || large)
 		changed(v, gva >> 63);

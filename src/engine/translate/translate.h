@@ -26,6 +26,7 @@
 #include "engine/interp/interp.h"
 #include "engine/translate/emit.h"
 #include "engine/translate/engine.h"
+#include "engine/translate/window.h"
 
 struct tr;
 struct tr_region;
@@ -242,6 +243,7 @@ enum {
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
+	WINDOW_BANS = 1 << 15, /* tr.window_bans */
 	JOIN_COUNTS = 4096,
 	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
@@ -266,6 +268,8 @@ enum tr_feature {
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
+	TR_WINDOWS,  /* the host's MMU for guest memory */
+	TR_HELD,     /* keeping what was found out about an address, where there are windows */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -326,6 +330,7 @@ struct tr {
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
+	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	/* Used by translated code and the runtime */
@@ -350,9 +355,14 @@ struct tr {
 	bool has_bmi2, has_avx;
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
-	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
-	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
-	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
+	u32 key_mode[2];            /* by user mode: what jumps and pairs were made under */
+	u32 window_mode[2];         /* by user mode: MODE_WINDOWS or 0 */
+	struct tr_windows *windows; /* NULL: can't be */
+	bool windows_due;           /* something may have changed for them */
+	u64 window_bans[WINDOW_BANS / 64];
+	u8 window_misses[WINDOW_BANS / 8];
+	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
@@ -402,7 +412,8 @@ struct tr {
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
+		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks,
+		n_verified;
 };
 
 struct tr_vm {
@@ -411,6 +422,7 @@ struct tr_vm {
 	unsigned threshold;
 	u32 off;    /* BIT(enum tr_feature) */
 	u32 poison; /* BIT(enum tr_poison) */
+	enum tr_window_use windows;
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -437,6 +449,19 @@ static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 static inline bool tr_compat(u32 mode)
 {
 	return (mode & MODE_SIZE) == MODE_32;
+}
+
+/* Beside the interpreter's: code that accesses memory by windows. */
+enum { MODE_WINDOWS = 1 << 30 };
+
+/* What translations are made for, and found by. */
+static inline u32 tr_mode(const struct tr *t)
+{
+	u32 mode = t->c.mode;
+
+	if ((mode & MODE_SIZE) != MODE_64)
+		return mode;
+	return mode | t->window_mode[(mode & MODE_USER) != 0];
 }
 
 /* Offsets from GS. */
@@ -518,7 +543,7 @@ struct gen_context {
 	const i16 *at;
 	unsigned n;
 	u64 page_rip; /* linear address of the page */
-	bool user, compat;
+	bool user, compat, windows;
 };
 bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
@@ -530,6 +555,13 @@ void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/*
+ * window_access.c: translated code that goes by windows faulted at a site, at that host address.
+ * True: it can go on. And is an instruction better off without them?
+ */
+bool tr_window_fault(struct tr *t, u32 site, u64 host);
+bool tr_window_banned(const struct tr *t, u64 rip);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
@@ -562,6 +594,8 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e);
 /* An entry of a dead region leads to the same place of a living one from now on. */
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
+/* A region is translated anew when it is next needed. */
+void tr_region_drop(struct tr *t, struct tr_region *r);
 /* Translations of pages that were written to are dropped. */
 void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
