@@ -226,7 +226,8 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
 
 	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
-	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET)
+	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET &&
+	    before != K_IRET)
 		flags_for(g, i);
 	held_none(g);
 	g->w->label[g->index] = g->c->at;

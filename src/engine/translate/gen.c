@@ -416,7 +416,8 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
 	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
-	[K_SYSRET] = insn_ring,
+	[K_SYSRET] = insn_ring,       [K_IRET] = insn_ring,
+	[K_BASE] = insn_base,
 };
 
 /* ---- The region ---- */
@@ -424,7 +425,8 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL &&
+	       i->kind != K_SYSRET && i->kind != K_IRET;
 }
 
 void emit_one(struct gen *g)

@@ -164,6 +164,7 @@ void insn_pushf(struct gen *g, const struct tr_insn *i);
 void insn_popf(struct gen *g, const struct tr_insn *i);
 void insn_flag_bit(struct gen *g, const struct tr_insn *i);
 void insn_read_cr2(struct gen *g, const struct tr_insn *i);
+void insn_base(struct gen *g, const struct tr_insn *i);
 void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
@@ -174,6 +175,15 @@ void x87_site(struct gen *g, const struct tr_insn *i, u32 site); /* that of its 
 void x87_data_pointer(struct gen *g, const struct tr_insn *i);   /* behind it; takes scratch */
 
 /* ring.c */
+/*
+ * ring.c, for the runtime: RFLAGS from T0, which takes T1; CS and SS from images at offsets of GS;
+ * CPL, what the engine derives from it, and the stack of pairs, which take T0; a transfer to T0,
+ * which the cache of targets of that privilege may know, with the first of two sites in T2.
+ */
+void ring_store_rflags(struct code *c);
+void ring_load_segments(struct code *c, i32 cs, i32 ss);
+void ring_switch(struct tr *t, unsigned user);
+void ring_transfer(struct tr *t, unsigned user);
 void insn_ring(struct gen *g, const struct tr_insn *i);
 void insn_answer(struct gen *g, const struct tr_insn *i);
 

@@ -16,7 +16,9 @@ enum { JOIN_HOT = 128 }; /* times the threshold */
 
 static struct tr_view **views_of(struct tr *t, const struct alc_page *page, u64 va)
 {
-	u64 key = (u64)(uintptr_t)page / sizeof(*page) ^ va >> 12 ^ va >> 25;
+	/* A sum or a difference would be the same for all of what is mapped in one piece. */
+	u64 key = (u64)(uintptr_t)page / sizeof(*page) * 0x9e3779b97f4a7c15ull ^ va >> 12 ^
+		  va >> 25;
 
 	return &t->views[key % VIEW_HASH];
 }

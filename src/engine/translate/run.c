@@ -196,6 +196,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			continue;
 		case SITE_STEP:
 			run_one(v, t, &s);
+			if (s.answer == ANSWER_RETURN)
+				tr_return_note(v, t);
 			if (t->ring.star != v->msr.star || t->ring.efer != v->efer)
 				tr_ring_refresh(v, t);
 			if (t->c.exit || !translatable(&t->c))

@@ -63,6 +63,7 @@ enum tr_kind {
 	K_FLAG_BIT, /* CLI, CLD, STD */
 	K_SWAPGS,
 	K_READ_CR2,
+	K_BASE, /* RDFSBASE and kin */
 	K_STI,
 	K_STRING, /* MOVS, STOS */
 	K_RDTSC,
@@ -70,6 +71,7 @@ enum tr_kind {
 	K_PAUSE,
 	K_SYSCALL,
 	K_SYSRET,
+	K_IRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -143,7 +145,8 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
-enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
+/* ANSWER_RETURN: of an IRETQ that the interpreter makes, SITE_STEP. */
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE, ANSWER_RETURN };
 
 /* There are as many of them as there are memory operands. */
 struct tr_site {
@@ -307,7 +310,8 @@ enum tr_host_part {
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret;
+	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret,
+		iret;
 	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
 	u32 load_vector, save_vector, load_x87, save_x87;
 };
@@ -321,6 +325,25 @@ struct tr_fault_point {
 struct tr_ring {
 	u64 star, efer;
 	struct x86_seg cs[2], ss[2];
+};
+
+/* What translated code knew of an address space that does not run: spaces.c. */
+struct tr_space {
+	u64 epoch; /* of its lower half: interp.epoch; 0: this place is free */
+	u64 used;  /* when, by tr.spaces_used */
+	u32 mode;  /* tr.key_mode[1] */
+	u32 npages, njumps;
+	u16 page_at[PAGE_LOG], jump_at[JUMP_LOG];
+	u32 page_id[PAGE_LOG];
+	struct tr_jump jumps[JUMP_LOG];
+};
+
+/* An IRETQ that was made: selectors, descriptors, and what was loaded (return.c). */
+struct tr_return {
+	u64 cs_sel, ss_sel; /* as words of a frame */
+	u64 cs_raw, ss_raw;
+	u32 cs_off, ss_off, limit; /* in the GDT; limit: of both */
+	struct x86_seg cs, ss;
 };
 
 struct tr_arena {
@@ -341,6 +364,8 @@ struct tr {
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
+	struct tr_return returns[3];
+	u64 return_kept[4];
 	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	const u8 *target;
@@ -399,6 +424,8 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
+	struct tr_space spaces[TLB_SPACES];
+	u64 spaces_used;
 	bool low_kernel;                      /* such code in the lower half may have pairs */
 	struct tr_region *order[REGIONS_MAX]; /* by code offset */
 	unsigned norder;
@@ -408,6 +435,7 @@ struct tr {
 		const struct alc_page *page;
 	} kernel_pages[KERNEL_PAGES];
 	unsigned nkernel_pages;
+	struct tlb_large kernel_large; /* where such pages are parts of large ones */
 	/* Pages whose code was written to: by any thread, under hits_lock. */
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
@@ -591,6 +619,9 @@ bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
+/* return.c */
+void tr_emit_return(struct tr *t, u32 step);
+void tr_return_note(struct alc_vcpu *v, struct tr *t);      /* the one just made may come again */
 void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
 u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
 
@@ -625,7 +656,15 @@ void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
 const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
 void tr_forget_ranges(struct tr *t);
+void tr_jump_clear(const struct tr *t, struct tr_jump *j);
+bool tr_jump_is_clear(const struct tr_jump *j);
+/* What was translated of a page where that no longer is. */
+void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va);
+bool tr_has_code(struct tr *t, u64 va); /* of its page, or of another one */
+
+/* spaces.c */
 extern const struct x86_engine_ops tr_ops;
+void tr_forget_spaces(struct tr *t); /* those that don't run */
 
 /*
  * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and

@@ -66,7 +66,8 @@ struct window {
 };
 
 struct space {
-	u64 cr3;
+	u64 cr3;        /* without a PCID */
+	u64 epoch;      /* of the lower half when it was left: interp.epoch */
 	bool hot;       /* has windows */
 	bool lacking;   /* an access went to a terabyte without one */
 	bool full;      /* and it got none for it */
@@ -544,13 +545,15 @@ bool tr_windows_consider(struct tr_windows *w)
 	return s->hot;
 }
 
-bool tr_windows_switch(struct tr_windows *w)
+bool tr_windows_switch(struct tr_windows *w, u64 left)
 {
-	u64 cr3 = w->t->c.v->cr3, begin;
+	u64 cr3 = w->t->c.v->cr3 & ALC_PAGE_MASK, begin;
 
 	pass_time(w);
 	if (w->now && w->now->hot)
 		slots_load(w, w->now, false);
+	if (w->now)
+		w->now->epoch = left;
 	w->now = NULL;
 	if (!suitable(w))
 		return false;
@@ -558,7 +561,8 @@ bool tr_windows_switch(struct tr_windows *w)
 	w->now->used = ++w->clock;
 	if (w->now->hot) {
 		begin = cycles();
-		space_verify(w, w->now);
+		if (w->now->epoch != w->t->c.epoch[0])
+			space_verify(w, w->now);
 		slots_load(w, w->now, true);
 		charge(w, cycles() - begin);
 	}

@@ -49,9 +49,10 @@ struct tr_window_stats tr_windows_stats(const struct tr_windows *w);
 
 /*
  * The guest's address space may be another one, or has been flushed: true if user mode has windows
- * now. Not from within translated code.
+ * now. interp.epoch says what may have changed of its lower half: it was `left` until now. Not from
+ * within translated code.
  */
-bool tr_windows_switch(struct tr_windows *w);
+bool tr_windows_switch(struct tr_windows *w, u64 left);
 /* One page of the present one was flushed. */
 void tr_windows_flush_page(struct tr_windows *w, u64 gva);
 /* Time has passed: may the present address space have windows, is it better off without? As above.
