@@ -205,6 +205,18 @@ static const struct written written[] = {
 	{"wrfsbase and a load",
 	 CODE("\xf3\x48\x0f\xae\xd6\x64\x48\x8b\x00"),
 	 {{R(RSI), D(0x40)}, {R(RAX), 8}}},
+	{"rdfsbase to a register in the state, 32 bits of it",
+	 CODE("\xf3\x41\x0f\xae\xc1\xf3\x49\x0f\xae\xc8"),
+	 {{R(R9), -1ull}, {R(R8), -1ull}}},
+	{"wrgsbase of 32 bits",
+	 CODE("\xf3\x41\x0f\xae\xda\xf3\x48\x0f\xae\xc8"),
+	 {{R(R10), -1ull}}},
+	{"wrfsbase keeps flags",
+	 CODE("\x48\x39\xc0\xf3\x48\x0f\xae\xd6\xf3\x48\x0f\xae\xc0\x9f"),
+	 {{R(RSI), D(0)}, {SET_FLAGS, X86_ARITH}}},
+	{"mov r16, sreg leaves the rest",
+	 CODE("\x66\x8c\xd8\x66\x41\x8c\xd1\x66\x8c\xe4"),
+	 {{R(RAX), -1ull}, {R(R9), -1ull}}},
 	{"wrfsbase non-canonical", CODE("\xf3\x48\x0f\xae\xd6"), {{R(RSI), BIT(62)}}},
 };
 

@@ -61,7 +61,7 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 }
 
 /* Enters at a code offset; *s is where it left. */
-static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct tr_site *s)
+static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_site *s)
 {
 	struct interp *c = &t->c;
 	unsigned user = (c->mode & MODE_USER) != 0;
@@ -152,6 +152,13 @@ static bool translatable(const struct interp *c)
 	       (c->mode & (MODE_SIZE | compat | MODE_REAL)) == compat;
 }
 
+static void consider_windows(struct tr *t)
+{
+	t->windows_due = false;
+	if (t->windows)
+		t->window_mode[1] = tr_windows_consider(t->windows) ? MODE_WINDOWS : 0;
+}
+
 /*
  * What is known about code is by mode. For one privilege that changes rarely: 64-bit and 32-bit
  * programs are different address spaces, as a rule.
@@ -160,8 +167,10 @@ static void note_mode(struct tr *t)
 {
 	unsigned user = (t->c.mode & MODE_USER) != 0;
 
-	if (unlikely(t->c.mode != t->key_mode[user])) {
-		t->key_mode[user] = t->c.mode;
+	if (unlikely(t->windows_due))
+		consider_windows(t);
+	if (unlikely(tr_mode(t) != t->key_mode[user])) {
+		t->key_mode[user] = tr_mode(t);
 		tr_forget_jumps(t, !user);
 	}
 }
@@ -170,7 +179,7 @@ static void note_mode(struct tr *t)
 static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
-	bool fpu = e->region->fpu;
+	u8 fpu = e->region->fpu;
 	u64 flushes = t->n_code_flushes;
 	struct tr_site s = {0}; /* where it left last */
 
@@ -190,6 +199,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			continue;
 		case SITE_STEP:
 			run_one(v, t, &s);
+			if (s.answer == ANSWER_RETURN)
+				tr_return_note(v, t);
 			if (t->ring.star != v->msr.star || t->ring.efer != v->efer)
 				tr_ring_refresh(v, t);
 			if (t->c.exit || !translatable(&t->c))
@@ -306,6 +317,7 @@ static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
 {
 	u32 attn = atomic_load(&v->attention);
 
+	t->windows_due = true;
 	if (attn & X86_ATTN_CODE) {
 		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_CODE);
 		tr_take_hits(t);
