@@ -50,8 +50,10 @@ bool tr_window_fault(struct tr *t, u32 site, u64 host)
 		missed(t, s);
 	else if (r == -EAGAIN)
 		t->windows_due = true;
-	/* The page fault of this access, unless another exception goes before it. */
-	t->faulted = r == -EFAULT && s->size <= 8;
+	/* The page fault of this access, unless another exception goes before it: what goes on
+	 * past the lower half is no page fault whatever is mapped.
+	 */
+	t->faulted = r == -EFAULT && s->size <= 8 && x86_canonical(t->c.v->fault.cr2 + s->size - 1);
 	return !r;
 }
 
