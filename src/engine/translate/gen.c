@@ -502,6 +502,8 @@ static void emit_stubs(struct gen *g)
 			stub_copy(g, &s);
 		else if (s.kind == STUB_LOOP)
 			stub_loop(g, &s);
+		else if (s.kind == STUB_GUESS)
+			stub_guess(g, &s);
 		else
 			flow_stub(g, &s);
 	}

@@ -14,13 +14,14 @@
 enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
 
 enum stub_kind {
-	STUB_SLOW, /* a check failed: let C make it possible, try again */
-	STUB_EXIT, /* leave at a site */
-	STUB_EDGE, /* a conditional jump that must move flags first */
-	STUB_FPU,  /* floating-point state is not the guest's yet */
-	STUB_CALL, /* an indirect call whose target is not in the cache */
-	STUB_COPY, /* of a run: target is its number */
-	STUB_LOOP, /* the way into a loop without checks, and that: target is its number */
+	STUB_SLOW,  /* a check failed: let C make it possible, try again */
+	STUB_EXIT,  /* leave at a site */
+	STUB_EDGE,  /* a conditional jump that must move flags first */
+	STUB_FPU,   /* floating-point state is not the guest's yet */
+	STUB_CALL,  /* an indirect call whose target is not in the cache */
+	STUB_COPY,  /* of a run: target is its number */
+	STUB_GUESS, /* a terabyte was not the one: target is the register */
+	STUB_LOOP,  /* the way into a loop without checks, and that: target is its number */
 };
 
 struct stub {
@@ -117,7 +118,7 @@ struct gen {
 	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
 	struct held held[3]; /* of T0, T1, T2 */
 	unsigned stamp;
-	unsigned nfast;
+	unsigned nfast, nloops;
 	const struct fast_loop *fast; /* whose copy is being emitted */
 	unsigned kept;                /* BIT(register): scratch registers with a stream of its */
 };
@@ -223,6 +224,7 @@ unsigned fields_in_state(const struct tr_insn *i);
 /* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
  */
 bool windows_for(const struct gen *g, const struct tr_insn *i);
+void stub_guess(struct gen *g, const struct stub *s);
 unsigned window_takes(const struct tr_insn *i); /* how many scratch registers, at most */
 /* reg = what is to be added to the address in `of`; keeps flags. */
 void window_slot(struct gen *g, unsigned reg, unsigned of);

@@ -256,6 +256,7 @@ enum {
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	WINDOW_BANS = 1 << 15, /* tr.window_bans */
+	WINDOW_GUESSES = 256,
 	JOIN_COUNTS = 4096,
 	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
@@ -284,6 +285,7 @@ enum tr_feature {
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
+	TR_GUESSES,  /* and guessing where an address is */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
 	TR_X87,      /* x87 and MMX instructions */
 	TR_FEATURES,
@@ -346,6 +348,11 @@ struct tr_return {
 	struct x86_seg cs, ss;
 };
 
+/* What the slot of a terabyte says: window_access.c. */
+struct tr_guess {
+	u64 terabyte, addend;
+};
+
 struct tr_arena {
 	u8 **chunks;
 	unsigned nchunks, used_chunks;
@@ -358,7 +365,8 @@ struct tr {
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
-	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
+	u64 slots[WINDOW_SLOTS]; /* user mode's windows: what to add to an address */
+	struct tr_guess guesses[WINDOW_GUESSES];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */

@@ -193,17 +193,15 @@ static void hold(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref)
 					 .stamp = ++g->stamp};
 }
 
-/* ---- Operands ---- */
+/* ---- Slots ---- */
 
-void window_slot(struct gen *g, unsigned reg, unsigned of)
+/* reg, of whose low byte it is, becomes what is to be added. */
+static void slot_of_number(struct gen *g, unsigned reg)
 {
 	struct code *c = g->c;
 
 	_Static_assert(WINDOW_SLOTS == 256, "a byte");
-	/* rorx reg, of, 40; movzx reg, its low byte */
-	E_CODE(c, 0xc4, 0x43 | (of > 7 ? 0 : 0x20), 0xfb, 0xf0, 0xc0 | (reg & 7) << 3 | (of & 7),
-	       WINDOW_SHIFT);
-	E_CODE(c, 0x45, 0x0f, 0xb6, 0xc0 | (reg & 7) << 3 | (reg & 7));
+	E_CODE(c, 0x45, 0x0f, 0xb6, 0xc0 | (reg & 7) << 3 | (reg & 7)); /* movzx */
 	e_load(c, reg,
 	       (struct hmem){.base = -1,
 			     .index = (int)reg,
@@ -211,6 +209,88 @@ void window_slot(struct gen *g, unsigned reg, unsigned of)
 			     .disp = T_OFF(slots),
 			     .gs = true});
 }
+
+void window_slot(struct gen *g, unsigned reg, unsigned of)
+{
+	E_CODE(g->c, 0xc4, 0x43 | (of > 7 ? 0 : 0x20), 0xfb, 0xf0, 0xc0 | (reg & 7) << 3 | (of & 7),
+	       WINDOW_SHIFT); /* rorx */
+	slot_of_number(g, reg);
+}
+
+/* ---- Guesses ----
+ *
+ * Where the next address is what was loaded by the last one, in a loop, the way from the address by
+ * its slot to the data is as long as another load. A guess is not on that way: the terabyte was
+ * the same the last time, and what to add is found without waiting for the address. It takes
+ * flags.
+ */
+
+static i32 guess_off(u64 rip)
+{
+	return T_OFF(guesses) + (i32)((ban_hash(rip) % WINDOW_GUESSES) * sizeof(struct tr_guess));
+}
+
+/* An address that moves by a constant in each iteration, or not at all, is known in time. */
+static bool is_steady(const struct tr_loop *l, unsigned insn, unsigned reg)
+{
+	return reg == NO_REG || (l->steps & l->at[insn - l->head].known) >> reg & 1;
+}
+
+static bool guess_wanted(const struct gen *g, const struct tr_insn *i)
+{
+	if (!tr_has(g->t, TR_GUESSES) || i != g->i || i->kind != K_PLAIN || i->strong ||
+	    (i->weak && g->fstate == FLAGS_HOST))
+		return false;
+	for (unsigned k = 0; k < g->nloops; k++) {
+		const struct tr_loop *l = &g->w->loops[k];
+
+		if (g->index >= l->head && g->index <= l->last)
+			return !is_steady(l, g->index, i->base) ||
+			       !is_steady(l, g->index, i->index);
+	}
+	return false;
+}
+
+static void guess_slot(struct gen *g, unsigned reg, unsigned of)
+{
+	i32 guess = guess_off(gen_rip(g, g->i));
+	struct code *c = g->c;
+	struct stub *s;
+	u32 jump;
+
+	e_rr(c, OP_MOV_LOAD, true, reg, of);
+	E_CODE(c, 0x49, 0xc1, 0xe8 | (reg & 7), WINDOW_SHIFT); /* shr reg */
+	e_rm(c, OP_CMP, true, reg, hm_gs(guess + (i32)offsetof(struct tr_guess, terabyte)));
+	jump = e_jcc(c, CC_NE);
+	e_load(c, reg, hm_gs(guess + (i32)offsetof(struct tr_guess, addend)));
+	s = new_stub(g, STUB_GUESS);
+	s->jump = jump;
+	s->back = c->at;
+	s->disp = guess;
+	s->target = (i32)reg;
+}
+
+/* Wrong: now it is that one. */
+void stub_guess(struct gen *g, const struct stub *s)
+{
+	unsigned reg = (unsigned)s->target;
+	struct code *c = g->c;
+
+	e_store(c, hm_gs(s->disp + (i32)offsetof(struct tr_guess, terabyte)), reg);
+	slot_of_number(g, reg);
+	e_store(c, hm_gs(s->disp + (i32)offsetof(struct tr_guess, addend)), reg);
+	e_jmp_to(c, s->back);
+}
+
+static void find_addend(struct gen *g, const struct tr_insn *i, unsigned reg, unsigned of)
+{
+	if (guess_wanted(g, i))
+		guess_slot(g, reg, of);
+	else
+		window_slot(g, reg, of);
+}
+
+/* ---- Operands ---- */
 
 static u32 operand_site(struct gen *g, unsigned size, unsigned access)
 {
@@ -228,7 +308,7 @@ static struct access at_base(struct gen *g, const struct tr_insn *i, unsigned si
 
 	if (!reg) {
 		reg = held_take(g, g->reserved);
-		window_slot(g, reg, host_reg(i->base));
+		find_addend(g, i, reg, host_reg(i->base));
 		hold(g, reg, i, 0);
 	}
 	return (struct access){
@@ -279,7 +359,7 @@ static struct access at_any(struct gen *g, const struct tr_insn *i)
 	reg = plain ? held_find(g, i, i->disp) : 0;
 	if (!reg) {
 		reg = held_take(g, T0);
-		window_slot(g, reg, T0);
+		find_addend(g, i, reg, T0);
 		if (plain)
 			hold(g, reg, i, i->disp);
 	}
