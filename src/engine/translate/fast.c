@@ -444,6 +444,7 @@ struct access fast_operand(struct gen *g, const struct tr_insn *i)
 		unsigned sum = in_state(i->base) ? base : gen_scratch(g, &busy);
 
 		e_lea(g->c, sum, m);
+		held_drop(g, sum);
 		m = (struct hmem){.base = (int)sum, .index = (int)held};
 	}
 	return (struct access){.m = m, .busy = busy, .site = site};

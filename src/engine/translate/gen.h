@@ -57,12 +57,12 @@ struct group {
 };
 
 /*
- * What a scratch register holds from one instruction to the next (window_access.c): what is to be
- * added to base + index << shift, which was `ref` bytes off when that was looked up.
+ * What a scratch register holds from one instruction to the next (held.c): what is to be added to
+ * base + index << shift, which was `ref` bytes off when that was looked up; or the value of base.
  */
 struct held {
 	u8 base, index, shift;
-	bool live;
+	bool live, value;
 	i64 ref;
 	unsigned mark;  /* places up to then don't rely on it */
 	unsigned stamp; /* when it was used last */
@@ -135,7 +135,9 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
-void gen_load_state(struct gen *g, unsigned reg, unsigned guest); /* into a scratch register */
+/* Between a scratch register and where R8 to R11 are. */
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest);
+void gen_store_state(struct gen *g, unsigned guest, unsigned reg);
 /* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
 unsigned gen_word(const struct gen *g);
 void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
@@ -209,12 +211,21 @@ void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
 void stub_slow(struct gen *g, const struct stub *s);
 
-/* window_access.c: around each instruction; and a scratch register becomes something else. */
+/* held.c: around each instruction; and a scratch register becomes something else. */
 void held_before(struct gen *g);
 void held_after(struct gen *g);
 void held_none(struct gen *g);
 void held_drop(struct gen *g, unsigned reg);
 bool held_in(const struct gen *g, unsigned reg);
+/* The register that holds what to add to the operand's address, or a guest register's value; or 0.
+ */
+unsigned held_addend(struct gen *g, const struct tr_insn *i, i64 disp);
+unsigned held_value(struct gen *g, unsigned guest);
+/* A register to be loaded, but not this one: free, or what was not used for longest. */
+unsigned held_take(struct gen *g, unsigned but);
+/* It holds that from now on. */
+void hold_addend(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref);
+void hold_value(struct gen *g, unsigned reg, unsigned guest);
 
 /* Shared with window_access.c. */
 bool is_locked(const struct tr_insn *i);

@@ -55,144 +55,6 @@ bool tr_window_fault(struct tr *t, u32 site, u64 host)
 	return !r;
 }
 
-/* ---- What scratch registers hold ----
- *
- * What was looked up for an address holds for all that are not far from it: a window's guards take
- * what is beyond. So it is kept, in the register that it was loaded into, for later accesses of
- * the same base and index, as long as these change by nothing but known additions.
- */
-
-enum { REACH = 1 << 30 };
-
-static struct held *held_of(struct gen *g, unsigned reg)
-{
-	return &g->held[reg - T0];
-}
-
-void held_drop(struct gen *g, unsigned reg)
-{
-	held_of(g, reg)->live = false;
-}
-
-bool held_in(const struct gen *g, unsigned reg)
-{
-	return g->held[reg - T0].live;
-}
-
-void held_none(struct gen *g)
-{
-	for (unsigned reg = T0; reg <= T2; reg++)
-		held_drop(g, reg);
-}
-
-/* Those of which it is known what they do to scratch registers, as far as they go by windows. */
-static bool leaves_held(const struct tr_insn *i)
-{
-	switch (i->kind) {
-	case K_PLAIN:
-		return !i->x87_pointers;
-	case K_LEA:
-	case K_NOP:
-	case K_PUSH_REG:
-	case K_PUSH_IMM:
-	case K_POP_REG:
-	case K_JCC:
-		return true;
-	default:
-		return false;
-	}
-}
-
-void held_before(struct gen *g)
-{
-	g->holding = g->in->windows && tr_has(g->t, TR_HELD) && leaves_held(g->i) &&
-		     windows_for(g, g->i);
-	if (!g->holding)
-		held_none(g);
-}
-
-void held_after(struct gen *g)
-{
-	if (!g->holding)
-		held_none(g);
-	for (unsigned reg = T0; reg <= T2; reg++) {
-		struct held *h = held_of(g, reg);
-		i64 base = 0, index = 0;
-
-		if (!h->live)
-			continue;
-		h->live = (h->base == NO_REG || tr_insn_adds(g->i, h->base, &base)) &&
-			  (h->index == NO_REG || tr_insn_adds(g->i, h->index, &index));
-		h->ref -= base + (i64)((u64)index << h->shift);
-	}
-}
-
-static bool reaches(const struct held *h, i64 disp)
-{
-	return disp - h->ref < REACH && h->ref - disp < REACH;
-}
-
-/* Places from there on are none, and those that come will take their numbers. */
-static void places_end(struct gen *g, unsigned mark)
-{
-	if (mark < g->nplaces)
-		g->nplaces = mark;
-	for (unsigned k = 0; k < ARRAY_LEN(g->held); k++)
-		if (g->held[k].mark > g->nplaces)
-			g->held[k].mark = g->nplaces;
-}
-
-/* 0: none; else who comes in by a place that was passed since would not have it. */
-static unsigned held_find(struct gen *g, const struct tr_insn *i, i64 disp)
-{
-	for (unsigned reg = T0; reg <= T2; reg++) {
-		struct held *h = held_of(g, reg);
-
-		if (!h->live || h->base != i->base || h->index != i->index ||
-		    h->shift != i->shift || !reaches(h, disp))
-			continue;
-		places_end(g, h->mark);
-		h->stamp = ++g->stamp;
-		return reg;
-	}
-	return 0;
-}
-
-/* A register to be loaded: free, or what was not used for longest. */
-static unsigned held_take(struct gen *g, unsigned but)
-{
-	static const u8 order[] = {T1, T2, T0};
-	unsigned best = 0;
-
-	for (unsigned k = 0; k < ARRAY_LEN(order); k++) {
-		const struct held *h = held_of(g, order[k]);
-
-		if (order[k] == but || g->kept & BIT(order[k]))
-			continue;
-		if (!h->live || !g->holding) {
-			best = order[k];
-			break;
-		}
-		if (!best || h->stamp < held_of(g, best)->stamp)
-			best = order[k];
-	}
-	held_drop(g, best);
-	return best;
-}
-
-static void hold(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref)
-{
-	if (!g->holding)
-		return;
-	*held_of(g, reg) = (struct held){.base = i->base,
-					 .index = i->index,
-					 .shift = i->shift,
-					 .live = true,
-					 .ref = ref,
-					 .mark = g->nplaces,
-					 .stamp = ++g->stamp};
-}
-
 /* ---- Slots ---- */
 
 /* reg, of whose low byte it is, becomes what is to be added. */
@@ -304,12 +166,12 @@ static u32 operand_site(struct gen *g, unsigned size, unsigned access)
 /* A base that is in a register, and a displacement. */
 static struct access at_base(struct gen *g, const struct tr_insn *i, unsigned size, unsigned access)
 {
-	unsigned reg = held_find(g, i, i->disp);
+	unsigned reg = held_addend(g, i, i->disp);
 
 	if (!reg) {
 		reg = held_take(g, g->reserved);
 		find_addend(g, i, reg, host_reg(i->base));
-		hold(g, reg, i, 0);
+		hold_addend(g, reg, i, 0);
 	}
 	return (struct access){
 		.m = {.base = (int)host_reg(i->base), .index = (int)reg, .disp = (i32)i->disp},
@@ -352,16 +214,13 @@ static struct access at_any(struct gen *g, const struct tr_insn *i)
 	struct access a = {.busy = BIT(T0)};
 	unsigned reg;
 
-	if (i->seg || (i->index != NO_REG && in_state(i->index)))
-		held_drop(g, T1);
-	held_drop(g, T0);
 	ea_operand(g, i);
-	reg = plain ? held_find(g, i, i->disp) : 0;
+	reg = plain ? held_addend(g, i, i->disp) : 0;
 	if (!reg) {
 		reg = held_take(g, T0);
 		find_addend(g, i, reg, T0);
 		if (plain)
-			hold(g, reg, i, i->disp);
+			hold_addend(g, reg, i, i->disp);
 	}
 	a.site = operand_site(g, i->size, i->access);
 	a.m = (struct hmem){.base = T0, .index = (int)reg};
