@@ -59,7 +59,7 @@ enum {
 	SIMD_STEPS = 1 << 8,    /* operations in sequence, each with exceptions of its own */
 	SIMD_ZMM = 1 << 9,      /* what it clears are 512 bits */
 	SIMD_EVEX = 1 << 10,
-	SIMD_SAE = 1 << 11, /* all exceptions are suppressed, that is masked, and leave no flags */
+	SIMD_QUIET = 1 << 11, /* as if all exceptions were masked, and leaves no flags */
 };
 
 /* Which elements of a memory operand a mask register names (SDM vol. 2 2.7.4, 2.8). */
@@ -67,7 +67,7 @@ enum simd_elements {
 	ELEMENTS_ALL,    /* there is no mask, or none that keeps loads from faulting */
 	ELEMENTS_EACH,   /* one bit each */
 	ELEMENTS_PACKED, /* as many as there are bits, side by side */
-	ELEMENTS_WHOLE,  /* all if any bit is set: they are repeated */
+	ELEMENTS_REPEAT, /* one bit each for as many times as they are repeated */
 };
 
 enum { SIMD_NONE = 0xff };

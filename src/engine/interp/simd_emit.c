@@ -442,11 +442,10 @@ static bool uses_mmx(const struct dec *d)
 	return d->z.mnemonic == ZYDIS_MNEMONIC_EMMS;
 }
 
-/* Zydis's classes are the SDM's (vol. 2A 2.4): 2, 3 and 11 are those with SIMD exceptions. */
-static bool uses_mxcsr(const struct dec *d)
+/* They raise nothing, but what a denormal is to them, as operand or result, is MXCSR's. */
+static bool only_looks_at_mxcsr(ZydisMnemonic m)
 {
-	/* They raise nothing, but what a denormal is to them is MXCSR's. */
-	switch (d->z.mnemonic) {
+	switch (m) {
 	case ZYDIS_MNEMONIC_VRCP14PD:
 	case ZYDIS_MNEMONIC_VRCP14PS:
 	case ZYDIS_MNEMONIC_VRCP14SD:
@@ -461,8 +460,15 @@ static bool uses_mxcsr(const struct dec *d)
 	case ZYDIS_MNEMONIC_VFPCLASSSS:
 		return true;
 	default:
-		break;
+		return false;
 	}
+}
+
+/* Zydis's classes are the SDM's (vol. 2A 2.4): 2, 3 and 11 are those with SIMD exceptions. */
+static bool uses_mxcsr(const struct dec *d)
+{
+	if (only_looks_at_mxcsr(d->z.mnemonic))
+		return true;
 	switch (d->z.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
 	case ZYDIS_EXCEPTION_CLASS_SSE3:
@@ -513,11 +519,12 @@ static bool must_align(const struct dec *d)
 	}
 }
 
-/* Classes whose name has NF: masks don't keep them from faulting. Nor those of GFNI. */
+/* Classes whose name has NF: masks don't keep them from faulting. Nor the three named here. */
 static bool suppresses_faults(const struct dec *d)
 {
 	if (d->z.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEQB ||
-	    d->z.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)
+	    d->z.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB ||
+	    d->z.mnemonic == ZYDIS_MNEMONIC_VDBPSADBW)
 		return false;
 	switch (d->z.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_E1:
@@ -576,7 +583,7 @@ static void use_masked_memory(struct emitter *e)
 	if (is_packed(d->z.mnemonic))
 		in->elements = ELEMENTS_PACKED;
 	if (d->z.avx.broadcast.mode && in->elements) {
-		in->elements = ELEMENTS_WHOLE;
+		in->elements = ELEMENTS_REPEAT;
 		in->elems = copies(d);
 	}
 }
@@ -596,8 +603,9 @@ static void classify(const struct dec *d, struct simd_insn *in)
 		in->flags |= SIMD_VEX;
 	if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
 		in->flags |= SIMD_VEX | SIMD_EVEX;
-	if (in->flags & SIMD_EVEX && d->z.raw.evex.b && d->z.raw.modrm.mod == 3)
-		in->flags |= SIMD_SAE;
+	if (in->flags & SIMD_EVEX &&
+	    ((d->z.raw.evex.b && d->z.raw.modrm.mod == 3) || only_looks_at_mxcsr(d->z.mnemonic)))
+		in->flags |= SIMD_QUIET;
 	if (in->flags & SIMD_VEX && cpuid_has(d->v->cpuid, X86_FEAT_AVX512F))
 		in->flags |= SIMD_ZMM;
 	if (is_x87(d) || uses_mmx(d))

@@ -191,7 +191,7 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 static int run_insn(struct alc_vcpu *v, struct interp *c, const struct simd_insn *in, void *mem,
 		    u32 *flags)
 {
-	if (in->flags & SIMD_SAE) {
+	if (in->flags & SIMD_QUIET) {
 		u32 mxcsr = v->fpu.mxcsr;
 
 		v->fpu.mxcsr |= MXCSR_MASKS;
@@ -242,13 +242,16 @@ static int check_m80(struct alc_vcpu *v, const struct interp *c, const struct si
 /* Elements of the memory operand that take part, a bit each. */
 static u64 named(const struct alc_vcpu *v, const struct simd_insn *in)
 {
-	u64 bits = v->fpu.k[in->mask] & mask_low(in->elems);
+	u64 bits = v->fpu.k[in->mask] & mask_low(in->elems), first = 0;
+	unsigned n = in->mem_size / in->elem_size;
 
 	if (in->elements == ELEMENTS_PACKED)
 		return mask_low((unsigned)__builtin_popcountll(bits));
-	if (in->elements == ELEMENTS_WHOLE)
-		return bits ? mask_low(in->mem_size / in->elem_size) : 0;
-	return bits;
+	if (in->elements != ELEMENTS_REPEAT)
+		return bits;
+	for (; bits; bits >>= n)
+		first |= bits & mask_low(n);
+	return first;
 }
 
 /* It is no matter if nothing is accessed. */
