@@ -116,8 +116,7 @@ static void profiles(void **state)
 	static const enum x86_feature level4[] = {X86_FEAT_AVX512F, X86_FEAT_AVX512BW,
 						  X86_FEAT_AVX512CD, X86_FEAT_AVX512DQ,
 						  X86_FEAT_AVX512VL};
-	static const enum x86_feature only_max[] = {X86_FEAT_SMAP, X86_FEAT_PCID,
-						    X86_FEAT_SPEC_CTRL};
+	static const enum x86_feature only_max[] = {X86_FEAT_SMAP, X86_FEAT_SPEC_CTRL};
 	u64 host[(X86_FEATURES + 63) / 64];
 	bool avx512;
 

@@ -17,6 +17,7 @@ void flags_to_memory(struct gen *g)
 
 	if (g->fstate == FLAGS_MEM)
 		return;
+	held_drop(g, T0);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
 	e_flags_to_ax(c);
 	e_store32(c, hm_gs(T_OFF(flags_mem)), X86_RAX);
@@ -30,6 +31,7 @@ void flags_to_host(struct gen *g)
 
 	if (g->fstate == FLAGS_HOST)
 		return;
+	held_drop(g, T0);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
 	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_mem)));
 	e_flags_from_ax(c);
@@ -62,14 +64,14 @@ void flags_unbracket(struct gen *g)
 
 /* ---- Addresses ---- */
 
-static u64 constant_address(const struct gen *g, const struct tr_insn *i)
+u64 constant_address(const struct gen *g, const struct tr_insn *i)
 {
 	u64 a = (u64)i->disp + (i->rip_relative ? gen_rip(g, i) : 0);
 
 	return i->a32 ? (u32)a : a;
 }
 
-static unsigned fields_in_state(const struct tr_insn *i)
+unsigned fields_in_state(const struct tr_insn *i)
 {
 	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
 }
@@ -156,13 +158,13 @@ void tlb_entry_offset(struct gen *g)
 }
 
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
-static bool is_locked(const struct tr_insn *i)
+bool is_locked(const struct tr_insn *i)
 {
 	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
 
-static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
+u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
 	return new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					    .kind = SITE_INTERP,
@@ -484,7 +486,7 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 
 /* ---- Groups ---- */
 
-static void group_address(struct gen *g, const struct group *p)
+void group_address(struct gen *g, const struct group *p)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
 	struct code *c = g->c;
@@ -556,6 +558,10 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
+	if (fast_has(g))
+		return fast_operand(g, i);
+	if (windows_for(g, i))
+		return window_operand(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
 	if (is_locked(i))
@@ -597,6 +603,8 @@ struct access access_stack(struct gen *g, i32 disp, unsigned access)
 {
 	if (g->in->compat)
 		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
+	if (windows_for(g, g->i))
+		return window_at(g, X86_RSP, disp, 8, access);
 	if (group_addend(g, g->i->stack_group))
 		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
 				       .busy = BIT(T1),
@@ -609,6 +617,8 @@ struct access access_frame(struct gen *g)
 {
 	if (g->in->compat)
 		return check_compat_stack(g, X86_RBP, 0, 4, X86_READ, EA_FRAME);
+	if (windows_for(g, g->i))
+		return window_at(g, X86_RBP, 0, 8, X86_READ);
 	return tr_has(g->t, TR_RANGE) ? check_range(g, X86_RBP, 0, 8, X86_READ, EA_FRAME)
 				      : stack_by_table(g, X86_RBP, 0, X86_READ, EA_FRAME);
 }

@@ -550,12 +550,19 @@ static enum tr_kind other(const struct dec *d)
 	return goes_on(&d->z) ? K_ONE : K_END;
 }
 
+/* Of FS and GS; which and whether it is written is in the ModRM byte. */
+static enum tr_kind kind_base(const struct dec *d, struct tr_insn *i)
+{
+	i->rm = gpr_number(d->o[0].reg.value);
+	return K_BASE;
+}
+
 /* MOV from a segment register to a general one. */
 static bool reads_segment(const struct dec *d, struct tr_insn *i)
 {
 	if (d->z.mnemonic != ZYDIS_MNEMONIC_MOV || d->o[1].type != ZYDIS_OPERAND_TYPE_REGISTER ||
 	    ZydisRegisterGetClass(d->o[1].reg.value) != ZYDIS_REGCLASS_SEGMENT ||
-	    d->o[0].type != ZYDIS_OPERAND_TYPE_REGISTER || d->o[0].size < 32)
+	    d->o[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
 		return false;
 	i->rm = gpr_number(d->o[0].reg.value);
 	i->reg = (u8)(d->o[1].reg.value - ZYDIS_REGISTER_ES);
@@ -622,6 +629,11 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER ? K_END : K_SWAPGS;
 	case ZYDIS_MNEMONIC_STI:
 		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		return kind_base(d, i);
 	case ZYDIS_MNEMONIC_RDTSC:
 		return K_RDTSC;
 	case ZYDIS_MNEMONIC_RDTSCP:
@@ -632,6 +644,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
 	case ZYDIS_MNEMONIC_SYSRET:
 		return i->w && !(d->mode & MODE_USER) ? K_SYSRET : K_END;
+	case ZYDIS_MNEMONIC_IRETQ:
+		return d->mode & MODE_USER ? K_END : K_IRET;
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSQ:
@@ -715,7 +729,7 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 			 : 0; /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
 	/* They take RFLAGS from elsewhere, or to elsewhere. */
-	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
+	if (i->kind == K_SYSCALL || i->kind == K_SYSRET || i->kind == K_IRET)
 		i->flags_read = i->flags_written = 0;
 	set_added(i);
 	return true;

@@ -18,7 +18,8 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups", [TR_X87] = "x87",
+	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
+	[TR_HELD] = "held",     [TR_X87] = "x87",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -64,6 +65,8 @@ static void silence(void *ctx, struct alc_page *p)
 		if (!v || !v->engine)
 			continue;
 		tlb_drop_writes(v->engine, p);
+		if (tr_of(v)->windows)
+			tr_windows_silence(tr_of(v)->windows, p);
 		tr_forget_ranges(tr_of(v));
 	}
 	if (p)
@@ -116,6 +119,7 @@ static int vm_create(const struct x86_platform *plat, void **out, struct alc_err
 		return r;
 	}
 	vm->threshold = THRESHOLD;
+	vm->poison_every = 1;
 	vm->cache_bytes = CACHE_BYTES;
 	vm->perf_map = -1;
 	vm->watch = (struct alc_space_watch){.silence = silence, .code_hit = code_hit, .ctx = vm};
@@ -227,6 +231,19 @@ static int parse_perf_map(struct tr_vm *vm, const char *value, struct alc_err *e
 	return tr_perf_map_open(vm, err);
 }
 
+static int parse_windows(struct tr_vm *vm, const char *value, struct alc_err *err)
+{
+	static const char *const names[] = {
+		[WINDOWS_AUTO] = "auto", [WINDOWS_ALWAYS] = "always", [WINDOWS_NEVER] = "never"};
+
+	for (unsigned k = 0; k < ARRAY_LEN(names); k++)
+		if (!strcmp(value, names[k])) {
+			vm->windows = (enum tr_window_use)k;
+			return 0;
+		}
+	return alc_fail(err, -EINVAL, "windows are auto, always or never, not '%s'", value);
+}
+
 static int parse_dump(struct tr_vm *vm, const char *value, struct alc_err *err)
 {
 	char *end;
@@ -257,20 +274,26 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 		vm->threshold = r ? vm->threshold : (unsigned)n;
 		return r;
 	}
+	if (!strcmp(key, "poison-every")) {
+		r = parse_number(key, value, 1 << 30, &n, err);
+		vm->poison_every = !r && n ? (u32)n : vm->poison_every;
+		return r;
+	}
 	if (!strcmp(key, "cache-mib")) {
 		r = parse_number(key, value, 1024, &n, err);
 		vm->cache_bytes = r ? vm->cache_bytes : n << 20;
 		return r;
 	}
+	if (!strcmp(key, "windows"))
+		return parse_windows(vm, value, err);
 	if (!strcmp(key, "perf-map"))
 		return parse_perf_map(vm, value, err);
 	if (!strcmp(key, "dump"))
 		return parse_dump(vm, value, err);
-	return alc_fail(
-		err, -EINVAL,
-		"the translator has no option '%s'; it has off, poison, without, threshold, "
-		"cache-mib, perf-map and dump",
-		key);
+	return alc_fail(err, -EINVAL,
+			"the translator has no option '%s'; it has off, poison, "
+			"poison-every, without, threshold, cache-mib, windows, perf-map and dump",
+			key);
 }
 
 /* ---- Counters ---- */
@@ -278,6 +301,7 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value), void *ctx)
 {
 	const struct tr *t = tr_of(v);
+	const struct tr_window_stats w = tr_windows_stats(t->windows);
 	const struct {
 		const char *name;
 		u64 value;
@@ -301,9 +325,18 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"exits_gone", t->n_exits[SITE_GONE]},
 		{"joins", t->njoins},
 		{"joins_hot", t->n_exits[SITE_HOT]},
+		{"loops_copied", t->n_fast_loops},
+		{"loops_unchecked", t->n_fast_runs},
 		{"host_faults", t->n_faults},
 		{"interpreted_blocks", t->n_interp_blocks},
 		{"kernel_verifications", t->n_verified},
+		{"window_spaces", w.spaces},
+		{"window_retreats", w.retreats},
+		{"window_faults", w.faults},
+		{"window_pages", w.pages},
+		{"window_pages_unmapped", w.unmapped},
+		{"window_verifications", w.verifications},
+		{"window_bans", t->n_window_bans},
 	};
 
 	for (unsigned k = 0; k < ARRAY_LEN(counters); k++)

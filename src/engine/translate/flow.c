@@ -88,13 +88,19 @@ static void outside(struct gen *g, i32 target, u32 dead)
 	patchable(g, e_jmp(g->c), site);
 }
 
-static void fixup(struct gen *g, u32 rel, unsigned insn)
+void flow_fixup(struct gen *g, u32 rel, unsigned insn)
 {
+	bool inside = g->fast && insn >= g->fast->head && insn <= g->fast->last;
+
 	if (g->nfixups == FIXUPS_MAX) {
 		g->full = true;
 		return;
 	}
-	g->w->fixups[g->nfixups++] = (struct fixup){.rel = rel, .insn = (u16)insn};
+	g->w->fixups[g->nfixups++] = (struct fixup){
+		.rel = rel,
+		.insn = (u16)insn,
+		.fast = inside ? (u8)(g->fast - g->w->fast + 1) : 0,
+	};
 }
 
 /* Flags as the head expects them. */
@@ -117,6 +123,7 @@ void flow_edge(struct gen *g, i32 target)
 {
 	const struct tr_insn *to;
 	unsigned index;
+	u32 rel;
 
 	to = insn_at(g, target, &index);
 	if (!to) {
@@ -124,7 +131,9 @@ void flow_edge(struct gen *g, i32 target)
 		return;
 	}
 	flags_for(g, to);
-	fixup(g, e_jmp(g->c), index);
+	rel = e_jmp(g->c);
+	if (!fast_jump_back(g, rel, index))
+		flow_fixup(g, rel, index);
 }
 
 /* A conditional jump, of which `rel` is what is to be bound. */
@@ -136,7 +145,8 @@ static void edge_from(struct gen *g, u32 rel, i32 target)
 
 	to = insn_at(g, target, &index);
 	if (to && flags_fit(g, to)) {
-		fixup(g, rel, index);
+		if (!fast_jump_back(g, rel, index))
+			flow_fixup(g, rel, index);
 		return;
 	}
 	if (!to && g->fstate == FLAGS_MEM) {
@@ -216,8 +226,10 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
 
 	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
-	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET)
+	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET &&
+	    before != K_IRET)
 		flags_for(g, i);
+	held_none(g);
 	g->w->label[g->index] = g->c->at;
 	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
 	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));

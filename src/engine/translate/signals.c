@@ -41,6 +41,8 @@ static int guard_of(const struct tr *t, u64 addr)
 	return -1;
 }
 
+enum { PAGE_FAULT = 14 };
+
 static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 {
 	u64 off = (u64)regs[REG_RIP] - (u64)(uintptr_t)t->code.rx;
@@ -57,6 +59,9 @@ static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 	site = tr_fault_site(t, (u32)off);
 	if (!site)
 		return false;
+	if (info->si_signo == SIGSEGV && regs[REG_TRAPNO] == PAGE_FAULT &&
+	    tr_window_fault(t, site, (u64)(uintptr_t)info->si_addr))
+		return true;
 	t->n_faults++;
 	regs[REG_R10] = site;
 	regs[REG_RIP] = (greg_t)(uintptr_t)tr_host(t, t->rt.leave);

@@ -47,7 +47,7 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	if (s->answer)
 		return tr_answer(v, s);
 	t->n_slow++;
-	if (unlikely(tr_poisoned(t, POISON_TLB)))
+	if (unlikely(tr_poison_due(t, POISON_TLB)))
 		tr_ops.flush_all(v);
 	/*
 	 * A locked access that is not aligned may cross a cache line, for which hosts stop all
