@@ -70,6 +70,7 @@ enum {
 	/* Outside 64-bit mode: from its base on all 4 GiB may be read and written. */
 	MODE_OPEN_FS = 1 << 13,
 	MODE_OPEN_GS = 1 << 14,
+	MODE_AVX512 = 1 << 15, /* and XCR0[7:5] = 7 */
 };
 
 struct block {

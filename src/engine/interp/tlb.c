@@ -93,6 +93,7 @@ void interp_mode_changed(struct alc_vcpu *v)
 	mode |= v->cr0 & X86_CR0_EM ? MODE_EM : 0;
 	mode |= v->cr4 & X86_CR4_OSFXSR ? MODE_SSE : 0;
 	mode |= (v->cr4 & X86_CR4_OSXSAVE) && (v->xcr0 & 6) == 6 ? MODE_AVX : 0;
+	mode |= (v->cr4 & X86_CR4_OSXSAVE) && (v->xcr0 & 0xe6) == 0xe6 ? MODE_AVX512 : 0;
 	mode |= x86_long_mode(v) ? MODE_LONG : 0;
 	mode |= (v->rflags & X86_TF) || x86_breakpoints_armed(v) ? MODE_SINGLE : 0;
 	c->mode = mode;

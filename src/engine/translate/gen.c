@@ -146,6 +146,19 @@ static void emit_vex(struct gen *g, const struct tr_insn *i, const u8 *host, con
 		emit_modrm(g, host[IX_REG], host[IX_RM], m);
 }
 
+/* As SDM vol. 2 2.7.1 has it: registers have five bits, all inverted. */
+static void emit_evex(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m)
+{
+	unsigned reg = host[IX_REG], v = host[IX_V], rm = m ? e_rex_mem(0, m) << 3 : host[IX_RM];
+	unsigned p0 = (reg & 8 ? 0x80 : 0) | (rm & 16 ? 0x40 : 0) | (rm & 8 ? 0x20 : 0) |
+		      (reg & 16 ? 0x10 : 0);
+	struct code *c = g->c;
+
+	E_CODE(c, 0x62, (p0 ^ 0xf0) | i->map, (i->w ? 0x84 : 4) | (~v & 15) << 3 | i->prefixes,
+	       (i->evex_last & 0xf7) | (v & 16 ? 0 : 8), i->opcode);
+	emit_modrm(g, reg, rm, m);
+}
+
 static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,
 			const struct hmem *m)
 {
@@ -181,7 +194,16 @@ static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,
 /* host: numbers for reg, rm, v and the opcode's register, as far as there are such. */
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m)
 {
-	if (i->vex)
+	struct hmem wide;
+
+	if (i->evex && m) {
+		wide = *m;
+		wide.disp32 = true;
+		m = &wide;
+	}
+	if (i->evex)
+		emit_evex(g, i, host, m);
+	else if (i->vex)
 		emit_vex(g, i, host, m);
 	else
 		emit_legacy(g, i, host, m);

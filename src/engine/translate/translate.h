@@ -96,7 +96,8 @@ struct tr_insn {
 	u8 kind; /* enum tr_kind */
 	/* Encoding */
 	u8 map, opcode, prefixes, imm_size;
-	bool vex, rex, w, l, has_modrm;
+	bool vex, evex, rex, w, l, has_modrm;
+	u8 evex_last;          /* its third byte: zeroing, length, broadcast or rounding, mask */
 	u8 reg, rm, v, op_reg; /* guest register numbers, or opcode extension in reg */
 	u8 gpr;                /* FIELD_*: which are general registers */
 	u8 loads, stores;      /* FIELD_*: which must be loaded before, stored after */
@@ -390,6 +391,7 @@ struct tr {
 	struct code emit;
 	struct tr_runtime rt;
 	u32 code_start;    /* behind the runtime */
+	bool zmm;          /* the guest has AVX-512: all of its state is in or out together */
 	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
