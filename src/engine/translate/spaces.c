@@ -51,6 +51,7 @@ static void put_aside(struct tr *t, u64 epoch)
 	s->epoch = epoch;
 	s->used = ++t->spaces_used;
 	s->mode = t->key_mode[1];
+	s->low_kernel = t->low_kernel;
 	s->npages = s->njumps = 0;
 	for (unsigned k = 0; t->npage_log <= PAGE_LOG && k < t->npage_log; k++) {
 		u32 *id = &t->page_ids[t->page_log[k]];
@@ -75,6 +76,7 @@ static void put_aside(struct tr *t, u64 epoch)
 static void put_back(struct tr *t, struct tr_space *s)
 {
 	t->key_mode[1] = s->mode;
+	t->low_kernel |= s->low_kernel; /* for page_ids lead there too */
 	for (unsigned k = 0; k < s->npages; k++) {
 		t->page_ids[s->page_at[k]] = s->page_id[k];
 		t->page_log[k] = s->page_at[k];

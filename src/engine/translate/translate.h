@@ -62,6 +62,9 @@ enum tr_kind {
 	K_RDTSC,
 	K_RDTSCP,
 	K_PAUSE,
+	K_CPUID,
+	K_WRITE_CR3,
+	K_INVLPG,
 	K_SYSCALL,
 	K_SYSRET,
 	K_IRET,
@@ -137,7 +140,15 @@ enum tr_site_kind {
 };
 
 /* ANSWER_RETURN: of an IRETQ that the interpreter makes, SITE_STEP. */
-enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE, ANSWER_RETURN };
+enum tr_answer {
+	ANSWER_NONE,
+	ANSWER_TSC,
+	ANSWER_PAUSE,
+	ANSWER_CPUID,
+	ANSWER_CR3,
+	ANSWER_INVLPG,
+	ANSWER_RETURN,
+};
 
 /* There are as many of them as there are memory operands. */
 struct tr_site {
@@ -150,7 +161,7 @@ struct tr_site {
 	u32 kind : 4;
 	u32 flags : 1;    /* enum tr_flags */
 	u32 next : 4;     /* SITE_ONE: length of the instruction */
-	u32 answer : 2;   /* SITE_ONE: enum tr_answer, what C does without leaving */
+	u32 answer : 3;   /* SITE_ONE: enum tr_answer, what C does without leaving */
 	u32 locked : 1;   /* must not cross a cache line */
 	u32 stack : 1;    /* checked by the range cache of RSP */
 	u32 access : 1;   /* X86_READ or X86_WRITE */
@@ -305,6 +316,7 @@ struct tr_space {
 	u64 epoch; /* of its lower half: interp.epoch; 0: this place is free */
 	u64 used;  /* when, by tr.spaces_used */
 	u32 mode;  /* tr.key_mode[1] */
+	bool low_kernel;
 	u32 npages, njumps;
 	u16 page_at[PAGE_LOG], jump_at[JUMP_LOG];
 	u32 page_id[PAGE_LOG];
@@ -565,11 +577,12 @@ bool tr_window_banned(const struct tr *t, u64 rip);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
+/* answer.c. operand: of an instruction that has one; 0: done. */
+u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s, u64 operand);
 /* return.c */
 void tr_emit_return(struct tr *t, u32 step);
-void tr_return_note(struct alc_vcpu *v, struct tr *t);      /* the one just made may come again */
-void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
-u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
+void tr_return_note(struct alc_vcpu *v, struct tr *t);  /* the one just made may come again */
+void tr_ring_refresh(struct alc_vcpu *v, struct tr *t); /* for what the MSRs are now */
 
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
