@@ -95,7 +95,7 @@ struct tlb_entry {
 };
 
 enum { TLB_TABLE_KERNEL, TLB_TABLE_USER, TLB_TABLE_CHECKED, TLB_TABLES };
-enum { TLB_SIZE = 4096, TLB_LOG_MAX = 512 };
+enum { TLB_SIZE = 4096, TLB_LOG_MAX = 512, TLB_MARKS = TLB_TABLE_CHECKED * TLB_SIZE };
 
 /*
  * Which entries were filled for one half of the address space since that was last flushed; count >
@@ -163,6 +163,8 @@ struct interp {
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
 	bool tables_own;
+	/* By entry of the tables that have any: of its page, see tlb_drop_writes(). */
+	u8 *marks;
 	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
 	struct tlb_space *spaces; /* [TLB_SPACES] */
 	u64 spaces_used;
@@ -634,6 +636,12 @@ static inline u64 tlb_impossible_tag(unsigned i)
 static inline void tlb_entry_clear(struct interp *c, unsigned i)
 {
 	c->tables[i].rtag = c->tables[i].wtag = tlb_impossible_tag(i);
+}
+
+/* Pages with different marks are different. */
+static inline u8 tlb_mark(const struct alc_page *page)
+{
+	return (u8)((u32)((uintptr_t)page / sizeof(*page)) * 0x9e3779b1u >> 24);
 }
 
 /*

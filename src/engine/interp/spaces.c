@@ -144,6 +144,7 @@ static void put_back(struct interp *c, struct tlb_space *s)
 
 	for (u32 k = 0; k < s->count; k++) {
 		c->tables[s->at[k]] = s->entries[k];
+		c->marks[s->at[k]] = tlb_mark(s->entries[k].page);
 		log->entry[k] = s->at[k];
 	}
 	log->count = s->count;
@@ -152,11 +153,28 @@ static void put_back(struct interp *c, struct tlb_space *s)
 	forget(s);
 }
 
-void tlb_drop_writes(struct interp *c, const struct alc_page *page)
+/* Eight entries of which one has the page's mark, perhaps. */
+static void drop_writes_in(struct interp *c, unsigned first, const struct alc_page *page)
 {
-	for (unsigned i = 0; i < TLB_TABLE_CHECKED * TLB_SIZE; i++) /* that has no rights at all */
+	for (unsigned i = first; i < first + 8; i++)
 		if (!page || c->tables[i].page == page)
 			c->tables[i].wtag = tlb_impossible_tag(i);
+}
+
+/*
+ * Any entry may be of that page, and there are many: their marks are looked at eight at a time, for
+ * a byte that is 0 after the exclusive or. The table under alignment checks has no rights at all.
+ */
+void tlb_drop_writes(struct interp *c, const struct alc_page *page)
+{
+	const u64 ones = 0x0101010101010101;
+
+	for (unsigned i = 0; i < TLB_MARKS; i += 8) {
+		u64 differ = ld64(c->marks + i) ^ tlb_mark(page) * ones;
+
+		if (!page || ((differ - ones) & ~differ & ones << 7))
+			drop_writes_in(c, i, page);
+	}
 	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		struct tlb_space *s = &c->spaces[k];
 

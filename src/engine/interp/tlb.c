@@ -30,8 +30,9 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
 		c->tables = host_alloc(h, TLB_TABLES_BYTES);
 	c->itlb = host_alloc(h, ITLB_SIZE * sizeof(*c->itlb));
 	c->log = host_alloc(h, 2 * sizeof(*c->log));
+	c->marks = host_alloc(h, TLB_MARKS);
 	c->spaces = host_alloc(h, TLB_SPACES * sizeof(*c->spaces));
-	if (!c->tables || !c->itlb || !c->log || !c->spaces)
+	if (!c->tables || !c->itlb || !c->log || !c->marks || !c->spaces)
 		return alc_fail(err, -ENOMEM, "no memory for the TLB of vCPU %u", v->index);
 	c->epoch[0] = c->epoch[1] = c->epoch_last = 1;
 	for (unsigned i = 0; i < TLB_TABLES * TLB_SIZE; i++)
@@ -44,6 +45,7 @@ void tlb_destroy(struct alc_vcpu *v, struct interp *c)
 	if (c->tables_own)
 		host_free(v->plat->host, c->tables, TLB_TABLES_BYTES);
 	host_free(v->plat->host, c->itlb, ITLB_SIZE * sizeof(*c->itlb));
+	host_free(v->plat->host, c->marks, TLB_MARKS);
 	host_free(v->plat->host, c->log, 2 * sizeof(*c->log));
 	host_free(v->plat->host, c->spaces, TLB_SPACES * sizeof(*c->spaces));
 }
@@ -169,6 +171,8 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 	tlb_entry_clear(c, (unsigned)(table - c->tables) + i);
 	table[i].addend = (u64)(uintptr_t)span->hva - gva;
 	table[i].page = span->page;
+	if (table != c->tables + TLB_TABLE_CHECKED * TLB_SIZE)
+		c->marks[(unsigned)(table - c->tables) + i] = tlb_mark(span->page);
 	/* Under SMAP the right depends on EFLAGS.AC: such pages are looked up each time. */
 	if (table != c->tables + TLB_TABLE_CHECKED * TLB_SIZE && !smap) {
 		table[i].rtag = page;
