@@ -95,6 +95,7 @@ struct tlb_entry {
 };
 
 enum { TLB_TABLE_KERNEL, TLB_TABLE_USER, TLB_TABLE_CHECKED, TLB_TABLES };
+enum { TLB_LOWER, TLB_UPPER, TLB_UPPER_NONGLOBAL, TLB_LOGS };
 enum { TLB_SIZE = 4096, TLB_LOG_MAX = 512, TLB_MARKS = TLB_TABLE_CHECKED * TLB_SIZE };
 
 /*
@@ -165,7 +166,8 @@ struct interp {
 	bool tables_own;
 	/* By entry of the tables that have any: of its page, see tlb_drop_writes(). */
 	u8 *marks;
-	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
+	/* [TLB_LOGS]: of the lower and the upper half, and what of this is not global. */
+	struct tlb_log *log;
 	struct tlb_space *spaces; /* [TLB_SPACES] */
 	u64 spaces_used;
 	/*
@@ -173,7 +175,7 @@ struct interp {
 	 * for an address space that comes back with what was cached of it.
 	 */
 	u64 epoch[2], epoch_last;
-	bool upper_nonglobal; /* a non-global page of the upper half is cached */
+	bool upper_nonglobal; /* non-global code of the upper half is cached */
 	bool lower_global;    /* … and a global one of the lower half */
 	bool align_check;     /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
 	bool single_once;     /* MODE_SINGLE is set for the next block alone */

@@ -7,7 +7,7 @@
  * allows that: a context switch costs as much as was cached, and no walks afterwards. Without
  * PCIDs each MOV to CR3 asks for fresh walks anyway (SDM vol. 3A 4.10.4.1).
  *
- * The upper half is the kernel's: global pages stay, and if there are others, it is emptied. What
+ * The upper half is the kernel's: global pages stay, others don't. What
  * is put aside is therefore of the lower half alone, and has no global pages: one INVLPG would have
  * to take them from all. Dropping more than must be is always right.
  */
@@ -34,7 +34,10 @@ static void clear_half(struct interp *c, unsigned half)
 			tlb_entry_clear(c, log->entry[k]);
 	log->count = 0;
 	c->large[half].count = 0;
-	c->lower_global &= half;
+	if (half)
+		c->log[TLB_UPPER_NONGLOBAL].count = 0;
+	else
+		c->lower_global = false;
 }
 
 static void flush_half(struct interp *c, unsigned half)
@@ -43,10 +46,19 @@ static void flush_half(struct interp *c, unsigned half)
 	c->epoch[half] = ++c->epoch_last;
 }
 
+/*
+ * Some of the kernel's data may be: what was filled of that. Code is known by the number of the
+ * half, and all of it goes.
+ */
 static void flush_upper_nonglobal(struct interp *c)
 {
-	if (c->upper_nonglobal)
+	struct tlb_log *log = &c->log[TLB_UPPER_NONGLOBAL];
+
+	if (c->upper_nonglobal || log->count > TLB_LOG_MAX)
 		flush_half(c, 1);
+	for (u32 k = 0; k < log->count; k++)
+		tlb_entry_clear(c, log->entry[k]);
+	log->count = 0;
 	c->upper_nonglobal = false;
 }
 

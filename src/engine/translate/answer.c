@@ -49,7 +49,7 @@ static u64 answer_cpuid(struct alc_vcpu *v, const struct tr_site *s, u64 operand
  */
 static bool stays(const struct tr *t, const struct tr_site *s)
 {
-	return s->rip >> 63 && !t->low_kernel && !t->c.upper_nonglobal;
+	return s->rip >> 63 && !t->low_kernel && !t->c.upper_nonglobal && !t->kernel_nonglobal;
 }
 
 static u64 answer_cr3(struct alc_vcpu *v, const struct tr_site *s, u64 operand)

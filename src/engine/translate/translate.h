@@ -252,6 +252,7 @@ enum {
 	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
+	USER_CODE = 4096, /* bits of tr.user_code */
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	WINDOW_BANS = 1 << 15, /* tr.window_bans */
@@ -321,6 +322,7 @@ struct tr_space {
 	u16 page_at[PAGE_LOG], jump_at[JUMP_LOG];
 	u32 page_id[PAGE_LOG];
 	struct tr_jump jumps[JUMP_LOG];
+	u64 user_code[USER_CODE / 64];
 };
 
 /* An IRETQ that was made: selectors, descriptors, and what was loaded (return.c). */
@@ -395,7 +397,11 @@ struct tr {
 	 * its page: hashed, and what falls together is hot a little sooner. Blocks come and go.
 	 */
 	u16 heat[HEAT];
-	u8 code_pages[4096]; /* a filter: has code of this linear page (hashed) been translated? */
+	/*
+	 * A filter, by a hash of pages' addresses: of which user code may page_ids, jumps and pairs
+	 * know something?
+	 */
+	u64 user_code[USER_CODE / 64];
 	u32 page_id_next;
 	struct tr_page_id {
 		u64 va;
@@ -417,7 +423,9 @@ struct tr {
 		const struct alc_page *page;
 	} kernel_pages[KERNEL_PAGES];
 	unsigned nkernel_pages;
-	struct tlb_large kernel_large; /* where such pages are parts of large ones */
+	u16 kernel_hash[2 * KERNEL_PAGES]; /* by address: 1 + its number, or 0 */
+	struct tlb_large kernel_large;     /* where such pages are parts of large ones */
+	bool kernel_nonglobal;             /* one of them may be another in another space */
 	/* Pages whose code was written to: by any thread, under hits_lock. */
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
@@ -619,7 +627,12 @@ void tr_jump_clear(const struct tr *t, struct tr_jump *j);
 bool tr_jump_is_clear(const struct tr_jump *j);
 /* What was translated of a page where that no longer is. */
 void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va);
-bool tr_has_code(struct tr *t, u64 va); /* of its page, or of another one */
+/* Of the supervisor's page at va: -1 if none was translated, else its number in kernel_pages. */
+int tr_kernel_page(const struct tr *t, u64 va);
+void tr_kernel_pages_changed(struct tr *t); /* some were taken out */
+/* What the filter of user code says of va's page. */
+bool tr_user_code(const struct tr *t, u64 va);
+void tr_user_code_add(struct tr *t, u64 va);
 
 /* spaces.c */
 extern const struct x86_engine_ops tr_ops;
