@@ -447,9 +447,10 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
-	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
-	[K_SYSRET] = insn_ring,       [K_IRET] = insn_ring,
-	[K_BASE] = insn_base,
+	[K_CPUID] = insn_answer,      [K_WRITE_CR3] = insn_answer,
+	[K_INVLPG] = insn_answer,     [K_PAUSE] = insn_answer,
+	[K_SYSCALL] = insn_ring,      [K_SYSRET] = insn_ring,
+	[K_IRET] = insn_ring,         [K_BASE] = insn_base,
 };
 
 /* ---- The region ---- */
