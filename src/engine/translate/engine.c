@@ -9,6 +9,7 @@
 #include "base/errno.h"
 #include "base/fmt.h"
 #include "engine/translate/translate.h"
+#include "isa/cpuid.h"
 
 /* Blocks are cold code, but for what is never translated: they needn't stay. */
 enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
@@ -18,7 +19,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
 	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",     [TR_X87] = "x87",
+	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -173,6 +174,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->c.silent_stores = true;
 	t->c.blocks_bytes = BLOCKS_BYTES;
 	t->host_parts = host_parts() & ~vm->without;
+	t->zmm = cpuid_has(v->cpuid, X86_FEAT_AVX512F) && tr_host_has(t, TR_HOST_AVX);
 	tr_x87_init(t);
 	t->host_mxcsr = 0x1f80;
 	t->rng = v->index + 1;
