@@ -640,6 +640,10 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return K_RDTSCP;
 	case ZYDIS_MNEMONIC_PAUSE:
 		return K_PAUSE;
+	case ZYDIS_MNEMONIC_CPUID:
+		return is_compat(d) ? other(d) : K_CPUID;
+	case ZYDIS_MNEMONIC_INVLPG:
+		return use_memory(d, i, &d->o[0]) && !i->seg ? supervisor(d, K_INVLPG) : K_ONE;
 	case ZYDIS_MNEMONIC_SYSCALL:
 		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
 	case ZYDIS_MNEMONIC_SYSRET:
@@ -667,6 +671,11 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	    d->o[1].reg.value == ZYDIS_REGISTER_CR2) {
 		i->rm = gpr_number(d->o[0].reg.value);
 		return supervisor(d, K_READ_CR2);
+	}
+	if (m == ZYDIS_MNEMONIC_MOV && d->o[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	    d->o[0].reg.value == ZYDIS_REGISTER_CR3) {
+		i->rm = gpr_number(d->o[1].reg.value);
+		return supervisor(d, K_WRITE_CR3);
 	}
 	if (d->z.meta.category == ZYDIS_CATEGORY_COND_BR)
 		return kind_conditional(d, i);

@@ -19,7 +19,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
 	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",     [TR_X87] = "x87",
+	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",

@@ -45,7 +45,7 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
 	if (s->answer)
-		return tr_answer(v, s);
+		return tr_answer(v, s, gva);
 	t->n_slow++;
 	if (unlikely(tr_poison_due(t, POISON_TLB)))
 		tr_ops.flush_all(v);
