@@ -81,8 +81,7 @@ static bool is_constant(const struct tr_insn *i)
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
-/* Without the segment's base; into T0. */
-static void ea_offset(struct gen *g, const struct tr_insn *i)
+void ea_offset(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	struct code *c = g->c;
@@ -144,7 +143,7 @@ static void entry_offset_of(struct gen *g, unsigned reg)
 	struct code *c = g->c;
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the shift below is by 12 - 5");
-	if (g->t->has_bmi2) {
+	if (tr_host_has(g->t, TR_HOST_BMI2)) {
 		E_CODE(c, 0xc4, reg > 7 ? 0x43 : 0x63, 0xfb, 0xf0, 0xd0 | (reg & 7), 7); /* rorx */
 	} else {
 		e_rr(c, OP_MOV_LOAD, false, T1, reg);
@@ -165,7 +164,7 @@ bool is_locked(const struct tr_insn *i)
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
 
-static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
+u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
 	return new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					    .kind = SITE_INTERP,
@@ -173,6 +172,7 @@ static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack
 					    .size = (u8)size,
 					    .access = (u8)access,
 					    .locked = is_locked(g->i),
+					    .x87 = (g->i->fpu & UNIT_X87) != 0,
 					    .stack = stack});
 }
 
@@ -295,8 +295,8 @@ static void ea_bits(struct gen *g, const struct tr_insn *i)
 	else
 		e_rr(c, OP_MOV_LOAD, true, T2, host_reg(i->reg));
 	if (i->size == 4)
-		e_rr(c, 0x63, true, T2, T2); /* movsxd */
-	if (g->t->has_bmi2) {                /* keeps flags */
+		e_rr(c, 0x63, true, T2, T2);   /* movsxd */
+	if (tr_host_has(g->t, TR_HOST_BMI2)) { /* keeps flags */
 		e_mov_imm(c, T1, i->size == 8 ? 6 : 5);
 		E_CODE(c, 0xc4, 0x42, 0xaa, 0xf7, 0xd3); /* sarx r10, r11, r10 */
 	} else {
@@ -486,7 +486,7 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 
 /* ---- Groups ---- */
 
-static void group_address(struct gen *g, const struct group *p)
+void group_address(struct gen *g, const struct group *p)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
 	struct code *c = g->c;
@@ -558,6 +558,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
+	if (fast_has(g))
+		return fast_operand(g, i);
 	if (windows_for(g, i))
 		return window_operand(g, i);
 	if (group_addend(g, i->group))

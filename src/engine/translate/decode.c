@@ -104,6 +104,16 @@ static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
 	return true;
 }
 
+/* The encoding names them, if anything does: REX doesn't reach them. */
+static bool is_x87_register(ZydisRegister r)
+{
+	ZydisRegisterClass k = ZydisRegisterGetClass(r);
+
+	return k == ZYDIS_REGCLASS_X87 || k == ZYDIS_REGCLASS_MMX ||
+	       r == ZYDIS_REGISTER_X87CONTROL || r == ZYDIS_REGISTER_X87STATUS ||
+	       r == ZYDIS_REGISTER_X87TAG;
+}
+
 static bool use_register(struct tr_insn *i, const ZydisDecodedOperand *o)
 {
 	ZydisRegister r = o->reg.value;
@@ -113,15 +123,17 @@ static bool use_register(struct tr_insn *i, const ZydisDecodedOperand *o)
 	if (is_vector(r)) {
 		unsigned field = field_of(o);
 
-		i->fpu = true;
+		i->fpu |= UNIT_VECTOR;
 		if (field)
 			set_field(i, field, (u8)ZydisRegisterGetId(r));
 		return ZydisRegisterGetId(r) < 16;
 	}
 	if (r == ZYDIS_REGISTER_MXCSR) {
-		i->fpu = true;
+		i->fpu |= UNIT_VECTOR;
 		return true;
 	}
+	if (is_x87_register(r))
+		return true;
 	return r == ZYDIS_REGISTER_RFLAGS || r == ZYDIS_REGISTER_EFLAGS ||
 	       r == ZYDIS_REGISTER_FLAGS;
 }
@@ -299,10 +311,12 @@ static bool plain_category(const ZydisDecodedInstruction *z)
 	case ZYDIS_CATEGORY_CMOV:
 	case ZYDIS_CATEGORY_CONVERT:
 	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_FCMOV:
 	case ZYDIS_CATEGORY_GFNI:
 	case ZYDIS_CATEGORY_LOGICAL:
 	case ZYDIS_CATEGORY_LOGICAL_FP:
 	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_MMX:
 	case ZYDIS_CATEGORY_PCLMULQDQ:
 	case ZYDIS_CATEGORY_ROTATE:
 	case ZYDIS_CATEGORY_SEMAPHORE:
@@ -314,6 +328,7 @@ static bool plain_category(const ZydisDecodedInstruction *z)
 	case ZYDIS_CATEGORY_VAES:
 	case ZYDIS_CATEGORY_VFMA:
 	case ZYDIS_CATEGORY_VPCLMULQDQ:
+	case ZYDIS_CATEGORY_X87_ALU:
 		return true;
 	default:
 		return false;
@@ -546,6 +561,12 @@ static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
 										      : K_STRING;
 }
 
+/* Of vector registers the runtime keeps what SSE has, and so these can't run in between. */
+static bool lost_halves(const struct tr *t, const struct tr_insn *i)
+{
+	return i->vex && i->fpu & UNIT_VECTOR && !tr_host_has(t, TR_HOST_AVX);
+}
+
 /* Those that only the supervisor may execute whatever IOPL says. */
 static enum tr_kind supervisor(const struct dec *d, enum tr_kind kind)
 {
@@ -642,7 +663,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return kind_conditional(d, i);
 	if (is_nop(&d->z))
 		return K_NOP;
-	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
+	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i) ||
+	    !tr_x87_decode(d, tr_of(d->v), i) || lost_halves(tr_of(d->v), i))
 		return other(d);
 	if (is_compat(d))
 		tr_compat_encoded(d, i);
@@ -693,7 +715,9 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 	/* They leave the destination alone if the source is 0. */
 	if (d->z.mnemonic == ZYDIS_MNEMONIC_BSF || d->z.mnemonic == ZYDIS_MNEMONIC_BSR)
 		i->loads = FIELD_REG;
-	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
+	i->fpu = dec_is_simd(d)
+			 ? UNIT_VECTOR
+			 : 0; /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
 	/* They take RFLAGS from elsewhere, or to elsewhere. */
 	if (i->kind == K_SYSCALL || i->kind == K_SYSRET || i->kind == K_IRET)

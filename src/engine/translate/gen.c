@@ -89,7 +89,10 @@ struct stub *new_stub(struct gen *g, enum stub_kind kind)
 		return &overflow;
 	}
 	s = &g->w->stubs[g->nstubs++];
-	*s = (struct stub){.kind = (u8)kind, .insn = (u16)g->index, .fstate = (u8)g->fstate};
+	*s = (struct stub){.kind = (u8)kind,
+			   .insn = (u16)g->index,
+			   .fstate = (u8)g->fstate,
+			   .fast = g->fast ? (u8)(g->fast - g->w->fast + 1) : 0};
 	return s;
 }
 
@@ -187,7 +190,7 @@ static u8 guest_field(const struct tr_insn *i, unsigned ix)
 }
 
 /* One that nothing is held in, if there is such a one. */
-static unsigned take_scratch(struct gen *g, unsigned *busy)
+unsigned gen_scratch(struct gen *g, unsigned *busy)
 {
 	static const u8 order[] = {T2, T0, T1};
 
@@ -199,6 +202,17 @@ static unsigned take_scratch(struct gen *g, unsigned *busy)
 				return order[k];
 			}
 	__builtin_unreachable();
+}
+
+unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
+{
+	unsigned reg;
+
+	if (!in_state(guest))
+		return host_reg(guest);
+	reg = gen_scratch(g, busy);
+	e_load(g->c, reg, state_reg(guest));
+	return reg;
 }
 
 /* Numbers for the encoding; registers that live in memory are loaded into scratch ones. */
@@ -226,7 +240,7 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 			host[ix] = host[same];
 			continue;
 		}
-		host[ix] = (u8)take_scratch(g, &busy);
+		host[ix] = (u8)gen_scratch(g, &busy);
 		if (needed)
 			e_load(g->c, host[ix], state_reg(reg));
 	}
@@ -250,46 +264,44 @@ void insn_plain(struct gen *g, const struct tr_insn *i)
 		a.site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						      .kind = SITE_INTERP,
 						      .flags = (u8)g->fstate});
-	load_fields(g, i, a.busy, host);
+	load_fields(g, i, a.busy | g->kept, host);
 	if (a.site)
 		main_point(g, a.site);
+	if (i->x87_pointers)
+		x87_site(g, i, a.site);
 	emit_guest(g, i, host, i->mem ? &a.m : NULL);
 	store_fields(g, i, host);
+	if (i->x87_pointers && i->mem)
+		x87_data_pointer(g, i);
 }
 
 /* The address alone; nothing is accessed. */
 static void insn_lea(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
-	u8 host[IX_FIELDS] = {(u8)(in_state(i->reg) ? T2 : host_reg(i->reg)), 0, 0, 0};
+	unsigned busy = g->kept;
+	unsigned to = in_state(i->reg) ? gen_scratch(g, &busy) : host_reg(i->reg);
+	u8 host[IX_FIELDS] = {(u8)to, 0, 0, 0};
 	struct code *c = g->c;
 
-	if (in_state(i->reg))
-		held_drop(g, T2);
 	if (i->loads && in_state(i->reg))
-		e_load(c, T2, state_reg(i->reg));
+		e_load(c, to, state_reg(i->reg));
 	if (i->rip_relative) {
 		u64 a = gen_rip(g, i) + (u64)i->disp;
 
-		e_mov_imm(c, host[IX_REG], i->w ? a : (u32)a);
+		e_mov_imm(c, to, i->w ? a : (u32)a);
 	} else {
-		if (i->base != NO_REG) {
-			m.base = in_state(i->base) ? T0 : (int)host_reg(i->base);
-			if (in_state(i->base))
-				gen_load_state(g, T0, i->base);
-		}
-		if (i->index != NO_REG) {
-			m.index = in_state(i->index) ? T1 : (int)host_reg(i->index);
-			if (in_state(i->index))
-				gen_load_state(g, T1, i->index);
-		}
+		if (i->base != NO_REG)
+			m.base = (int)gen_load_reg(g, i->base, &busy);
+		if (i->index != NO_REG)
+			m.index = (int)gen_load_reg(g, i->index, &busy);
 		/* To 32 bits a sum is cut anyway. */
 		if (i->a32 && i->w)
 			e8(c, 0x67);
 		emit_guest(g, i, host, &m);
 	}
 	if (in_state(i->reg))
-		e_store(c, state_reg(i->reg), T2);
+		e_store(c, state_reg(i->reg), to);
 }
 
 /* ---- Stack ---- */
@@ -457,6 +469,7 @@ static void emit_insn(struct gen *g, unsigned k)
 	if (g->t->counting)
 		count_before(g, k);
 	note_place(g, i);
+	fast_note_after(g);
 	emit_one(g);
 	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
@@ -465,8 +478,12 @@ static void emit_insn(struct gen *g, unsigned k)
 
 static void bind_fixups(struct gen *g)
 {
-	for (unsigned k = 0; k < g->nfixups; k++)
-		e_bind(g->c, g->w->fixups[k].rel, g->w->label[g->w->fixups[k].insn]);
+	for (unsigned k = 0; k < g->nfixups; k++) {
+		const struct fixup *f = &g->w->fixups[k];
+		const struct fast_loop *l = f->fast ? &g->w->fast[f->fast - 1] : NULL;
+
+		e_bind(g->c, f->rel, l ? l->label[f->insn - l->head] : g->w->label[f->insn]);
+	}
 }
 
 static void emit_stubs(struct gen *g)
@@ -477,12 +494,15 @@ static void emit_stubs(struct gen *g)
 		g->index = s.insn;
 		g->i = &g->in->insns[s.insn];
 		g->fstate = s.fstate;
+		g->fast = s.fast ? &g->w->fast[s.fast - 1] : NULL;
 		if (s.jump)
 			e_bind_here(g->c, s.jump);
 		if (s.kind == STUB_SLOW)
 			stub_slow(g, &s);
 		else if (s.kind == STUB_COPY)
 			stub_copy(g, &s);
+		else if (s.kind == STUB_LOOP)
+			stub_loop(g, &s);
 		else
 			flow_stub(g, &s);
 	}
@@ -522,7 +542,8 @@ bool tr_generate(struct gen_context *in)
 		return false;
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
-		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
+	fast_find(&g);
 	groups_find(&g);
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)

@@ -17,7 +17,6 @@
  * that fills more of the TLB.
  */
 #include "engine/translate/gen.h"
-#include "engine/translate/loop.h"
 
 enum { SPAN_MAX = 256, HOIST_MAX = 24 };
 
@@ -229,11 +228,13 @@ void groups_find(struct gen *g)
 		return;
 	for (unsigned begin = 0; begin < n; begin = end) {
 		end = begin;
-		while (end < n && may_run(&insns[end]) && (end == begin || !insns[end].head) &&
+		while (end < n && may_run(&insns[end]) && !(end > begin && fast_ends(g, end - 1)) &&
+		       (end == begin || !insns[end].head) &&
 		       (end == begin || insns[end].off == insns[end - 1].off + insns[end - 1].len))
 			end++;
 		/* RET ends one, and takes part. */
-		if (end < n && insns[end].kind == K_RET && !insns[end].head && end > begin &&
+		if (end < n && insns[end].kind == K_RET &&
+		    !(end > begin && fast_ends(g, end - 1)) && !insns[end].head && end > begin &&
 		    insns[end].off == insns[end - 1].off + insns[end - 1].len)
 			end++;
 		if (end == begin)

@@ -140,8 +140,7 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 	e8(c, 1);
 	if_hot = e_jcc(c, CC_B);
 	if (j->fpu) {
-		e_cmp8_mem(c, hm_gs(T_OFF(fpu_in)), 0);
-		if_fpu = e_jcc(c, CC_E);
+		if_fpu = e_unless_fpu(c, j->fpu);
 		back = c->at;
 	}
 	if (to->load_flags) {
@@ -155,7 +154,7 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 	leave(t, if_hot, hot);
 	if (j->fpu) {
 		e_bind_here(c, if_fpu);
-		e_call_to(c, t->rt.load_fpu);
+		e_call_to(c, t->rt.load_fpu[j->fpu]);
 		e_jmp_to(c, back);
 	}
 	j->end = c->at;

@@ -14,7 +14,7 @@
  */
 #include "engine/translate/translate.h"
 
-enum { LOOP_INSNS = 64, LOOPS_MAX = 16, STREAMS_MAX = 8, GPRS = 16 };
+enum { LOOP_INSNS = 64, LOOPS_MAX = 16, STREAMS_MAX = FAST_STREAMS, GPRS = 16 };
 
 /* Before an instruction of the body: general registers of which is known what was added since. */
 struct tr_loop_point {

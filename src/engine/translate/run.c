@@ -51,9 +51,9 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 	u64 flushes = t->n_code_flushes;
 
 	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
-	if (tr_poisoned(t, POISON_FLUSH) && !(t->rng >> 60))
+	if (!(t->rng >> 60) && tr_poison_due(t, POISON_FLUSH))
 		tr_cache_flush(t);
-	if (tr_poisoned(t, POISON_RANDOM) && !(t->rng >> 54))
+	if (!(t->rng >> 54) && tr_poison_due(t, POISON_RANDOM))
 		tr_ops.flush_all(v);
 	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
@@ -61,7 +61,7 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 }
 
 /* Enters at a code offset; *s is where it left. */
-static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct tr_site *s)
+static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_site *s)
 {
 	struct interp *c = &t->c;
 	unsigned user = (c->mode & MODE_USER) != 0;
@@ -175,7 +175,8 @@ static void note_mode(struct tr *t)
 static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
-	bool fpu = e->region->fpu, interpreter = false;
+	u8 fpu = e->region->fpu;
+	bool interpreter = false;
 	u64 flushes = t->n_code_flushes;
 	struct tr_site s = {0}; /* where it left last */
 

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -155,15 +154,13 @@ static void own_stack(void)
 	pthread_setspecific(stack_key, s.ss_sp);
 }
 
-enum { HWCAP2_FSGSBASE = 2 };
-
 void tr_signals_thread(struct tr *t)
 {
 	current = t;
 	if (!t)
 		return;
 	own_stack();
-	if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
+	if (tr_host_has(t, TR_HOST_FSGSBASE))
 		__asm__ volatile("wrgsbase %0" ::"r"(t->c.v));
 	else
 		syscall(SYS_arch_prctl, ARCH_SET_GS, t->c.v);

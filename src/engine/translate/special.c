@@ -255,7 +255,7 @@ static void string_missed(struct gen *g, u32 jump, u32 retry, unsigned access, b
 	s->site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					       .kind = SITE_INTERP,
 					       .flags = (u8)g->fstate,
-					       .size = 1,
+					       .size = g->i->size,
 					       .access = (u8)access});
 }
 
@@ -347,7 +347,7 @@ void insn_bits(struct gen *g, const struct tr_insn *i)
 {
 	struct access a;
 
-	if (i->strong && !g->t->has_bmi2) { /* the address takes flags */
+	if (i->strong && !tr_host_has(g->t, TR_HOST_BMI2)) { /* the address takes flags */
 		insn_one(g, i);
 		return;
 	}

@@ -19,7 +19,8 @@
  * liveness is computed (liveness.c) and only what may be read again is kept: in AH and AL around
  * the check, or in tr.flags_mem, where jumps between regions want them.
  *
- * SIMD registers are the guest's while tr.fpu_in says so; C code runs only after they are saved.
+ * SIMD registers and the x87 state are the guest's while tr.fpu_in says so. C code runs only after
+ * they are saved, but for that of a slow access, which x87 state doesn't hinder.
  */
 #include <stdatomic.h>
 
@@ -36,6 +37,12 @@ enum { H_RSP = 8, T0 = 9, T1 = 10, T2 = 11 };
 
 /* Arithmetic flags as a mask of six, for liveness. */
 enum { F_CF = 1, F_PF = 2, F_AF = 4, F_ZF = 8, F_SF = 16, F_OF = 32, F_ALL = 63 };
+
+/* What of the floating-point state an instruction or a region needs in the host: a mask. */
+enum {
+	UNIT_VECTOR = 1, /* SIMD registers and MXCSR */
+	UNIT_X87 = 2,    /* MMX too */
+};
 
 /* ---- Decoded instructions (decode.c) -----------------------------------------------------------
  */
@@ -109,7 +116,9 @@ struct tr_insn {
 	/* Flags */
 	u8 flags_read, flags_written; /* written whatever the operands are */
 	bool flags_maybe;             /* may write some, or none */
-	bool fpu;
+	u8 fpu;                       /* UNIT_* */
+	bool x87_pointers;            /* sets FIP, FOP and, with memory, FDP */
+	u16 fop;
 	bool head;     /* a jump may lead here */
 	bool mem_head; /* and flags are in memory then: the region's entry */
 	bool loop;     /* a backward jump of the region leads here */
@@ -156,6 +165,7 @@ struct tr_site {
 	struct tr_region *region;
 	union {
 		u32 resume; /* SITE_ONE: code offset */
+		u32 fop;    /* SITE_INTERP of an x87 instruction */
 		i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	};
 	u32 kind : 4;
@@ -166,6 +176,7 @@ struct tr_site {
 	u32 stack : 1;    /* checked by the range cache of RSP */
 	u32 access : 1;   /* X86_READ or X86_WRITE */
 	u32 size : 7;     /* of the operand */
+	u32 x87 : 1;      /* of an instruction with x87 state, whose exceptions may go first */
 	u32 uncount : 10; /* instructions that were counted but come after this place */
 };
 
@@ -212,7 +223,8 @@ struct tr_region {
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
 	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
-	bool dead, fpu;
+	bool dead;
+	u8 fpu;                      /* UNIT_* */
 	struct tr_region *page_next; /* of the same page */
 	struct tr_entry *mem_heads;  /* array */
 	unsigned nheads;
@@ -265,6 +277,8 @@ enum {
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
+	FAST_STREAMS = 8,
+	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -277,11 +291,13 @@ enum tr_feature {
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
+	TR_LOOPS,    /* innermost loops without checks */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
+	TR_X87,      /* x87 and MMX instructions */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -295,10 +311,21 @@ enum tr_poison {
 	TR_POISONS,
 };
 
+/* What translated code uses of the host where there is it, and does without where not. */
+enum tr_host_part {
+	TR_HOST_AVX,
+	TR_HOST_BMI2,
+	TR_HOST_FSGSBASE,
+	TR_HOST_XSAVE,
+	TR_HOST_PARTS,
+};
+
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
-		syscall, sysret, iret;
+	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret,
+		iret;
+	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
+	u32 load_vector, save_vector, load_x87, save_x87;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
@@ -341,12 +368,14 @@ struct tr_arena {
 
 struct tr {
 	struct interp c;
+	_Alignas(64) u8 x87[X87_AREA]; /* an XSAVE area for x87 state alone */
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
 	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
+	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
 	struct tr_return returns[3];
@@ -358,15 +387,16 @@ struct tr {
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
-	bool fpu_in, want_fpu, slow_fpu;
+	u8 fpu_in, want_fpu, slow_fpu; /* UNIT_* */
+	bool x87_left;                 /* x87 holds what v->fpu is to become */
 	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
 	struct code emit;
 	struct tr_runtime rt;
-	u32 code_start; /* behind the runtime */
-	bool has_bmi2, has_avx;
+	u32 code_start;    /* behind the runtime */
+	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
 	u32 key_mode[2];            /* by user mode: what jumps and pairs were made under */
@@ -430,19 +460,24 @@ struct tr {
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
-	u64 rng;
+	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks,
-		n_verified;
+		n_verified, n_fast_loops;
 };
 
 struct tr_vm {
 	struct interp_vm interp;
 	struct alc_space_watch watch;
 	unsigned threshold;
-	u32 off;    /* BIT(enum tr_feature) */
-	u32 poison; /* BIT(enum tr_poison) */
+	u32 off;     /* BIT(enum tr_feature) */
+	u32 poison;  /* BIT(enum tr_poison) */
+	u32 without; /* BIT(enum tr_host_part): as if the host lacked them */
 	enum tr_window_use windows;
+	/* TLB, FLUSH and RANDOM happen at one in so many of their chances: whole systems never
+	 * come to an end otherwise.
+	 */
+	u32 poison_every;
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -460,9 +495,19 @@ static inline bool tr_has(const struct tr *t, enum tr_feature f)
 	return !(t->off >> f & 1);
 }
 
+static inline bool tr_host_has(const struct tr *t, enum tr_host_part p)
+{
+	return t->host_parts >> p & 1;
+}
+
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 {
 	return t->vm->poison >> p & 1;
+}
+
+static inline bool tr_poison_due(struct tr *t, enum tr_poison p)
+{
+	return tr_poisoned(t, p) && ++t->poison_chances % t->vm->poison_every == 0;
 }
 
 /* 32-bit code: of what is translated only that of user mode in compatibility mode. */
@@ -568,11 +613,14 @@ struct gen_context {
 bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
 
+/* flow.c: jumps, and returns its rel32, unless fpu_in has these units; takes flags. */
+u32 e_unless_fpu(struct code *c, u8 units);
+
 /* trampoline.c */
 /* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
 void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
-void tr_enter(struct tr *t, u32 host, bool fpu);
+void tr_enter(struct tr *t, u32 host, u8 fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
@@ -582,6 +630,12 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
  */
 bool tr_window_fault(struct tr *t, u32 site, u64 host);
 bool tr_window_banned(const struct tr *t, u64 rip);
+/* x87.c */
+void tr_x87_init(struct tr *t);
+void tr_emit_x87(struct tr *t);
+void tr_x87_take(struct alc_vcpu *v, struct tr *t); /* v->fpu becomes what was left in tr.x87 */
+/* What of the floating-point state an instruction uses; false: only the interpreter can run it. */
+bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);

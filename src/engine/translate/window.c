@@ -787,7 +787,7 @@ struct tr_windows *tr_windows_create(struct tr *t, u64 *slots)
 	unsigned nnodes = PAGES_MAX / t->c.v->cpuid->ncpus;
 	struct tr_windows *w;
 
-	if (!t->has_bmi2 || plat->space->ram.fd < 0)
+	if (!tr_host_has(t, TR_HOST_BMI2) || plat->space->ram.fd < 0)
 		return NULL;
 	w = host_alloc(plat->host, bytes_for(nnodes));
 	if (!w)

@@ -85,11 +85,12 @@ void held_none(struct gen *g)
 		held_drop(g, reg);
 }
 
-/* Kinds of which it is known what they do to scratch registers, as far as they go by windows. */
+/* Those of which it is known what they do to scratch registers, as far as they go by windows. */
 static bool leaves_held(const struct tr_insn *i)
 {
 	switch (i->kind) {
 	case K_PLAIN:
+		return !i->x87_pointers;
 	case K_LEA:
 	case K_NOP:
 	case K_PUSH_REG:
@@ -166,7 +167,7 @@ static unsigned held_take(struct gen *g, unsigned but)
 	for (unsigned k = 0; k < ARRAY_LEN(order); k++) {
 		const struct held *h = held_of(g, order[k]);
 
-		if (order[k] == but)
+		if (order[k] == but || g->kept & BIT(order[k]))
 			continue;
 		if (!h->live || !g->holding) {
 			best = order[k];
@@ -194,8 +195,7 @@ static void hold(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref)
 
 /* ---- Operands ---- */
 
-/* reg = what is to be added to the address in `of`; keeps flags. */
-static void load_slot(struct gen *g, unsigned reg, unsigned of)
+void window_slot(struct gen *g, unsigned reg, unsigned of)
 {
 	struct code *c = g->c;
 
@@ -228,7 +228,7 @@ static struct access at_base(struct gen *g, const struct tr_insn *i, unsigned si
 
 	if (!reg) {
 		reg = held_take(g, g->reserved);
-		load_slot(g, reg, host_reg(i->base));
+		window_slot(g, reg, host_reg(i->base));
 		hold(g, reg, i, 0);
 	}
 	return (struct access){
@@ -279,7 +279,7 @@ static struct access at_any(struct gen *g, const struct tr_insn *i)
 	reg = plain ? held_find(g, i, i->disp) : 0;
 	if (!reg) {
 		reg = held_take(g, T0);
-		load_slot(g, reg, T0);
+		window_slot(g, reg, T0);
 		if (plain)
 			hold(g, reg, i, i->disp);
 	}
@@ -303,6 +303,13 @@ struct access window_operand(struct gen *g, const struct tr_insn *i)
 	if (!i->seg && i->base == NO_REG && i->index == NO_REG && fields_in_state(i) < 2)
 		return at_constant(g, i, constant_address(g, i));
 	return at_any(g, i);
+}
+
+unsigned window_takes(const struct tr_insn *i)
+{
+	if (i->seg || i->a32 || i->index != NO_REG)
+		return 3;
+	return i->base == NO_REG ? 2 : in_state(i->base) ? 3 : 1;
 }
 
 bool windows_for(const struct gen *g, const struct tr_insn *i)
