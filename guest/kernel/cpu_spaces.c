@@ -7,13 +7,13 @@
 #include "cpu.h"
 
 /*
- * In each of the spaces: a byte of data, a function, user code that goes on in the next page; and
- * two places more.
+ * In each of the spaces, at places of their own in tables that are indexed by low bits: a byte of
+ * data, a function, user code that goes on in the next page; and two places more.
  */
-#define DATA_VA   0x18000000000ull
-#define CODE_VA   0x18000001000ull
-#define USER_VA   0x18000002000ull
-#define BEHIND_VA 0x18000003000ull
+#define DATA_VA   0x18000100000ull
+#define CODE_VA   0x18000101000ull
+#define USER_VA   0x18000102000ull
+#define BEHIND_VA 0x18000103000ull
 #define LARGE_VA  0x18040000000ull
 #define GLOBAL_VA 0x18080000000ull
 
@@ -114,7 +114,7 @@ static u32 call_at(u64 va)
 static u64 user_result(void)
 {
 	/* mov $USER_VA + USER_OFF, %rax; jmp *%rax */
-	static const u8 jump[] = {0x48, 0xb8, 0, 0x21, 0, 0, 0x80, 0x01, 0, 0, 0xff, 0xe0};
+	static const u8 jump[] = {0x48, 0xb8, 0, 0x21, 0x10, 0, 0x80, 0x01, 0, 0, 0xff, 0xe0};
 
 	run_user_code(jump, sizeof(jump), 0, 0);
 	return caught.vector == VEC_BP ? caught.rip - (BEHIND_VA + USER_OFF + 1) : 0;
