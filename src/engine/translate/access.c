@@ -137,7 +137,7 @@ i32 tlb_addend_off(const struct gen *g)
 }
 
 /* T1 = byte offset in the table of the entry for the address in a register. */
-static void entry_offset_of(struct gen *g, unsigned reg)
+void tlb_entry_offset_of(struct gen *g, unsigned reg)
 {
 	struct code *c = g->c;
 
@@ -153,7 +153,7 @@ static void entry_offset_of(struct gen *g, unsigned reg)
 
 void tlb_entry_offset(struct gen *g)
 {
-	entry_offset_of(g, T0);
+	tlb_entry_offset_of(g, T0);
 }
 
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
@@ -222,7 +222,7 @@ static void check_tag_in(struct gen *g, const struct check *k, unsigned reg, uns
 static void check_tag_of(struct gen *g, const struct check *k, unsigned reg, unsigned size,
 			 unsigned access)
 {
-	entry_offset_of(g, reg);
+	tlb_entry_offset_of(g, reg);
 	check_tag_in(g, k, T0, size, access);
 }
 
@@ -252,7 +252,7 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 }
 
 /* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
-static struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
+struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	struct hmem m = {.base = T0, .index = T1};
 
@@ -271,7 +271,7 @@ static struct access check_any(struct gen *g, const struct tr_insn *i)
 	if (k.bracket)
 		flags_bracket(g);
 	e_rr(g->c, OP_MOV_LOAD, true, T2, T0);
-	entry_offset_of(g, T0);
+	tlb_entry_offset_of(g, T0);
 	check_tag_in(g, &k, T2, i->size, i->access);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
@@ -518,7 +518,7 @@ u32 access_group_check(struct gen *g, const struct group *p, bool bracket)
 		jump = e_jcc(c, CC_A);
 		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	} else {
-		entry_offset_of(g, T0);
+		tlb_entry_offset_of(g, T0);
 		e_rm(c, OP_SUB, true, T0,
 		     hm_gs_at(T1, tlb_tag_off(g, p->write ? X86_WRITE : X86_READ)));
 		e_cmp_imm(c, T0, (i32)(ALC_PAGE_SIZE - span));
@@ -562,6 +562,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return member_operand(g, i);
 	if (is_locked(i))
 		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
+	if (reach_wanted(g))
+		return reach_operand(g, i);
 	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
 	    tr_has(g->t, TR_RANGE))
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);

@@ -16,7 +16,8 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",
+	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_REACH] = "reach",
+	[TR_DIRECT] = "direct",
 };
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
@@ -275,6 +276,8 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"joins_hot", t->n_exits[SITE_HOT]},
 		{"loops_copied", t->n_fast_loops},
 		{"loops_unchecked", t->n_fast_runs},
+		{"reaches", t->nreaches},
+		{"reaches_given_up", t->n_reaches_left},
 		{"host_faults", t->n_faults},
 		{"interpreted_blocks", t->n_interp_blocks},
 		{"kernel_verifications", t->n_verified},

@@ -112,6 +112,7 @@ struct tr_insn {
 	u8 strong, weak;
 	/* group.c: numbers from 1 on, or 0 */
 	u8 run, group, stack_group;
+	bool reach; /* reach.c: it may have a range of its own */
 };
 
 /* ---- Translated code (cache.c) -----------------------------------------------------------------
@@ -233,6 +234,19 @@ struct tr_range {
 	u64 addend;
 };
 
+/* The range of an access that may be anywhere: reach.c. */
+struct tr_reach {
+	u64 base, limit, addend; /* limit: its length less the operand's */
+	u32 misses;              /* so many more before C is asked */
+};
+
+struct tr_reach_info {
+	u32 check, back, miss, miss_end, slow_jump, slow; /* code offsets */
+	u8 size, bad;
+	bool write, user, set, given_up;
+	u64 since; /* the TSC when the range was set, or 0 */
+};
+
 enum {
 	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
@@ -248,6 +262,7 @@ enum {
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
+	REACHES = 16384,
 	FAST_STREAMS = 8,
 	PAIR_STACK = 256 << 10,
 };
@@ -262,6 +277,8 @@ enum tr_feature {
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
 	TR_LOOPS,    /* innermost loops without checks */
+	TR_DIRECT,   /* the vCPU's state by its address instead of GS */
+	TR_REACH,    /* ranges of accesses in loops */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
@@ -280,8 +297,8 @@ enum tr_poison {
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
-		syscall, sysret;
+	u32 enter, leave, slow, reach, load_fpu, save_fpu, gone, indirect, return_miss[2],
+		range_miss[2], syscall, sysret;
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
@@ -309,6 +326,7 @@ struct tr {
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
+	struct tr_reach reaches[REACHES];
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
 	u64 answer;
@@ -325,7 +343,10 @@ struct tr {
 	struct alc_host_code code;
 	struct code emit;
 	struct tr_runtime rt;
-	u32 code_start; /* behind the runtime */
+	struct tr_reach_info reach_info[REACHES];
+	unsigned nreaches, nreaches_set;
+	u16 reaches_set[REACHES]; /* which have a range */
+	u32 code_start;           /* behind the runtime */
 	bool has_bmi2, has_avx;
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
@@ -379,7 +400,7 @@ struct tr {
 	u64 rng;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified,
-		n_fast_loops;
+		n_fast_loops, n_reaches_left;
 };
 
 struct tr_vm {
@@ -507,6 +528,11 @@ void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, bool fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/* reach.c */
+void tr_reach_reset(struct tr *t);
+void tr_reach_forget(struct tr *t);
+u64 tr_reach_missed(struct alc_vcpu *v, u64 gva, u32 n); /* called by the runtime */
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
