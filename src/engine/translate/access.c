@@ -231,6 +231,33 @@ static void check_tag(struct gen *g, const struct check *k, unsigned size, unsig
 	check_tag_of(g, k, T0, size, access);
 }
 
+/*
+ * T0, the offset in the page, becomes the operand's address by the entry's page, whatever was
+ * checked: `spectre`. The page is that of the reading tag; the other may be none.
+ */
+static struct access masked(struct gen *g, const struct check *k)
+{
+	struct code *c = g->c;
+
+	e_and32_imm(c, T0, ALC_PAGE_SIZE - 1);
+	e_rm(c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, X86_READ)));
+	e_rm(c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
+	if (k->bracket)
+		flags_unbracket(g);
+	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = k->site};
+}
+
+static struct access check_masked(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	ea_operand(g, i);
+	if (k.bracket)
+		flags_bracket(g);
+	check_tag(g, &k, i->size, i->access);
+	return masked(g, &k);
+}
+
 /* Base and displacement: the base keeps its register, the check is off the path of the data. */
 static struct access check_base(struct gen *g, const struct tr_insn *i)
 {
@@ -314,7 +341,9 @@ struct access access_bits(struct gen *g, const struct tr_insn *i)
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, i->size, i->access);
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
+	if (g->t->vm->spectre)
+		e_and32_imm(g->c, T0, ALC_PAGE_SIZE - 1);
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, X86_READ)));
 	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
 	e_and32_imm(g->c, T2, i->size * 8 - 1);
 	if (k.bracket)
@@ -398,6 +427,8 @@ static struct access check_compat(struct gen *g, const struct tr_insn *i)
 	}
 	e_rr(g->c, OP_MOV_LOAD, false, T2, T0);
 	check_tag(g, &k, i->size, i->access);
+	if (g->t->vm->spectre)
+		return masked(g, &k);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
@@ -428,6 +459,8 @@ static struct access check_compat_stack(struct gen *g, unsigned base, i32 disp, 
 		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	} else {
 		check_tag(g, &k, size, access);
+		if (g->t->vm->spectre)
+			return masked(g, &k);
 		e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	}
 	e_lea32(c, T0, hm((int)base, disp));
@@ -556,6 +589,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
+	if (g->t->vm->spectre)
+		return check_masked(g, i);
 	if (fast_has(g))
 		return fast_operand(g, i);
 	if (group_addend(g, i->group))
@@ -589,6 +624,8 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, 8, access);
+	if (g->t->vm->spectre)
+		return masked(g, &k);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);

@@ -142,7 +142,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 
 	memset(t, 0, sizeof(*t));
 	t->vm = vm;
-	t->off = vm->off;
+	t->off = tr_off(vm);
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
@@ -204,6 +204,15 @@ static int parse_perf_map(struct tr_vm *vm, const char *value, struct alc_err *e
 	return tr_perf_map_open(vm, err);
 }
 
+/* Only the check of a TLB entry has an address that can be confined. */
+static int parse_spectre(struct tr_vm *vm, const char *value, struct alc_err *err)
+{
+	if (strcmp(value, "yes") != 0)
+		return alc_fail(err, -EINVAL, "spectre is yes or not given, not '%s'", value);
+	vm->spectre = true;
+	return 0;
+}
+
 static int parse_dump(struct tr_vm *vm, const char *value, struct alc_err *err)
 {
 	char *end;
@@ -238,11 +247,13 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 	}
 	if (!strcmp(key, "perf-map"))
 		return parse_perf_map(vm, value, err);
+	if (!strcmp(key, "spectre"))
+		return parse_spectre(vm, value, err);
 	if (!strcmp(key, "dump"))
 		return parse_dump(vm, value, err);
 	return alc_fail(err, -EINVAL,
 			"the translator has no option '%s'; it has off, poison, threshold, "
-			"cache-mib, perf-map and dump",
+			"cache-mib, perf-map, spectre and dump",
 			key);
 }
 

@@ -407,8 +407,9 @@ struct tr_vm {
 	struct interp_vm interp;
 	struct alc_space_watch watch;
 	unsigned threshold;
-	u32 off;    /* BIT(enum tr_feature) */
-	u32 poison; /* BIT(enum tr_poison) */
+	u32 off;      /* BIT(enum tr_feature) */
+	u32 poison;   /* BIT(enum tr_poison) */
+	bool spectre; /* addresses are confined even where a check is mispredicted */
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -424,6 +425,15 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
 	return !(t->off >> f & 1);
+}
+
+/* What is off for a whole machine. */
+static inline u32 tr_off(const struct tr_vm *vm)
+{
+	const u32 unmasked = BIT(TR_RANGE) | BIT(TR_CONSTANT) | BIT(TR_GROUPS) | BIT(TR_LOOPS) |
+			     BIT(TR_REACH);
+
+	return vm->off | (vm->spectre ? unmasked : 0);
 }
 
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
