@@ -42,6 +42,7 @@ struct bgen {
 	u8 depth;             /* of shapes within shapes */
 	bool in_function;     /* RSP must be where it was at the end */
 	bool spare_stack;     /* no write may hit what lies above RSP */
+	u8 x87_percent;       /* of plain instructions */
 	bool full;            /* there is no room for more */
 	i16 function[4];      /* first items */
 	unsigned functions;

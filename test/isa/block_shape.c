@@ -10,10 +10,14 @@ static void put_plain(struct bgen *g)
 {
 	static const struct {
 		u8 kind, percent;
-	} mix[] = {{MENU_COMMON, 38}, {MENU_GENERAL, 22}, {MENU_VECTOR, 18}, {MENU_PARTIAL, 7},
-		   {MENU_READERS, 6}, {MENU_ATOMIC, 5},   {MENU_X87, 4}};
+	} mix[] = {{MENU_COMMON, 38}, {MENU_GENERAL, 24}, {MENU_VECTOR, 19},
+		   {MENU_PARTIAL, 8}, {MENU_READERS, 6},  {MENU_ATOMIC, 5}};
 	unsigned draw = (unsigned)rng_below(&g->r, 100), i = 0;
 
+	if (rng_percent(&g->r, g->x87_percent)) {
+		put_random(g, MENU_X87);
+		return;
+	}
 	while (draw >= mix[i].percent)
 		draw -= mix[i++].percent;
 	put_random(g, mix[i].kind);

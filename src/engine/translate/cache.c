@@ -193,6 +193,7 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
 	if (tr_has(t, TR_DIRECT) && (u64)(uintptr_t)(t + 1) <= INT32_MAX)
 		t->emit.state = (i32)(uintptr_t)t->c.v;
+	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
 	tr_cache_flush(t);
 	t->n_code_flushes = 0;
@@ -211,6 +212,7 @@ void tr_cache_destroy(struct tr *t)
 	if (t->code.size)
 		h->code_unmap(h->ctx, &t->code);
 	pairs_destroy(t);
+	tr_windows_destroy(t->windows);
 	tr_builder_free(t);
 	tr_work_free(t);
 }
@@ -218,9 +220,14 @@ void tr_cache_destroy(struct tr *t)
 /* ---- Forgetting ---- */
 
 /* If the guest jumps to just that value, C raises its fault. */
-static void jump_clear(const struct tr *t, struct tr_jump *j)
+void tr_jump_clear(const struct tr *t, struct tr_jump *j)
 {
 	*j = (struct tr_jump){.rip = NO_RETURN, .host = tr_host(t, t->rt.indirect)};
+}
+
+bool tr_jump_is_clear(const struct tr_jump *j)
+{
+	return j->rip == NO_RETURN;
 }
 
 /* What translated code believes about where user code is, and (kernel) about kernel code. */
@@ -231,15 +238,15 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 	if (t->npage_log > PAGE_LOG)
 		__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
 	for (unsigned k = 0; k < t->njump_log && k < JUMP_LOG; k++)
-		jump_clear(t, &t->jumps[1][t->jump_log[k]]);
+		tr_jump_clear(t, &t->jumps[1][t->jump_log[k]]);
 	if (t->njump_log > JUMP_LOG)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			jump_clear(t, &t->jumps[1][k]);
+			tr_jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
 	if (kernel)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			jump_clear(t, &t->jumps[0][k]);
+			tr_jump_clear(t, &t->jumps[0][k]);
 	if (kernel || t->low_kernel)
 		pairs_reset(t, 0);
 	t->low_kernel = false;
@@ -268,10 +275,12 @@ void tr_cache_flush(struct tr *t)
 	__builtin_memset(t->code_pages, 0, sizeof(t->code_pages));
 	__builtin_memset(t->pages, 0, sizeof(t->pages));
 	t->norder = t->nkernel_pages = 0;
+	t->kernel_large.count = 0;
 	t->npage_log = PAGE_LOG + 1;
 	t->njump_log = JUMP_LOG + 1;
 	t->low_kernel = false;
 	tr_forget_jumps(t, true);
+	tr_forget_spaces(t);
 	tr_forget_ranges(t);
 	tr_reach_reset(t);
 	tr_site_new(t, &gone);
@@ -314,6 +323,11 @@ static u8 *page_filter(struct tr *t, u64 va)
 	return &t->code_pages[(va >> 12 ^ va >> 24) & (ARRAY_LEN(t->code_pages) - 1)];
 }
 
+bool tr_has_code(struct tr *t, u64 va)
+{
+	return *page_filter(t, va);
+}
+
 void tr_entry_add(struct tr *t, struct tr_entry *e)
 {
 	unsigned h = entry_hash(e->rip);
@@ -339,6 +353,8 @@ static void note_kernel_page(struct tr *t, const struct tr_region *r)
 		return;
 	t->kernel_pages[t->nkernel_pages].va = r->rip & ALC_PAGE_MASK;
 	t->kernel_pages[t->nkernel_pages++].page = r->page;
+	if (tlb_large_has(&t->c.large[1], r->rip))
+		tlb_large_add(&t->kernel_large, r->rip);
 }
 
 void tr_region_add(struct tr *t, struct tr_region *r)
@@ -395,7 +411,7 @@ static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struc
 			*link = e->next;
 			continue;
 		}
-		if (e->rip == v->rip && e->mode == t->c.mode && e->region->page == page &&
+		if (e->rip == v->rip && e->mode == tr_mode(t) && e->region->page == page &&
 		    holds(e) && second_holds(v, t, e)) {
 			at = link;
 			found = e;
@@ -421,7 +437,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
-		   t->lookups[h].mode == t->c.mode && (!e || holds(e))))
+		   t->lookups[h].mode == tr_mode(t) && (!e || holds(e))))
 		return e;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
@@ -429,7 +445,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	found = find_entry(v, t, it->page);
 	t->lookups[h].rip = rip;
 	t->lookups[h].epoch = epoch;
-	t->lookups[h].mode = t->c.mode;
+	t->lookups[h].mode = tr_mode(t);
 	t->lookups[h].entry = found;
 	return found;
 }
@@ -643,6 +659,18 @@ static void kill_region(struct tr *t, struct tr_region *r)
 	}
 }
 
+void tr_region_drop(struct tr *t, struct tr_region *r)
+{
+	struct tr_region **link = &t->regions[region_hash(r->page)];
+
+	while (*link && *link != r)
+		link = &(*link)->page_next;
+	if (!*link || r->dead)
+		return; /* a join: it is its region that has the code */
+	kill_region(t, r);
+	*link = r->page_next;
+}
+
 static void kill_page(struct tr *t, const struct alc_page *p)
 {
 	struct tr_region **link = &t->regions[region_hash(p)], *r;
@@ -696,18 +724,8 @@ void tr_take_hits(struct tr *t)
 		kill_page(t, hits[k]);
 }
 
-/* ---- Translations of addresses change ---- */
-
-static void changed(struct alc_vcpu *v, bool kernel)
-{
-	struct tr *t = tr_of(v);
-
-	tr_forget_ranges(t);
-	tr_forget_jumps(t, kernel);
-}
-
 /* What was translated of a page where that no longer is. */
-static void kill_view(struct tr *t, const struct alc_page *page, u64 va)
+void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va)
 {
 	struct tr_region **link = &t->regions[region_hash(page)], *r;
 
@@ -720,79 +738,3 @@ static void kill_view(struct tr *t, const struct alc_page *page, u64 va)
 		link = &r->page_next;
 	}
 }
-
-/* Kernel code that is where it was keeps its links. */
-static void verify_kernel(struct alc_vcpu *v)
-{
-	struct tr *t = tr_of(v);
-	unsigned n = 0;
-
-	t->n_verified++;
-	for (unsigned k = 0; k < t->nkernel_pages; k++) {
-		struct x86_translation tr;
-		struct alc_span span;
-
-		if (!x86_walk(v, t->kernel_pages[k].va, X86_EXEC, false, &tr) &&
-		    space_span(v->plat->space, tr.gpa, 1, &span) &&
-		    span.page == t->kernel_pages[k].page)
-			t->kernel_pages[n++] = t->kernel_pages[k];
-		else
-			kill_view(t, t->kernel_pages[k].page, t->kernel_pages[k].va);
-	}
-	t->nkernel_pages = n;
-}
-
-static void flush_all(struct alc_vcpu *v)
-{
-	interp_ops.flush_all(v);
-	changed(v, true);
-	verify_kernel(v);
-}
-
-static void flush_nonglobal(struct alc_vcpu *v)
-{
-	struct tr *t = tr_of(v);
-	bool kernel = t->c.upper_nonglobal;
-
-	interp_ops.flush_nonglobal(v);
-	changed(v, kernel);
-	if (kernel)
-		verify_kernel(v);
-}
-
-static void flush_page(struct alc_vcpu *v, u64 gva)
-{
-	struct tr *t = tr_of(v);
-
-	interp_ops.flush_page(v, gva);
-	tr_forget_ranges(t);
-	if (!*page_filter(t, gva) && !t->c.large_pages[gva >> 63])
-		return;
-	changed(v, gva >> 63);
-	if (gva >> 63)
-		verify_kernel(v);
-}
-
-static void mode_changed(struct alc_vcpu *v)
-{
-	interp_mode_changed(v);
-}
-
-static int read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
-{
-	return interp_ops.read(v, gva, to, len, access);
-}
-
-static int write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access)
-{
-	return interp_ops.write(v, gva, from, len, access);
-}
-
-const struct x86_engine_ops tr_ops = {
-	.read = read,
-	.write = write,
-	.flush_all = flush_all,
-	.flush_nonglobal = flush_nonglobal,
-	.flush_page = flush_page,
-	.mode_changed = mode_changed,
-};

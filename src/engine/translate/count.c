@@ -34,6 +34,7 @@ static bool ends_run(const struct tr_insn *i)
 	case K_END:
 	case K_SYSCALL:
 	case K_SYSRET:
+	case K_IRET:
 		return true;
 	default:
 		return false;

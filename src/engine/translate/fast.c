@@ -56,7 +56,8 @@ static unsigned fields_take(const struct tr_insn *i)
 	       (i->gpr & FIELD_V && in_state(i->v)) + (i->gpr & FIELD_OP && in_state(i->op_reg));
 }
 
-static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsigned index)
+static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsigned index,
+		      bool windows)
 {
 	switch (i->kind) {
 	case K_NOP:
@@ -69,9 +70,11 @@ static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsign
 	case K_PLAIN:
 		if (!i->mem)
 			return fields_take(i);
+		if (i->x87_pointers)
+			return 3; /* for FDP */
 		if (stream_of(l, index))
 			return fields_take(i) + address_takes(l, i);
-		return 3;
+		return windows ? (unsigned)min_u64(window_takes(i) + fields_take(i), 3) : 3;
 	default:
 		return 3;
 	}
@@ -83,7 +86,7 @@ static bool fits(const struct gen *g, const struct fast_loop *l, unsigned held)
 	for (unsigned k = l->head; k <= l->last; k++) {
 		unsigned n = l->of[k - l->head];
 
-		if (takes(l, &g->in->insns[k], k) + held + (n > held) > 3)
+		if (takes(l, &g->in->insns[k], k, g->in->windows) + held + (n > held) > 3)
 			return false;
 	}
 	return !held || held + in_state(l->counter) <= 3;
@@ -109,9 +112,18 @@ static unsigned others(const struct gen *g, const struct fast_loop *l)
 {
 	unsigned n = 0;
 
-	for (unsigned k = l->head; k <= l->last; k++)
-		n += takes(l, &g->in->insns[k], k) == 3 && !stream_of(l, k);
+	for (unsigned k = l->head; k <= l->last && !g->in->windows; k++)
+		n += takes(l, &g->in->insns[k], k, false) == 3 && !stream_of(l, k);
 	return n;
+}
+
+/* Where there are windows, are they what all of its accesses go by? */
+static bool is_uniform(const struct gen *g, const struct fast_loop *l)
+{
+	for (unsigned k = l->head; k <= l->last && g->in->windows; k++)
+		if (g->in->insns[k].mem && !windows_for(g, &g->in->insns[k]))
+			return false;
+	return true;
 }
 
 static bool choose(const struct gen *g, const struct tr_loop *a, struct fast_loop *l)
@@ -132,7 +144,7 @@ static bool choose(const struct gen *g, const struct tr_loop *a, struct fast_loo
 	for (unsigned k = a->head + 1u; k <= a->last; k++)
 		if (insns[k].mem_head)
 			return false;
-	if (!find_counter(a, l) || others(g, l) > members || !fits(g, l, 0))
+	if (!find_counter(a, l) || others(g, l) > members || !is_uniform(g, l) || !fits(g, l, 0))
 		return false;
 	while (l->held < l->nstreams && fits(g, l, l->held + 1u))
 		l->held++;
@@ -188,6 +200,7 @@ void fast_note_after(struct gen *g)
 
 	if (!l || g->i->head || g->i->off != before->off + before->len)
 		return;
+	held_none(g);
 	l->after = g->c->at;
 	l->after_fstate = (u8)g->fstate;
 }
@@ -244,26 +257,41 @@ static void limit_iterations(struct gen *g, const struct tr_stream *s, unsigned 
 	E_CODE(c, 0x45, 0x0f, 0x47, 0xd9); /* cmova r11d, r9d */
 }
 
-static void try_stream(struct gen *g, const struct fast_loop *l, unsigned k, u32 *failed)
+/* T1 = what is to be added to the addresses in T0's page; *failed: the jump for when it's not
+ * there.
+ */
+static void check_stream(struct gen *g, const struct tr_stream *s, u32 *failed)
 {
-	const struct tr_stream *s = &l->streams[k];
-	const struct group as_group = {
-		.base = s->base, .index = s->index, .shift = s->shift, .lo = s->lo, .hi = s->hi};
-	struct code *c = g->c;
 	unsigned room = ALC_PAGE_SIZE - (unsigned)(s->hi - s->lo);
+	struct code *c = g->c;
 
-	if (s->base == NO_REG && s->index == NO_REG)
-		e_mov_imm(c, T0, (u64)s->lo);
-	else
-		group_address(g, &as_group);
 	tlb_entry_offset(g);
 	e_rm(c, OP_SUB, true, T0, hm_gs_at(T1, tlb_tag_off(g, s->write ? X86_WRITE : X86_READ)));
 	e_cmp_imm(c, T0, (i32)room);
 	*failed = e_jcc(c, CC_A);
 	e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	limit_iterations(g, s, room);
+}
+
+/* In a window no iteration is one too many: all of them together end in its guard at the furthest.
+ */
+static void try_stream(struct gen *g, const struct fast_loop *l, unsigned k, u32 *failed)
+{
+	const struct tr_stream *s = &l->streams[k];
+	const struct group as_group = {
+		.base = s->base, .index = s->index, .shift = s->shift, .lo = s->lo, .hi = s->hi};
+
+	_Static_assert((u64)AT_ONCE * STEP_MAX + SPAN_MAX < WINDOW_GUARD / 2, "with displacements");
+	if (s->base == NO_REG && s->index == NO_REG)
+		e_mov_imm(g->c, T0, (u64)s->lo);
+	else
+		group_address(g, &as_group);
+	if (g->in->windows)
+		window_slot(g, T1, T0);
+	else
+		check_stream(g, s, failed);
 	add_constant_part(g, l, s);
-	e_store(c, hm_gs(held_off(k)), T1);
+	e_store(g->c, hm_gs(held_off(k)), T1);
 }
 
 static const u8 held_regs[] = {T0, T1, T2};
@@ -292,10 +320,12 @@ static void go_in(struct gen *g, const struct fast_loop *l)
 	e_mov_imm(c, T2, most - 1);
 	for (unsigned k = 0; k < l->nstreams; k++)
 		try_stream(g, l, k, &failed[k]);
-	e_cmp_imm(c, T2, WORTH - 1);
-	flow_fixup(g, e_jcc(c, CC_B), l->head);
-	for (unsigned k = 0; k < l->nstreams; k++)
-		flow_fixup(g, failed[k], l->head);
+	if (!g->in->windows) {
+		e_cmp_imm(c, T2, WORTH - 1);
+		flow_fixup(g, e_jcc(c, CC_B), l->head);
+		for (unsigned k = 0; k < l->nstreams; k++)
+			flow_fixup(g, failed[k], l->head);
+	}
 	store_end(g, l);
 	e_rm(c, 0x83, true, 0, hm_gs(T_OFF(n_fast_runs))); /* add, of a byte */
 	e8(c, 1);
@@ -307,10 +337,10 @@ static void go_in(struct gen *g, const struct fast_loop *l)
 
 static void at_end(struct gen *g, const struct fast_loop *l)
 {
-	unsigned busy = g->held, reg = l->counter;
+	unsigned busy = g->kept, reg = l->counter;
 
 	if (in_state(reg)) {
-		reg = gen_scratch(&busy);
+		reg = gen_scratch(g, &busy);
 		e_load(g->c, reg, state_reg(l->counter));
 	} else {
 		reg = host_reg(reg);
@@ -354,8 +384,9 @@ void stub_loop(struct gen *g, const struct stub *s)
 	go_in(g, l);
 	in = e_jmp(g->c);
 	align(g->c);
+	held_none(g);
 	for (unsigned k = 0; k < l->held; k++)
-		g->held |= BIT(held_regs[k]);
+		g->kept |= BIT(held_regs[k]);
 	l->label[0] = g->c->at;
 	at_end(g, l);
 	e_bind_here(g->c, in);
@@ -367,14 +398,16 @@ void stub_loop(struct gen *g, const struct stub *s)
 		if (k > l->head && g->i->head) {
 			if (g->i->strong)
 				flags_to_host(g);
+			held_none(g);
 			l->label[k - l->head] = g->c->at;
 			g->fstate = FLAGS_HOST;
 		}
 		emit_one(g);
 	}
 	leave_copy(g, l);
+	held_none(g);
 	g->fast = NULL;
-	g->held = 0;
+	g->kept = 0;
 	g->copying = false;
 	g->t->n_fast_loops++;
 }
@@ -388,14 +421,14 @@ struct access fast_operand(struct gen *g, const struct tr_insn *i)
 {
 	const struct fast_loop *l = g->fast;
 	const struct tr_stream *s = stream_of(l, g->index);
-	unsigned n = (unsigned)(s - l->streams), busy = g->held, held, base = 0, index;
+	unsigned n = (unsigned)(s - l->streams), busy = g->kept, held, base = 0, index;
 	struct hmem m = {.index = -1, .disp = (i32)i->disp};
 	u32 site = access_site(g, i->size, i->access, false);
 
 	if (n < l->held) {
 		held = held_regs[n];
 	} else {
-		held = gen_scratch(&busy);
+		held = gen_scratch(g, &busy);
 		e_load(g->c, held, hm_gs(held_off(n)));
 	}
 	m.base = (int)held;
@@ -412,7 +445,7 @@ struct access fast_operand(struct gen *g, const struct tr_insn *i)
 		m.shift = i->shift;
 	}
 	if (varies(l, i->base) && varies(l, i->index)) {
-		unsigned sum = in_state(i->base) ? base : gen_scratch(&busy);
+		unsigned sum = in_state(i->base) ? base : gen_scratch(g, &busy);
 
 		e_lea(g->c, sum, m);
 		m = (struct hmem){.base = (int)sum, .index = (int)held};

@@ -54,6 +54,12 @@ void gen_move_word(struct gen *g, unsigned to, unsigned from)
 	e_rr(g->c, OP_MOV_LOAD, !g->in->compat, to, from);
 }
 
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest)
+{
+	held_drop(g, reg);
+	e_load(g->c, reg, state_reg(guest));
+}
+
 u64 gen_rip(const struct gen *g, const struct tr_insn *i)
 {
 	return g->in->page_rip + i->off;
@@ -183,15 +189,18 @@ static u8 guest_field(const struct tr_insn *i, unsigned ix)
 	return ix == IX_REG ? i->reg : ix == IX_RM ? i->rm : ix == IX_V ? i->v : i->op_reg;
 }
 
-unsigned gen_scratch(unsigned *busy)
+/* One that nothing is held in, if there is such a one. */
+unsigned gen_scratch(struct gen *g, unsigned *busy)
 {
 	static const u8 order[] = {T2, T0, T1};
 
-	for (unsigned k = 0; k < ARRAY_LEN(order); k++)
-		if (!(*busy & BIT(order[k]))) {
-			*busy |= BIT(order[k]);
-			return order[k];
-		}
+	for (unsigned held = 0; held < 2; held++)
+		for (unsigned k = 0; k < ARRAY_LEN(order); k++)
+			if (!(*busy & BIT(order[k])) && held_in(g, order[k]) == held) {
+				*busy |= BIT(order[k]);
+				held_drop(g, order[k]);
+				return order[k];
+			}
 	__builtin_unreachable();
 }
 
@@ -201,7 +210,7 @@ unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
 
 	if (!in_state(guest))
 		return host_reg(guest);
-	reg = gen_scratch(busy);
+	reg = gen_scratch(g, busy);
 	e_load(g->c, reg, state_reg(guest));
 	return reg;
 }
@@ -231,7 +240,7 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 			host[ix] = host[same];
 			continue;
 		}
-		host[ix] = (u8)gen_scratch(&busy);
+		host[ix] = (u8)gen_scratch(g, &busy);
 		if (needed)
 			e_load(g->c, host[ix], state_reg(reg));
 	}
@@ -255,19 +264,23 @@ void insn_plain(struct gen *g, const struct tr_insn *i)
 		a.site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						      .kind = SITE_INTERP,
 						      .flags = (u8)g->fstate});
-	load_fields(g, i, a.busy | g->held, host);
+	load_fields(g, i, a.busy | g->kept, host);
 	if (a.site)
 		main_point(g, a.site);
+	if (i->x87_pointers)
+		x87_site(g, i, a.site);
 	emit_guest(g, i, host, i->mem ? &a.m : NULL);
 	store_fields(g, i, host);
+	if (i->x87_pointers && i->mem)
+		x87_data_pointer(g, i);
 }
 
 /* The address alone; nothing is accessed. */
 static void insn_lea(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
-	unsigned busy = g->held;
-	unsigned to = in_state(i->reg) ? gen_scratch(&busy) : host_reg(i->reg);
+	unsigned busy = g->kept;
+	unsigned to = in_state(i->reg) ? gen_scratch(g, &busy) : host_reg(i->reg);
 	u8 host[IX_FIELDS] = {(u8)to, 0, 0, 0};
 	struct code *c = g->c;
 
@@ -296,8 +309,11 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 void push_register(struct gen *g, unsigned reg)
 {
 	i32 word = (i32)gen_word(g);
-	struct access a = access_stack(g, -word, X86_WRITE);
+	struct access a;
 
+	g->reserved = reg;
+	a = access_stack(g, -word, X86_WRITE);
+	g->reserved = 0;
 	main_point(g, a.site);
 	gen_store_word(g, a.m, reg);
 	gen_lea_word(g, H_RSP, H_RSP, -word);
@@ -306,7 +322,7 @@ void push_register(struct gen *g, unsigned reg)
 static void insn_push_reg(struct gen *g, const struct tr_insn *i)
 {
 	if (in_state(i->op_reg))
-		e_load(g->c, T2, state_reg(i->op_reg));
+		gen_load_state(g, T2, i->op_reg);
 	push_register(g, in_state(i->op_reg) ? T2 : host_reg(i->op_reg));
 }
 
@@ -336,6 +352,8 @@ static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
 
 	main_point(g, a.site);
 	gen_load_word(g, to, a.m);
+	if (in_state(i->op_reg))
+		held_drop(g, T0);
 	if (i->op_reg != X86_RSP)
 		gen_lea_word(g, H_RSP, H_RSP, (i32)gen_word(g));
 	if (in_state(i->op_reg))
@@ -398,7 +416,8 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
 	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
-	[K_SYSRET] = insn_ring,
+	[K_SYSRET] = insn_ring,       [K_IRET] = insn_ring,
+	[K_BASE] = insn_base,
 };
 
 /* ---- The region ---- */
@@ -406,13 +425,15 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL &&
+	       i->kind != K_SYSRET && i->kind != K_IRET;
 }
 
 void emit_one(struct gen *g)
 {
 	const struct tr_insn *i = g->i;
 
+	held_before(g);
 	if (i->strong)
 		flags_to_host(g);
 	groups_before(g);
@@ -420,6 +441,7 @@ void emit_one(struct gen *g)
 	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
 		g->fstate = FLAGS_HOST;
 	groups_after(g);
+	held_after(g);
 }
 
 /* Others may come in here, unless a check for what follows would have been passed by. */
@@ -506,7 +528,7 @@ static void publish(struct gen *g)
 
 		*e = g->w->heads[k];
 		e->region = r;
-		e->mode = g->t->c.mode;
+		e->mode = tr_mode(g->t);
 	}
 }
 
@@ -521,7 +543,7 @@ bool tr_generate(struct gen_context *in)
 		return false;
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
-		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
 	fast_find(&g);
 	reach_find(&g);
 	groups_find(&g);

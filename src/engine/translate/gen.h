@@ -17,7 +17,7 @@ enum stub_kind {
 	STUB_SLOW,  /* a check failed: let C make it possible, try again */
 	STUB_EXIT,  /* leave at a site */
 	STUB_EDGE,  /* a conditional jump that must move flags first */
-	STUB_FPU,   /* SIMD registers are not the guest's yet */
+	STUB_FPU,   /* floating-point state is not the guest's yet */
 	STUB_CALL,  /* an indirect call whose target is not in the cache */
 	STUB_COPY,  /* of a run: target is its number */
 	STUB_REACH, /* an address is not in its access's range: target is that's number */
@@ -54,6 +54,18 @@ struct group {
 	i64 moved; /* what was added to the address since the first access */
 	u32 jump;  /* rel32 of the check's failure, 0 before it was made */
 	u32 copy;
+};
+
+/*
+ * What a scratch register holds from one instruction to the next (window_access.c): what is to be
+ * added to base + index << shift, which was `ref` bytes off when that was looked up.
+ */
+struct held {
+	u8 base, index, shift;
+	bool live;
+	i64 ref;
+	unsigned mark;  /* places up to then don't rely on it */
+	unsigned stamp; /* when it was used last */
 };
 
 /* Instructions with groups: from the first that they may begin at, to the last access. */
@@ -101,10 +113,14 @@ struct gen {
 	unsigned counted; /* instructions that were counted, from this one on */
 	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
 	bool full;
-	bool copying; /* a run or a loop, without groups */
+	bool copying;        /* a run or a loop, without groups */
+	bool holding;        /* this instruction leaves alone what scratch registers hold */
+	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
+	struct held held[3]; /* of T0, T1, T2 */
+	unsigned stamp;
 	unsigned nfast;
 	const struct fast_loop *fast; /* whose copy is being emitted */
-	unsigned held;                /* BIT(register): scratch registers that it holds */
+	unsigned kept;                /* BIT(register): scratch registers with a stream of its */
 };
 
 /* A checked memory operand: where it is in the host, and which scratch registers that takes. */
@@ -119,6 +135,7 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest); /* into a scratch register */
 /* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
 unsigned gen_word(const struct gen *g);
 void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
@@ -134,7 +151,7 @@ void main_point(struct gen *g, u32 site); /* the next host instruction may fault
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
 void emit_one(struct gen *g); /* g->i, without what belongs to its place in the region */
 
-unsigned gen_scratch(unsigned *busy); /* one that is not, which it is then */
+unsigned gen_scratch(struct gen *g, unsigned *busy); /* one that is not, which it is then */
 /* The host register that has a guest's: its own, or a scratch one. */
 unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy);
 
@@ -148,12 +165,26 @@ void insn_pushf(struct gen *g, const struct tr_insn *i);
 void insn_popf(struct gen *g, const struct tr_insn *i);
 void insn_flag_bit(struct gen *g, const struct tr_insn *i);
 void insn_read_cr2(struct gen *g, const struct tr_insn *i);
+void insn_base(struct gen *g, const struct tr_insn *i);
 void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
 
+/* x87.c */
+void x87_site(struct gen *g, const struct tr_insn *i, u32 site); /* that of its fault point */
+void x87_data_pointer(struct gen *g, const struct tr_insn *i);   /* behind it; takes scratch */
+
 /* ring.c */
+/*
+ * ring.c, for the runtime: RFLAGS from T0, which takes T1; CS and SS from images at offsets of GS;
+ * CPL, what the engine derives from it, and the stack of pairs, which take T0; a transfer to T0,
+ * which the cache of targets of that privilege may know, with the first of two sites in T2.
+ */
+void ring_store_rflags(struct code *c);
+void ring_load_segments(struct code *c, i32 cs, i32 ss);
+void ring_switch(struct tr *t, unsigned user);
+void ring_transfer(struct tr *t, unsigned user);
 void insn_ring(struct gen *g, const struct tr_insn *i);
 void insn_answer(struct gen *g, const struct tr_insn *i);
 
@@ -178,7 +209,30 @@ i32 tlb_addend_off(const struct gen *g);
 struct access at_address(struct gen *g, const struct tr_insn *i, u32 site);
 u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
+void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
 void stub_slow(struct gen *g, const struct stub *s);
+
+/* window_access.c: around each instruction; and a scratch register becomes something else. */
+void held_before(struct gen *g);
+void held_after(struct gen *g);
+void held_none(struct gen *g);
+void held_drop(struct gen *g, unsigned reg);
+bool held_in(const struct gen *g, unsigned reg);
+
+/* Shared with window_access.c. */
+bool is_locked(const struct tr_insn *i);
+u64 constant_address(const struct gen *g, const struct tr_insn *i);
+unsigned fields_in_state(const struct tr_insn *i);
+
+/* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
+ */
+bool windows_for(const struct gen *g, const struct tr_insn *i);
+unsigned window_takes(const struct tr_insn *i); /* how many scratch registers, at most */
+/* reg = what is to be added to the address in `of`; keeps flags. */
+void window_slot(struct gen *g, unsigned reg, unsigned of);
+struct access window_operand(struct gen *g, const struct tr_insn *i);
+struct access window_at(struct gen *g, unsigned guest_base, i32 disp, unsigned size,
+			unsigned access);
 
 /* The check of a group, whose addend comes into T1; returns its jump for when it fails. */
 u32 access_group_check(struct gen *g, const struct group *p, bool bracket);

@@ -224,7 +224,7 @@ void groups_find(struct gen *g)
 	unsigned n = g->in->n, end;
 
 	/* 32-bit addresses wrap: there is no telling that two of them are near each other. */
-	if (!tr_has(g->t, TR_GROUPS) || g->in->compat)
+	if (!tr_has(g->t, TR_GROUPS) || g->in->compat || g->in->windows)
 		return;
 	for (unsigned begin = 0; begin < n; begin = end) {
 		end = begin;
