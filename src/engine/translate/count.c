@@ -121,6 +121,6 @@ void tr_count_begin(struct alc_vcpu *v, struct tr *t)
 	if (wanted == t->counting)
 		return;
 	t->counting = wanted;
-	t->off = t->vm->off | (wanted ? NOT_COUNTED : 0);
+	t->off = tr_off(t->vm) | (wanted ? NOT_COUNTED : 0);
 	tr_cache_flush(t);
 }

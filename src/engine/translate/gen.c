@@ -534,6 +534,8 @@ static void emit_stubs(struct gen *g)
 			stub_slow(g, &s);
 		else if (s.kind == STUB_COPY)
 			stub_copy(g, &s);
+		else if (s.kind == STUB_REACH)
+			stub_reach(g, &s);
 		else if (s.kind == STUB_LOOP)
 			stub_loop(g, &s);
 		else if (s.kind == STUB_GUESS)
@@ -579,6 +581,7 @@ bool tr_generate(struct gen_context *in)
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
 	fast_find(&g);
+	reach_find(&g);
 	groups_find(&g);
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
