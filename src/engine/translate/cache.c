@@ -79,6 +79,15 @@ struct tr_site *tr_site(struct tr *t, u32 site)
 	return &slot(t, site)->site;
 }
 
+bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s)
+{
+	const struct tr_site *o = tr_site(t, site);
+
+	return o->rip == s->rip && o->kind == s->kind && o->flags == s->flags &&
+	       o->size == s->size && o->access == s->access && o->locked == s->locked &&
+	       o->stack == s->stack;
+}
+
 struct tr_link *tr_link_of(struct tr *t, u32 site)
 {
 	return &slot(t, site + 1)->link;

@@ -98,8 +98,19 @@ void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
 	};
 }
 
+/* What was checked by itself, as in copies, faults if it is an operation that can. */
+static bool may_fault(const struct gen *g)
+{
+	const struct tr_insn *i = g->i;
+
+	return !g->copying || i->fpu || i->kind != K_PLAIN ||
+	       (i->map == 0 && (i->opcode & ~1u) == 0xf6);
+}
+
 void main_point(struct gen *g, u32 site)
 {
+	if (!may_fault(g))
+		return;
 	g->full |= !tr_fault_point(g->t, g->c->at, site);
 }
 
@@ -503,6 +514,7 @@ bool tr_generate(struct gen_context *in)
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
 	groups_find(&g);
+	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);

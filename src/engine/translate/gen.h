@@ -64,7 +64,8 @@ enum { GROUPS_MAX = 255, RUNS_MAX = 255 };
 enum { STUBS_MAX = 6 * REGION_INSNS, FIXUPS_MAX = 3 * REGION_INSNS };
 
 struct gen_work {
-	u32 label[REGION_INSNS]; /* of each head */
+	u32 label[REGION_INSNS];    /* of each head */
+	u32 sites[REGION_INSNS][2]; /* of each instruction's accesses */
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];

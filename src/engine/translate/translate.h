@@ -276,10 +276,18 @@ enum tr_poison {
 	TR_POISONS,
 };
 
+/*
+ * Checks that the runtime makes for code that is run seldom: of operands of 1 to 32 bytes that are
+ * read, of such that are written, and of words in the range around RSP.
+ */
+enum { CHECK_SIZES = 6, CHECK_RANGE = 2 * CHECK_SIZES, CHECKS };
+enum { CHECK_SIZE_MAX = 1 << (CHECK_SIZES - 1) };
+
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
 	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
 		syscall, sysret;
+	u32 checked[2][CHECKS]; /* by user mode */
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
@@ -310,6 +318,7 @@ struct tr {
 	struct tr_ring ring;
 	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
+	u64 check_address, check_return;
 	const u8 *target;
 	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
@@ -517,7 +526,8 @@ bool tr_cache_full(const struct tr *t);
 void *tr_alloc(struct tr *t, size_t size);
 u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
 struct tr_site *tr_site(struct tr *t, u32 site);
-struct tr_link *tr_link_of(struct tr *t, u32 site); /* of a SITE_LINK */
+bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s); /* the same, of its region */
+struct tr_link *tr_link_of(struct tr *t, u32 site);                 /* of a SITE_LINK */
 bool tr_fault_point(struct tr *t, u32 off, u32 site);
 u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
