@@ -686,7 +686,7 @@ void stub_slow(struct gen *g, const struct stub *s)
 	else
 		ea_operand(g, g->i);
 	e_mov_imm(c, T1, s->site);
-	stack = s->site && tr_site(g->t, s->site)->stack;
+	stack = s->site && tr_slot(g->t, s->site)->stack;
 	e_call_to(c, stack ? g->t->rt.range_miss[g->in->user] : g->t->rt.slow);
 	e_jmp_to(c, s->back);
 }

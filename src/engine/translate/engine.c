@@ -16,11 +16,12 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups",
+	[TR_GROUPS] = "groups", [TR_EVICTION] = "eviction",
 };
 static const char *const poison_names[TR_POISONS] = {
-	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
-	[POISON_STEP] = "step", [POISON_PAIRS] = "pairs", [POISON_CUT] = "cut",
+	[POISON_TLB] = "tlb",     [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
+	[POISON_STEP] = "step",   [POISON_PAIRS] = "pairs", [POISON_CUT] = "cut",
+	[POISON_EVICT] = "evict",
 };
 
 static void probe(const struct alc_host *host, struct alc_engine_score *score)
@@ -257,8 +258,10 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"regions", t->n_regions},
 		{"instructions_translated", t->n_insns},
 		{"translated_bytes", t->n_bytes},
-		{"code_bytes", t->emit.at},
+		{"cache_bytes", tr_used_bytes(t)},
 		{"code_flushes", t->n_code_flushes},
+		{"evictions", t->n_evictions},
+		{"regions_evicted", t->n_evicted_regions},
 		{"regions_invalidated", t->n_killed},
 		{"links", t->n_links},
 		{"entries", t->n_enters},

@@ -365,7 +365,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 
 	flow_leave(g, site);
 	if (site)
-		tr_site(g->t, site)->resume = g->c->at;
+		tr_slot(g->t, site)->value = g->c->at;
 	g->fstate = FLAGS_HOST;
 }
 
@@ -482,22 +482,21 @@ static void publish(struct gen *g)
 {
 	struct tr_region *r = g->in->region;
 
-	r->nheads = g->nheads;
+	r->nheads = (u16)g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
 	/* An instruction that lies across two pages is found by its entry alone. */
-	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->nplaces;
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : (u16)g->nplaces;
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
 	if (!r->mem_heads || !r->places) {
 		g->full = true;
 		return;
 	}
-	__builtin_memcpy(r->places, g->w->places, r->nplaces * sizeof(*r->places));
+	tr_places_pack(r, g->w->places);
 	for (unsigned k = 0; k < g->nheads; k++) {
 		struct tr_entry *e = &r->mem_heads[k];
 
 		*e = g->w->heads[k];
 		e->region = r;
-		e->mode = g->t->c.mode;
 	}
 }
 

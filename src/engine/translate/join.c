@@ -37,7 +37,7 @@ bool tr_view_add(struct tr *t, struct tr_region *r)
 	if (!r->nplaces)
 		return true;
 	if (!w) {
-		w = tr_alloc(t, sizeof(*w));
+		w = tr_view_new(t);
 		if (!w)
 			return false;
 		first = views_of(t, r->page, r->rip & ALC_PAGE_MASK);
@@ -75,33 +75,51 @@ void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered
 			covered[r->places[k].off / 64] |= BIT(r->places[k].off % 64);
 }
 
-static const struct tr_place *place_at(const struct tr_region *r, unsigned off)
+void tr_places_pack(struct tr_region *r, const struct tr_place *places)
 {
-	unsigned low = 0, high = r->nplaces;
+	u32 at = r->begin;
 
-	while (low < high) {
-		unsigned mid = (low + high) / 2;
+	for (unsigned k = 0; k < r->nplaces; k++) {
+		u32 distance = places[k].host - at;
 
-		if (r->places[mid].off < off)
-			low = mid + 1;
-		else
-			high = mid;
+		if (distance > UINT16_MAX) {
+			r->nplaces = (u16)k;
+			return;
+		}
+		r->places[k] = (struct tr_packed_place){.off = places[k].off & 0xfff,
+							.load_flags = places[k].load_flags,
+							.live = places[k].live,
+							.distance = (u16)distance};
+		at = places[k].host;
 	}
-	return low < r->nplaces && r->places[low].off == off ? &r->places[low] : NULL;
+}
+
+static bool place_at(const struct tr_region *r, unsigned off, struct tr_place *out)
+{
+	u32 at = r->begin;
+
+	for (unsigned k = 0; k < r->nplaces && r->places[k].off <= off; k++) {
+		const struct tr_packed_place *p = &r->places[k];
+
+		at += p->distance;
+		*out = (struct tr_place){
+			.host = at, .off = p->off, .load_flags = p->load_flags, .live = p->live};
+		if (p->off == off)
+			return true;
+	}
+	return false;
 }
 
 /* The region, of the page at RIP, that has RIP's instruction. */
-static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, const struct tr_place **p)
+static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_place *p)
 {
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
 	struct tr_view *w = it ? view(t, it->page, t->c.mode, v->rip) : NULL;
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
-	for (; link && (r = next_of(link)); link = &r->view_next) {
-		*p = place_at(r, (unsigned)page_offset(v->rip));
-		if (*p)
+	for (; link && (r = next_of(link)); link = &r->view_next)
+		if (place_at(r, (unsigned)page_offset(v->rip), p))
 			return r;
-	}
 	return NULL;
 }
 
@@ -162,7 +180,7 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 
 struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 {
-	const struct tr_place *to = NULL;
+	struct tr_place to;
 	struct tr_region *r, *j;
 	struct tr_entry *e;
 
@@ -182,18 +200,43 @@ struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 				.rip = v->rip,
 				.mem_heads = e,
 				.nheads = 1,
-				.join = ++t->njoins};
+				.join = ++t->njoins,
+				.into = r};
 	*count_of(t, j) = t->vm->threshold ? t->vm->threshold * JOIN_HOT : 2;
-	if (!emit_join(t, j, to))
+	if (!emit_join(t, j, &to))
 		return NULL;
-	*e = (struct tr_entry){.rip = v->rip,
-			       .host = j->begin,
-			       .mode = r->mode,
-			       .mem = true,
-			       .live = to->live,
-			       .region = j};
+	*e = (struct tr_entry){
+		.rip = v->rip, .host = j->begin, .mem = true, .live = to.live, .region = j};
 	tr_join_add(t, r, j);
 	return e;
+}
+
+static void unlist(struct tr_view *w, const struct tr_segment *g)
+{
+	struct tr_region **link = &w->regions;
+
+	while (*link)
+		if (tr_segment_has(g, *link))
+			*link = (*link)->view_next;
+		else
+			link = &(*link)->view_next;
+}
+
+void tr_views_unlist(struct tr *t, const struct tr_segment *g)
+{
+	for (unsigned k = 0; k < VIEW_HASH; k++) {
+		struct tr_view **link = &t->views[k], *w;
+
+		while ((w = *link)) {
+			unlist(w, g);
+			if (w->regions) {
+				link = &w->next;
+				continue;
+			}
+			*link = w->next;
+			tr_view_free(t, w);
+		}
+	}
 }
 
 /* Its counter went below 0: a region that begins here, if there can be one. */

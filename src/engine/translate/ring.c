@@ -223,11 +223,11 @@ void insn_ring(struct gen *g, const struct tr_insn *i)
 
 /* ---- What C answers ---- */
 
-u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s)
+u64 tr_answer(struct alc_vcpu *v, enum tr_answer what)
 {
 	struct tr *t = tr_of(v);
 
-	if (s->answer == ANSWER_PAUSE) {
+	if (what == ANSWER_PAUSE) {
 		if ((++t->c.n_pauses & 63) == 0 && !clock_is_virtual(v->plat->clock))
 			v->plat->host->yield(v->plat->host->ctx);
 		return 0;
@@ -262,5 +262,5 @@ void insn_answer(struct gen *g, const struct tr_insn *i)
 	if (i->kind == K_RDTSCP)
 		e_load32(c, X86_RCX, hm_gs(V_OFF(msr.tsc_aux)));
 	if (site)
-		tr_site(g->t, site)->resume = c->at;
+		tr_slot(g->t, site)->value = c->at;
 }

@@ -135,7 +135,6 @@ enum tr_site_kind {
 
 enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
 
-/* There are as many of them as there are memory operands. */
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
@@ -154,34 +153,39 @@ struct tr_site {
 	u32 uncount : 10; /* instructions that were counted but come after this place */
 };
 
-/* What else belongs to a SITE_LINK, in the place of the site that would be next. */
-struct tr_link {
-	u32 patch; /* code offset of a rel32 */
-	u32 stub;  /* and to which it led at first */
-	u32 known; /* of user pages, what the link relies on */
-	/*
-	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
-	 * and the next site of which such a jump leads to the same entry.
-	 */
-	u32 dead, dead_stub;
-	u32 dead_next : 31, dead_linked : 1;
+/* As it is kept. */
+struct tr_slot {
+	u32 region : 18; /* its number in the segment */
+	u32 off : 12;    /* of rip in its page */
+	u32 kind : 4, flags : 1, next : 4, answer : 2, locked : 1, stack : 1, access : 1, size : 7,
+		uncount : 10;
+	u32 value; /* resume, undo; SITE_LINK: the number of its link in the segment */
 };
 
-union tr_slot {
-	struct tr_site site;
-	struct tr_link link;
+/* What else belongs to a SITE_LINK. */
+struct tr_link {
+	i32 target; /* distance of rip from the page's beginning */
+	u32 patch;  /* code offset of a rel32 */
+	u32 stub;   /* and to which it led at first */
+	u32 known;  /* of user pages, what the link relies on */
+	/*
+	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
+	 * the entry's code to which it leads now, or 0; and the next site of which such a jump
+	 * leads to the same entry.
+	 */
+	u32 dead, dead_stub, dead_entry, dead_next;
 };
 
 struct tr_entry {
 	u64 rip;
 	struct tr_entry *next; /* of the same hash */
-	u32 mode, host;        /* host: code offset */
-	bool mem;              /* flags in memory: jumps may be linked here */
-	bool pops;             /* where a callee returns to, with the pair on the stack */
-	bool live;             /* flags may be read */
-	bool dead;             /* of a dead region */
-	u32 dead_links;        /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
+	u32 host;            /* code offset */
+	u32 dead_links : 28; /* the first site whose `dead` leads here, or 0 */
+	bool mem : 1;        /* flags in memory: jumps may be linked here */
+	bool pops : 1;       /* where a callee returns to, with the pair on the stack */
+	bool live : 1;       /* flags may be read */
+	bool dead : 1;       /* of a dead region */
 };
 
 /* An instruction of a region, by which join.c finds a way to it. */
@@ -192,20 +196,28 @@ struct tr_place {
 	bool live;       /* they may be read there */
 };
 
+/* As it is kept: its code's distance from that of the one before, or from the region's. */
+struct tr_packed_place {
+	u16 off : 12, load_flags : 1, live : 1;
+	u16 distance;
+};
+
 struct tr_region {
 	struct alc_page *page;
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
 	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
-	bool dead, fpu;
 	struct tr_region *page_next; /* of the same page */
 	struct tr_entry *mem_heads;  /* array */
-	unsigned nheads;
 	u64 rip;
-	u32 begin, end;          /* code offsets */
-	struct tr_place *places; /* instructions to come in at, in the order of addresses */
-	unsigned nplaces;
+	u32 begin, end; /* code offsets */
+	u16 nheads, nplaces;
+	bool dead, fpu;
 	u32 join; /* its number if it is a join, which is a region without places */
+	union {
+		struct tr_packed_place *places; /* to come in at, in the order of addresses */
+		struct tr_region *into;         /* of a join; NULL: that has gone */
+	};
 	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
@@ -217,6 +229,39 @@ struct tr_view {
 	u32 mode;
 	struct tr_region *regions; /* by view_next */
 	struct tr_view *next;
+};
+
+struct tr_page_id {
+	u64 va;
+	const struct alc_page *page;
+	u32 id;
+	struct tr_page_id *next;
+};
+
+/* What leads into a segment from another one: a site that is linked, or a jump over an entry. */
+struct tr_way {
+	u32 from;   /* the site, or the entry's code offset */
+	u32 serial; /* of the segment where that is */
+	bool is_jump;
+};
+
+enum { SEGMENTS = 16, SITE_SHIFT = 20 };
+
+/* See store.c and evict.c. */
+struct tr_segment {
+	u32 begin, end; /* code offsets */
+	u32 at;         /* where code goes on, unless it is tr.segment */
+	u32 serial;     /* another one each time that it was dropped */
+	u32 nsites, nlinks, nfaults, norder, nways;
+	u32 sites_max, links_max, faults_max, order_max, ways_max;
+	struct tr_slot *sites;
+	struct tr_link *links;
+	struct tr_fault_point *faults;
+	struct tr_region **order; /* by code offset */
+	u8 *arena;
+	size_t nbytes, arena_size;
+	struct tr_way *ways;
+	u64 uses; /* how often translated code was left there, lately */
 };
 
 struct tr_jump {
@@ -263,6 +308,7 @@ enum tr_feature {
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
+	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -273,6 +319,7 @@ enum tr_poison {
 	POISON_STEP,   /* every entry leaves again */
 	POISON_PAIRS,  /* hardly any room for return pairs */
 	POISON_CUT,    /* regions have a few instructions */
+	POISON_EVICT,  /* parts of the cache are dropped often */
 	TR_POISONS,
 };
 
@@ -299,12 +346,6 @@ struct tr_fault_point {
 struct tr_ring {
 	u64 star, efer;
 	struct x86_seg cs[2], ss[2];
-};
-
-struct tr_arena {
-	u8 **chunks;
-	unsigned nchunks, used_chunks;
-	size_t used;
 };
 
 struct tr {
@@ -338,13 +379,16 @@ struct tr {
 	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
 	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
 	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
-	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
-	union tr_slot **sites;   /* chunks of SITES_CHUNK */
-	u32 nsites;
-	struct tr_fault_point *faults;
-	u32 nfaults, faults_max;
+	struct tr_segment segments[SEGMENTS];
+	struct tr_segment *segment; /* to which translations are added */
+	u64 drops;                  /* of segments: what was known of translations may be gone */
+	u8 *reserved;
+	size_t reserved_size;
+	struct tr_view *view_pool, *free_views;
+	struct tr_page_id *id_pool;
+	unsigned nviews, npage_ids;
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
 	struct tr_view *views[VIEW_HASH];
@@ -360,18 +404,11 @@ struct tr {
 	u16 heat[HEAT];
 	u8 code_pages[4096]; /* a filter: has code of this linear page (hashed) been translated? */
 	u32 page_id_next;
-	struct tr_page_id {
-		u64 va;
-		const struct alc_page *page;
-		u32 id;
-		struct tr_page_id *next;
-	} * pages[PAGE_CACHE];
+	struct tr_page_id *pages[PAGE_CACHE];
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
-	bool low_kernel;                      /* such code in the lower half may have pairs */
-	struct tr_region *order[REGIONS_MAX]; /* by code offset */
-	unsigned norder;
+	bool low_kernel; /* such code in the lower half may have pairs */
 	u32 njoins;
 	struct {
 		u64 va;
@@ -384,7 +421,8 @@ struct tr {
 	struct alc_page *hits[HITS_MAX];
 	u64 rng;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_faults, n_enters, n_interp_blocks, n_verified;
+		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_faults, n_enters,
+		n_interp_blocks, n_verified;
 };
 
 struct tr_vm {
@@ -488,7 +526,9 @@ bool tr_view_add(struct tr *t, struct tr_region *r);
 void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered);
 /* An entry that leads to RIP's instruction in the middle of a region; NULL: none has it. */
 struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
+void tr_places_pack(struct tr_region *r, const struct tr_place *places);
 void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
+void tr_views_unlist(struct tr *t, const struct tr_segment *g); /* as tr_unlist() */
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
@@ -515,21 +555,14 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
-void tr_ring_refresh(struct alc_vcpu *v, struct tr *t);     /* for what the MSRs are now */
-u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s); /* 0: done */
+void tr_ring_refresh(struct alc_vcpu *v, struct tr *t); /* for what the MSRs are now */
+u64 tr_answer(struct alc_vcpu *v, enum tr_answer what); /* 0: done */
 
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
 void tr_cache_destroy(struct tr *t);
 void tr_cache_flush(struct tr *t);
-bool tr_cache_full(const struct tr *t);
-void *tr_alloc(struct tr *t, size_t size);
-u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
-struct tr_site *tr_site(struct tr *t, u32 site);
-bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s); /* the same, of its region */
-struct tr_link *tr_link_of(struct tr *t, u32 site);                 /* of a SITE_LINK */
-bool tr_fault_point(struct tr *t, u32 off, u32 site);
-u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
+bool tr_cache_full(const struct tr *t); /* nothing can be added before room is made */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
 void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
@@ -546,9 +579,49 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
 void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
-const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
+struct tr_entry *tr_gone_entry(struct tr *t, u32 off);
+/* Nothing leads to it past what puts flags into memory. */
+void tr_unlink_dead(struct tr *t, struct tr_entry *e);
+void tr_forget_lookups(struct tr *t);
+void tr_region_kill(struct tr *t, struct tr_region *r);
+/* Takes what a segment has out of the tables; all of its regions are dead already. */
+void tr_unlist(struct tr *t, const struct tr_segment *g);
+/* Jumps of the guest's and returns of its callees don't lead into a segment any more. */
+void tr_forget_targets(struct tr *t, const struct tr_segment *g);
 void tr_forget_ranges(struct tr *t);
 extern const struct x86_engine_ops tr_ops;
+
+/* store.c */
+int tr_store_create(struct tr *t) ALC_MUST_CHECK;
+void tr_store_destroy(struct tr *t);
+void tr_store_reset(struct tr *t); /* everything has gone */
+size_t tr_used_bytes(const struct tr *t);
+struct tr_segment *tr_segment_of(struct tr *t, u32 off);
+bool tr_segment_has(const struct tr_segment *g, const void *p); /* in its arena */
+bool tr_segment_full(const struct tr *t);
+void tr_segment_open(struct tr *t, struct tr_segment *g);
+void tr_segment_reset(struct tr *t, struct tr_segment *g);
+bool tr_pools_full(const struct tr *t);
+void *tr_alloc(struct tr *t, size_t size);
+u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
+void tr_site_read(struct tr *t, u32 site, struct tr_site *s);
+struct tr_slot *tr_slot(struct tr *t, u32 site);
+u32 tr_site_serial(struct tr *t, u32 site);                         /* of its segment */
+bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s); /* the same, of its region */
+struct tr_link *tr_link_of(struct tr *t, u32 site);                 /* of a SITE_LINK */
+bool tr_fault_point(struct tr *t, u32 off, u32 site);
+u32 tr_fault_site(struct tr *t, u32 off);  /* 0: none there */
+struct tr_view *tr_view_new(struct tr *t); /* NULL: no room, as below */
+void tr_view_free(struct tr *t, struct tr_view *w);
+struct tr_page_id *tr_page_id_new(struct tr *t);
+
+/* evict.c */
+/* Room for more translations, where tr_cache_full() says so or one turned out not to fit. */
+void tr_make_room(struct tr *t);
+void tr_evict_some(struct tr *t); /* for POISON_EVICT */
+/* To be told of what leads from one segment to another; false: no memory, it must not. */
+bool tr_way_of_link(struct tr *t, u32 site, u32 to) ALC_MUST_CHECK;
+bool tr_way_of_jump(struct tr *t, u32 from, u32 to) ALC_MUST_CHECK;
 
 /*
  * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and
