@@ -631,20 +631,26 @@ static void unlist_entries(struct tr *t, const struct tr_segment *g, const struc
 	}
 }
 
+/* It is not there if a store to its page killed it. */
+static void unlist_region(struct tr *t, struct tr_region *r)
+{
+	struct tr_region **link = &t->regions[region_hash(r->page)];
+
+	while (*link && *link != r)
+		link = &(*link)->page_next;
+	if (*link)
+		*link = r->page_next;
+	if (r->nplaces)
+		tr_view_leave(t, r);
+}
+
 void tr_unlist(struct tr *t, const struct tr_segment *g)
 {
-	for (unsigned k = 0; k < REGION_HASH; k++) {
-		struct tr_region **link = &t->regions[k];
-
-		while (*link)
-			if (tr_segment_has(g, *link))
-				*link = (*link)->page_next;
-			else
-				link = &(*link)->page_next;
-	}
-	for (unsigned k = 0; k < g->norder; k++)
+	for (unsigned k = 0; k < g->norder; k++) {
+		if (!g->order[k]->join)
+			unlist_region(t, g->order[k]);
 		unlist_entries(t, g, g->order[k]);
-	tr_views_unlist(t, g);
+	}
 	tr_forget_lookups(t);
 }
 

@@ -14,11 +14,13 @@
 
 enum { JOIN_HOT = 128 }; /* times the threshold */
 
+/* Where pages and addresses go up together, neither their sum nor their difference tells much. */
 static struct tr_view **views_of(struct tr *t, const struct alc_page *page, u64 va)
 {
-	u64 key = (u64)(uintptr_t)page / sizeof(*page) ^ va >> 12 ^ va >> 25;
+	u32 number = (u32)((uintptr_t)page / sizeof(*page));
+	u32 key = number * 0x9e3779b1u ^ (u32)(va >> 12) * 0x85ebca6bu;
 
-	return &t->views[key % VIEW_HASH];
+	return &t->views[key >> (32 - __builtin_ctz(VIEW_HASH))];
 }
 
 static struct tr_view *view(struct tr *t, const struct alc_page *page, u32 mode, u64 rip)
@@ -90,6 +92,7 @@ void tr_places_pack(struct tr_region *r, const struct tr_place *places)
 							.load_flags = places[k].load_flags,
 							.live = places[k].live,
 							.distance = (u16)distance};
+		r->lines |= BIT(places[k].off / 64);
 		at = places[k].host;
 	}
 }
@@ -113,12 +116,13 @@ static bool place_at(const struct tr_region *r, unsigned off, struct tr_place *o
 /* The region, of the page at RIP, that has RIP's instruction. */
 static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_place *p)
 {
+	u64 line = BIT(page_offset(v->rip) / 64);
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
 	struct tr_view *w = it ? view(t, it->page, t->c.mode, v->rip) : NULL;
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next)
-		if (place_at(r, (unsigned)page_offset(v->rip), p))
+		if (r->lines & line && place_at(r, (unsigned)page_offset(v->rip), p))
 			return r;
 	return NULL;
 }
@@ -211,32 +215,24 @@ struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 	return e;
 }
 
-static void unlist(struct tr_view *w, const struct tr_segment *g)
+void tr_view_leave(struct tr *t, struct tr_region *r)
 {
-	struct tr_region **link = &w->regions;
+	struct tr_view *w = view(t, r->page, r->mode, r->rip), **in;
+	struct tr_region **link;
 
-	while (*link)
-		if (tr_segment_has(g, *link))
-			*link = (*link)->view_next;
-		else
-			link = &(*link)->view_next;
-}
-
-void tr_views_unlist(struct tr *t, const struct tr_segment *g)
-{
-	for (unsigned k = 0; k < VIEW_HASH; k++) {
-		struct tr_view **link = &t->views[k], *w;
-
-		while ((w = *link)) {
-			unlist(w, g);
-			if (w->regions) {
-				link = &w->next;
-				continue;
-			}
-			*link = w->next;
-			tr_view_free(t, w);
-		}
-	}
+	if (!w)
+		return;
+	/* It may have been found dead, and be out of it already. */
+	for (link = &w->regions; *link && *link != r; link = &(*link)->view_next)
+		;
+	if (*link)
+		*link = r->view_next;
+	if (w->regions)
+		return;
+	for (in = views_of(t, r->page, r->rip & ALC_PAGE_MASK); *in != w; in = &(*in)->next)
+		;
+	*in = w->next;
+	tr_view_free(t, w);
 }
 
 /* Its counter went below 0: a region that begins here, if there can be one. */

@@ -218,6 +218,7 @@ struct tr_region {
 		struct tr_packed_place *places; /* to come in at, in the order of addresses */
 		struct tr_region *into;         /* of a join; NULL: that has gone */
 	};
+	u64 lines; /* of the page that have places, 64 bytes each */
 	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
@@ -528,7 +529,7 @@ void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered
 struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
 void tr_places_pack(struct tr_region *r, const struct tr_place *places);
 void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
-void tr_views_unlist(struct tr *t, const struct tr_segment *g); /* as tr_unlist() */
+void tr_view_leave(struct tr *t, struct tr_region *r); /* if it is in one */
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
