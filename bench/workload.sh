@@ -20,3 +20,4 @@ echo "BENCH ready 0 0"
 "$bench" matrix 200
 "$bench" syscalls 200000
 "$bench" faults 10000
+"$bench" pipe 10000

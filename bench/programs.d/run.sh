@@ -92,6 +92,7 @@ run() {
 	fork-exec) "$bench" fork "$size" ;;
 	syscalls) "$bench" syscalls "$size" ;;
 	page-faults) "$bench" faults "$size" ;;
+	pipe) "$bench" pipe "$size" ;;
 	openssl-aes-256-gcm)
 		openssl_bytes "$name" "$size" aes-256-gcm "$(openssl enc -aes-256-ctr -in text \
 			-K 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f \

@@ -10,6 +10,7 @@
  *	bench matrix N                  product of two N by N matrices of double
  *	bench syscalls N                N times getppid
  *	bench faults N                  N first touches of an anonymous page
+ *	bench pipe N                    N times a byte to another process and back, by pipes
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -166,6 +167,49 @@ static int bench_faults(unsigned long n)
 	return report("page-faults", start, n);
 }
 
+static int give_back(int in, int out)
+{
+	char byte;
+
+	while (read(in, &byte, 1) == 1)
+		if (write(out, &byte, 1) != 1)
+			return 1;
+	return 0;
+}
+
+static int ping(int out, int in, unsigned long n)
+{
+	uint64_t start = now_ns();
+	char byte = 0;
+
+	for (unsigned long i = 0; i < n; i++)
+		if (write(out, &byte, 1) != 1 || read(in, &byte, 1) != 1)
+			return fail("pipe");
+	return report("pipe", start, n);
+}
+
+/* Two switches of address spaces each time, where there is one CPU. */
+static int bench_pipe(unsigned long n)
+{
+	int there[2], back[2], status, r;
+	pid_t pid;
+
+	if (pipe(there) || pipe(back))
+		return fail("pipe");
+	pid = fork();
+	if (pid < 0)
+		return fail("fork");
+	if (pid == 0) {
+		close(there[1]);
+		_exit(give_back(there[0], back[1]));
+	}
+	r = ping(there[1], back[0], n);
+	close(there[1]);
+	if (waitpid(pid, &status, 0) < 0)
+		return fail("waitpid");
+	return r || status;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -185,7 +229,9 @@ int main(int argc, char **argv)
 		return bench_syscalls(n);
 	if (!strcmp(what, "faults") && n)
 		return bench_faults(n);
+	if (!strcmp(what, "pipe") && n)
+		return bench_pipe(n);
 	fprintf(stderr, "usage: bench time NAME WORK COMMAND... | "
-			"fork|chase|matrix|syscalls|faults N\n");
+			"fork|chase|matrix|syscalls|faults|pipe N\n");
 	return 2;
 }

@@ -214,10 +214,35 @@ static void test_far_transfers(void)
 	ok(efer & 1 << 10, "EFER.LMA is set");
 }
 
+/* CR4.FSGSBASE allows them, now and again. */
+static void test_bases(void)
+{
+	u64 cr4 = READ_CR(4), before = rdmsr(MSR_FS_BASE);
+	bool good = true;
+
+	if (cpuid(0, 0).a < 7 || !(cpuid(7, 0).b & 1)) {
+		skip("WRFSBASE", "CPUID has no FSGSBASE");
+		return;
+	}
+	for (unsigned i = 0; i < 100 && good; i++) {
+		WRITE_CR(4, i % 10 ? cr4 | 1 << 16 : cr4 & ~(1ull << 16));
+		EXPECT("mov $0x123456, %%eax\n\twrfsbase %%rax", "rax");
+		good = i % 10 ? caught.vector == -1 : caught_as(VEC_UD, 0);
+		EXPECT("rdfsbase %%rax\n\tcmp $0x123456, %%rax\n\tje 1f\n\tint3\n1:", "rax");
+		good = good && (i % 10 ? caught.vector == -1 : caught_as(VEC_UD, 0));
+		EXPECT("mov $1, %%eax\n\tshl $47, %%rax\n\twrfsbase %%rax", "rax");
+		good = good && (on_tcg() || caught_as(i % 10 ? VEC_GP : VEC_UD, 0));
+	}
+	ok(good, "WRFSBASE and RDFSBASE do as CR4 says");
+	WRITE_CR(4, cr4);
+	wrmsr(MSR_FS_BASE, before);
+}
+
 void test_segments(void)
 {
 	test_segment_loads();
 	test_far_transfers();
+	test_bases();
 }
 
 /* --- ring 3 ------------------------------------------------------------------------------ */
@@ -510,7 +535,9 @@ void run_tests(void)
 	test_user_mode();
 	test_shadows();
 	test_interrupt_stacks();
+	test_returns();
 	test_paging();
+	test_spaces();
 	test_modified_code();
 	test_real_mode();
 	test_state_images();

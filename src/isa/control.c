@@ -66,6 +66,7 @@ static int write_cr0(struct alc_vcpu *v, u64 val)
 
 static int write_cr3(struct alc_vcpu *v, u64 val)
 {
+	u64 from = v->cr3;
 	bool keep = false;
 
 	if (v->cr4 & X86_CR4_PCIDE) {
@@ -74,13 +75,8 @@ static int write_cr3(struct alc_vcpu *v, u64 val)
 	}
 	if (x86_long_mode(v) && (val & ~mask_low(X86_PHYS_BITS)))
 		return x86_raise_error(v, X86_GP, 0);
-	/*
-	 * Bit 63 allows translations of the new PCID to be kept from before. Those of the old one
-	 * must not be used any more: without tags in the cache, both mean flushing.
-	 */
-	(void)keep;
 	v->cr3 = val;
-	v->ops->flush_nonglobal(v);
+	v->ops->switch_space(v, from, keep);
 	return X86_OK;
 }
 

@@ -96,21 +96,23 @@ static const u16 v3_set[] = {
 	F(AVX), F(AVX2), F(F16C), F(FMA), F(BMI1), F(BMI2), F(ABM), F(MOVBE), F(XSAVE), SET_END,
 };
 
-/* Beyond the levels: what speeds up common software or hardens the guest at no cost. */
+/*
+ * Beyond the levels: what speeds up common software or hardens the guest at no cost. With PCIDs
+ * what is known of an address space outlasts a switch to another one.
+ */
 static const u16 default_set[] = {
-	F(PCLMULQDQ),  F(AES),    F(SHA_NI),  F(GFNI),          F(VAES),
-	F(VPCLMULQDQ), F(RDRAND), F(RDSEED),  F(ADX),           F(ERMS),
-	F(FSRM),       F(SMEP),   F(UMIP),    F(FSGSBASE),      F(CLFLUSHOPT),
-	F(XSAVEOPT),   F(XSAVEC), F(XGETBV1), F(3DNOWPREFETCH), SET_END,
+	F(PCLMULQDQ),     F(AES),      F(SHA_NI),     F(GFNI),     F(VAES),   F(VPCLMULQDQ),
+	F(RDRAND),        F(RDSEED),   F(ADX),        F(ERMS),     F(FSRM),   F(SMEP),
+	F(UMIP),          F(FSGSBASE), F(CLFLUSHOPT), F(XSAVEOPT), F(XSAVEC), F(XGETBV1),
+	F(3DNOWPREFETCH), F(PCID),     F(INVPCID),    SET_END,
 };
 
 /*
- * Right, but slower for the guest: SMAP opens and closes access around each user copy, PCID
- * multiplies address spaces that an engine must keep apart, and speculation control makes a
- * kernel write MSRs at each switch.
+ * Right, but slower for the guest: SMAP opens and closes access around each user copy, and
+ * speculation control makes a kernel write MSRs at each switch.
  */
 static const u16 max_set[] = {
-	F(SMAP), F(PCID), F(INVPCID), F(SPEC_CTRL), F(STIBP), F(SSBD), F(FLUSH_L1D), SET_END,
+	F(SMAP), F(SPEC_CTRL), F(STIBP), F(SSBD), F(FLUSH_L1D), SET_END,
 };
 
 /* Instructions that engines leave to the host's own units: offered only where it has them. */

@@ -238,10 +238,20 @@ struct x86_engine_ops {
 	 */
 	int (*read)(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access);
 	int (*write)(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access);
-	/* Translations may be stale: all, all but global ones, or one page's. */
+	/*
+	 * The address space is what CR3 says from now on, and was what `from` says. keep: what was
+	 * cached under its PCID before holds still; else nothing of that does but global pages, as
+	 * always without CR4.PCIDE (SDM vol. 3A 4.10.4.1).
+	 */
+	void (*switch_space)(struct alc_vcpu *v, u64 from, bool keep);
+	/*
+	 * Translations may be stale: all; all but global ones; those of one PCID but global ones;
+	 * one page's under one PCID, or global.
+	 */
 	void (*flush_all)(struct alc_vcpu *v);
 	void (*flush_nonglobal)(struct alc_vcpu *v);
-	void (*flush_page)(struct alc_vcpu *v, u64 gva);
+	void (*flush_space)(struct alc_vcpu *v, unsigned pcid);
+	void (*flush_page)(struct alc_vcpu *v, unsigned pcid, u64 gva);
 	/* CR0, CR4, EFER, CPL or a segment changed: whatever the engine derived from them. */
 	void (*mode_changed)(struct alc_vcpu *v);
 };
@@ -361,6 +371,12 @@ static inline bool x86_protected(const struct alc_vcpu *v)
 static inline bool x86_canonical(u64 a)
 {
 	return (u64)((i64)(a << 16) >> 16) == a;
+}
+
+/* What cached translations are of; one for all without CR4.PCIDE. */
+static inline unsigned x86_pcid(const struct alc_vcpu *v)
+{
+	return v->cr4 & X86_CR4_PCIDE ? v->cr3 & 0xfff : 0;
 }
 
 /* The guest's time-stamp counter now. */

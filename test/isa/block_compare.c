@@ -8,7 +8,6 @@ enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_IF | X86_AC | X86_NT | X86
 
 #define AT(member) offsetof(struct case_state, member)
 
-/* FOP, FIP and FDP are left out: engines need not keep them. */
 static const struct {
 	const char *name;
 	u32 offset, size, count;
@@ -16,8 +15,16 @@ static const struct {
 	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},   {"fs_base", AT(fs_base), 8, 1},
 	{"gs_base", AT(gs_base), 8, 1}, {"ymm", AT(vec), 32, 16}, {"st", AT(st), 16, 8},
 	{"fcw", AT(fcw), 2, 1},         {"fsw", AT(fsw), 2, 1},   {"ftw", AT(ftw), 1, 1},
-	{"mxcsr", AT(mxcsr), 4, 1},
+	{"mxcsr", AT(mxcsr), 4, 1},     {"fop", AT(fop), 2, 1},   {"fip", AT(fip), 8, 1},
+	{"fdp", AT(fdp), 8, 1},
 };
+
+/* Only Intel's processors tell programs x87 pointers at all times, and so engines guests. */
+static bool compared(size_t field)
+{
+	return fields[field].offset < AT(fop) || fields[field].offset > AT(fdp) ||
+	       __builtin_cpu_is("intel");
+}
 
 static u64 flags_that_differ(const struct block_outcome *a, const struct block_outcome *b,
 			     u32 undefined, u32 dead_on_fault)
@@ -78,7 +85,8 @@ const char *block_difference(const struct block_outcome *a, const struct block_o
 	if (a->cr2 != b->cr2)
 		return "cr2";
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		if (memcmp((const u8 *)x + fields[i].offset, (const u8 *)y + fields[i].offset,
+		if (compared(i) &&
+		    memcmp((const u8 *)x + fields[i].offset, (const u8 *)y + fields[i].offset,
 			   fields[i].size * fields[i].count))
 			return fields[i].name;
 	if (flags_that_differ(a, b, undefined, dead_on_fault))

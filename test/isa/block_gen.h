@@ -42,6 +42,7 @@ struct bgen {
 	u8 depth;             /* of shapes within shapes */
 	bool in_function;     /* RSP must be where it was at the end */
 	bool spare_stack;     /* no write may hit what lies above RSP */
+	u8 x87_percent;       /* of plain instructions */
 	bool full;            /* there is no room for more */
 	i16 function[4];      /* first items */
 	unsigned functions;
@@ -96,6 +97,11 @@ void shape_patched_step(struct bgen *g);
 void shape_moved_stack(struct bgen *g);
 void shape_shared_base(struct bgen *g);
 
+/* ---- block_loop.c ------------------------------------------------------------------------------
+ */
+
+void shape_stream_loop(struct bgen *g);
+
 /* ---- block_compat.c ----------------------------------------------------------------------------
  */
 
@@ -108,6 +114,12 @@ void shape_compat(struct bgen *g);
  */
 
 void put_shapes(struct bgen *g, unsigned n);
+/* The item after the present ones is what this one refers to. */
+void aim_here(struct bgen *g, int item);
+int put_jcc(struct bgen *g, int to);
+/* A loop of n iterations from the item `start` on: before it, and its end. */
+void set_counter(struct bgen *g, int counter, unsigned n);
+void put_back_edge(struct bgen *g, int counter, int start);
 /* One that shapes may call from now on. */
 void put_function(struct bgen *g);
 

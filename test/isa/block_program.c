@@ -53,9 +53,14 @@ static void random_state(struct bgen *g)
 	for (unsigned i = 0; i < 8; i++)
 		value_f80(&g->r, in->st[i]);
 	in->rflags = X86_R1 | X86_IF | (rng_u64(&g->r) & X86_ARITH);
-	in->fcw = 0x37f;
+	in->fcw = rng_percent(&g->r, 60) ? 0x37f : (u16)(0x7f | (rng_u64(&g->r) & 0xf00));
+	if (rng_percent(&g->r, 15))
+		in->fcw &= (u16)~BIT(rng_below(&g->r, 6));
 	in->ftw = rng_percent(&g->r, 50) ? 0xff : (u8)rng_u64(&g->r);
-	in->fsw = (u16)(rng_u64(&g->r) & 0x4700);
+	in->fsw = (u16)(rng_u64(&g->r) & (rng_percent(&g->r, 50) ? 0x4700 : 0x7f00));
+	in->fop = rng_u64(&g->r) & 0x7ff;
+	in->fip = value_int(&g->r);
+	in->fdp = value_int(&g->r);
 	in->mxcsr = 0x1f80 | (rng_percent(&g->r, 20) ? rng_u64(&g->r) & 0xe03f : 0);
 	in->fs_base = g->b->base + PG_DATA * 0x1000 + (rng_u64(&g->r) & 0xfc0);
 	in->gs_base = g->b->base + (PG_DATA + 1) * 0x1000 + (rng_u64(&g->r) & 0xff8);
@@ -85,6 +90,7 @@ void block_generate(const struct block_menu *m, u64 seed, unsigned bits, struct 
 	b->at = rng_percent(&g.r, 15) ? 0x1000 - (u16)rng_below(&g.r, 100)
 				      : (u16)rng_below(&g.r, 0x400);
 	b->fill = rng_u64(&g.r);
+	g.x87_percent = (u8)(rng_percent(&g.r, 80) ? 4 : 30 + rng_below(&g.r, 60));
 	random_state(&g);
 	assign_roles(&g);
 	if (rng_percent(&g.r, 70))

@@ -10,10 +10,14 @@ static void put_plain(struct bgen *g)
 {
 	static const struct {
 		u8 kind, percent;
-	} mix[] = {{MENU_COMMON, 38}, {MENU_GENERAL, 22}, {MENU_VECTOR, 18}, {MENU_PARTIAL, 7},
-		   {MENU_READERS, 6}, {MENU_ATOMIC, 5},   {MENU_X87, 4}};
+	} mix[] = {{MENU_COMMON, 38}, {MENU_GENERAL, 24}, {MENU_VECTOR, 19},
+		   {MENU_PARTIAL, 8}, {MENU_READERS, 6},  {MENU_ATOMIC, 5}};
 	unsigned draw = (unsigned)rng_below(&g->r, 100), i = 0;
 
+	if (rng_percent(&g->r, g->x87_percent)) {
+		put_random(g, MENU_X87);
+		return;
+	}
 	while (draw >= mix[i].percent)
 		draw -= mix[i++].percent;
 	put_random(g, mix[i].kind);
@@ -25,13 +29,12 @@ static void put_some(struct bgen *g, unsigned most)
 		put_plain(g);
 }
 
-/* The item after the present ones is what this one refers to. */
-static void aim_here(struct bgen *g, int item)
+void aim_here(struct bgen *g, int item)
 {
 	g->b->item[item].fix[0].item = (i16)g->b->count;
 }
 
-static int put_jcc(struct bgen *g, int to)
+int put_jcc(struct bgen *g, int to)
 {
 	static const u32 reads[] = {X86_OF, X86_CF, X86_ZF,          X86_CF | X86_ZF,
 				    X86_SF, X86_PF, X86_SF | X86_OF, X86_SF | X86_OF | X86_ZF};
@@ -68,7 +71,7 @@ static void shape_skip(struct bgen *g)
 	g->undefined |= before;
 }
 
-static void put_back_edge(struct bgen *g, int counter, int start)
+void put_back_edge(struct bgen *g, int counter, int start)
 {
 	const u8 low = counter & 7, high = counter > 7;
 	u8 dec[3] = {0x48 | high, 0xff, 0xc8 | low}, sub[4] = {0x48 | high, 0x83, 0xe8 | low, 1};
@@ -96,7 +99,7 @@ static void put_back_edge(struct bgen *g, int counter, int start)
 	put_ref(g, jnz, 6, FIX_RELATIVE, 4, start, 0);
 }
 
-static void set_counter(struct bgen *g, int counter, unsigned n)
+void set_counter(struct bgen *g, int counter, unsigned n)
 {
 	u8 mov[6] = {0x41, (u8)(0xb8 | (counter & 7)), (u8)n};
 
@@ -686,7 +689,7 @@ static const struct {
 	void (*put)(struct bgen *g);
 	u8 percent;
 } shapes[] = {
-	{put_plain, 21},        {shape_group, 11},        {shape_skip, 8},
+	{put_plain, 15},        {shape_group, 11},        {shape_skip, 8},
 	{shape_loop, 8},        {shape_call, 6},          {shape_far_jump, 5},
 	{shape_flags, 7},       {shape_stack, 5},         {shape_frame, 3},
 	{shape_flags_word, 1},  {shape_string, 2},        {shape_kernel, 2},
@@ -694,7 +697,7 @@ static const struct {
 	{shape_supervisor, 1},  {shape_remapped_code, 1}, {shape_block_string, 3},
 	{shape_far_bit, 2},     {shape_all_flags, 2},     {shape_read_segment, 1},
 	{shape_crossing, 1},    {shape_patched_step, 1},  {shape_moved_stack, 1},
-	{shape_shared_base, 4},
+	{shape_shared_base, 4}, {shape_stream_loop, 6},
 };
 
 void put_shapes(struct bgen *g, unsigned n)

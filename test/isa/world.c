@@ -315,10 +315,13 @@ enum alc_exit world_run(struct world *w, struct alc_err *err)
 		atomic_fetch_and(&w->v->attention, ~(u32)X86_ATTN_WORK);
 		if (w->slice)
 			next_slice(w, &random);
+		else if (w->instructions_max)
+			atomic_store(&w->v->run_until, w->instructions_max);
 		exit = w->engine->run(w->v, err);
 		if (exit == ALC_EXIT_BUDGET)
 			note_stop(w);
-	} while (exit == ALC_EXIT_BUDGET ||
+	} while ((exit == ALC_EXIT_BUDGET &&
+		  (!w->instructions_max || w->v->instructions < w->instructions_max)) ||
 		 (exit == ALC_EXIT_ATTENTION && !(atomic_load(&w->v->attention) & X86_ATTN_STOP)));
 	atomic_fetch_add(&w->dog->run, 1);
 	if (w->engine->get_state && w->engine->get_state(w->v, err))

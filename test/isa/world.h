@@ -48,6 +48,7 @@ struct world {
 	 * it was at these places, as a hash over RIP, the count and the general registers.
 	 */
 	unsigned slice;
+	u64 instructions_max; /* after so many it has failed; 0: there is no end */
 	u64 stops;
 	u8 *ram; /* all of WORLD_RAM; write to it only before the first run */
 };

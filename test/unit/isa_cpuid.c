@@ -111,8 +111,7 @@ static void profiles(void **state)
 		X86_FEAT_XSAVES,       X86_FEAT_RDPID, X86_FEAT_VMX,      X86_FEAT_MONITOR,
 		X86_FEAT_KVM_ASYNC_PF,
 	};
-	static const enum x86_feature only_max[] = {X86_FEAT_SMAP, X86_FEAT_PCID,
-						    X86_FEAT_SPEC_CTRL};
+	static const enum x86_feature only_max[] = {X86_FEAT_SMAP, X86_FEAT_SPEC_CTRL};
 	u64 host[(X86_FEATURES + 63) / 64];
 
 	cpuid_host_features(host);

@@ -85,6 +85,8 @@ uint64_t sha256(uint64_t count);
 /* number.c */
 void matrix_prepare(void);
 uint64_t matrix(uint64_t count);
+void long_double_prepare(void);
+uint64_t long_double(uint64_t count);
 void vector_prepare(void);
 uint64_t vector_sse(uint64_t count);
 bool avx2_usable(void);

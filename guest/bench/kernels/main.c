@@ -37,6 +37,7 @@ static const struct kernel kernels[] = {
 	{"fnv", "4 KiB", .run = fnv, .prepare = message_prepare},
 	{"sha256", "4 KiB", .run = sha256, .prepare = message_prepare},
 	{"matrix-double", "64 by 64", .run = matrix, .prepare = matrix_prepare},
+	{"long-double", "256 polynomials", .run = long_double, .prepare = long_double_prepare},
 	{"vector-sse", "2048 floats", .run = vector_sse, .prepare = vector_prepare},
 	{"vector-avx2", "2048 floats", .run = vector_avx2, .prepare = vector_prepare,
 	 .needs = "AVX2", .usable = avx2_usable},

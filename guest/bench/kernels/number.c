@@ -5,9 +5,10 @@
 
 #include "kernels.h"
 
-enum { SIDE = 64, FLOATS = 2048 };
+enum { SIDE = 64, FLOATS = 2048, POINTS = 256 };
 
 static double a[SIDE][SIDE], b[SIDE][SIDE], c[SIDE][SIDE];
+static long double point[POINTS];
 static float x[FLOATS] __attribute__((aligned(64))), y[FLOATS] __attribute__((aligned(64)));
 
 void matrix_prepare(void)
@@ -51,6 +52,33 @@ uint64_t matrix(uint64_t count)
 	for (size_t i = 0; i < SIDE; i++)
 		for (size_t j = 0; j < SIDE; j++)
 			sum = mix(sum, bits_of(c[i][j]));
+	return sum;
+}
+
+void long_double_prepare(void)
+{
+	for (size_t i = 0; i < POINTS; i++)
+		point[i] = (long double)(i % 37) / 64 - 0.25L;
+}
+
+/* A polynomial at each point, which becomes its value: x87 with most operands in memory. */
+uint64_t long_double(uint64_t count)
+{
+	static const long double factor[] = {0.5L, -0.25L, 0.125L, 0.75L, -0.5L, 0.0625L};
+	uint64_t sum = 0;
+
+	while (count--) {
+		for (size_t i = 0; i < POINTS; i++) {
+			long double value = 0;
+
+			for (size_t k = 0; k < sizeof(factor) / sizeof(factor[0]); k++)
+				value = value * point[i] + factor[k];
+			point[i] = value;
+		}
+		barrier();
+	}
+	for (size_t i = 0; i < POINTS; i++)
+		sum = mix(sum, bits_of((double)point[i]));
 	return sum;
 }
 

@@ -171,6 +171,8 @@ void interp_stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"blocks_stale", c->n_stale},
 		{"tlb_fills", c->n_tlb_fills},
 		{"tlb_flushes", c->n_flushes},
+		{"space_switches", c->n_switches},
+		{"spaces_kept", c->n_kept},
 		{"faults", c->n_faults},
 		{"interrupts", c->n_interrupts},
 		{"mmio", c->n_mmio},

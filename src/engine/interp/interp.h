@@ -106,6 +106,27 @@ struct tlb_log {
 	u16 entry[TLB_LOG_MAX];
 };
 
+/*
+ * Large pages are cached in pieces, of which INVLPG must drop all: which pieces of 1 GiB of the
+ * address space have any? count > max: not known.
+ */
+enum { TLB_LARGE_MAX = 15 };
+struct tlb_large {
+	u32 count, gib[TLB_LARGE_MAX];
+};
+
+/* What was cached of the lower half of an address space that does not run: spaces.c. */
+enum { TLB_SPACES = 8 };
+struct tlb_space {
+	u64 cr3;
+	u64 epoch; /* of its lower half; 0: this place is free */
+	u64 used;  /* when, by interp.spaces_used */
+	struct tlb_large large;
+	u32 count;
+	u16 at[TLB_LOG_MAX];
+	struct tlb_entry entries[TLB_LOG_MAX];
+};
+
 struct itlb_entry {
 	u64 tag; /* page address | 1 if user */
 	u64 gpa;
@@ -142,9 +163,16 @@ struct interp {
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
 	bool tables_own;
-	struct tlb_log *log;  /* [2]: of the lower and the upper half, all tables */
-	u64 epoch[2];         /* of the lower and the upper half: bumped by flushes */
+	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
+	struct tlb_space *spaces; /* [TLB_SPACES] */
+	u64 spaces_used;
+	/*
+	 * Of the lower and the upper half: another one after a flush, and never the same again but
+	 * for an address space that comes back with what was cached of it.
+	 */
+	u64 epoch[2], epoch_last;
 	bool upper_nonglobal; /* a non-global page of the upper half is cached */
+	bool lower_global;    /* … and a global one of the lower half */
 	bool align_check;     /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
 	bool single_once;     /* MODE_SINGLE is set for the next block alone */
 	bool interrupted;     /* the instruction was a software interrupt, which clears TF */
@@ -158,8 +186,8 @@ struct interp {
 	struct jump *jumps;
 	struct block **hash;
 	struct arena *arena;
-	size_t blocks_bytes; /* for decoded blocks; 0: as the interpreter likes */
-	bool large_pages[2]; /* a page larger than 4 KiB is cached, by half */
+	size_t blocks_bytes;       /* for decoded blocks; 0: as the interpreter likes */
+	struct tlb_large large[2]; /* by half */
 	struct simd *simd;
 	struct alc_err *err;        /* where EXIT_ERROR puts its sentence */
 	_Alignas(64) u8 bounce[64]; /* an operand that is not in one page of plain RAM */
@@ -170,7 +198,7 @@ struct interp {
 	u64 n_pauses;
 	/* Counters */
 	u64 n_blocks_decoded, n_insns_decoded, n_lookups, n_tlb_fills, n_faults, n_interrupts,
-		n_flushes, n_stale, n_mmio;
+		n_flushes, n_switches, n_kept, n_stale, n_mmio;
 };
 
 struct interp_vm {
@@ -592,8 +620,35 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err);
 void tlb_destroy(struct alc_vcpu *v, struct interp *c);
 /* Makes an entry for an access of the present privilege, if memory is there; else false. */
 bool tlb_refill(struct alc_vcpu *v, struct interp *c, u64 gva, unsigned access);
-/* silent_stores: takes the write right from all entries of a page. */
+/* silent_stores: may stores go to this page without a word? That is noted. */
+bool tlb_may_store(struct alc_page *page);
+/* The page at a guest-physical address, if it is RAM or ROM for this vCPU. */
+bool tlb_span(const struct alc_vcpu *v, u64 a, struct alc_span *span);
+
+/* A tag that entry i can't match: a non-canonical page whose place is another entry. */
+static inline u64 tlb_impossible_tag(unsigned i)
+{
+	return BIT(62) | (u64)((i ^ 1) & (TLB_SIZE - 1)) << ALC_PAGE_SHIFT;
+}
+
+static inline void tlb_entry_clear(struct interp *c, unsigned i)
+{
+	c->tables[i].rtag = c->tables[i].wtag = tlb_impossible_tag(i);
+}
+
+/*
+ * spaces.c. silent_stores: takes the write right from all entries of a page, or (NULL) of all.
+ */
 void tlb_drop_writes(struct interp *c, const struct alc_page *page);
+/* May this be a part of one of them? */
+bool tlb_large_has(const struct tlb_large *l, u64 gva);
+void tlb_large_add(struct tlb_large *l, u64 gva);
+/* As struct x86_engine_ops says. */
+void interp_switch_space(struct alc_vcpu *v, u64 from, bool keep);
+void interp_flush_all(struct alc_vcpu *v);
+void interp_flush_nonglobal(struct alc_vcpu *v);
+void interp_flush_space(struct alc_vcpu *v, unsigned pcid);
+void interp_flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva);
 /* Chooses table and mode from the present state. */
 void interp_mode_changed(struct alc_vcpu *v);
 extern const struct x86_engine_ops interp_ops;

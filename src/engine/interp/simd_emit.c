@@ -433,20 +433,6 @@ static void classify(const struct dec *d, struct simd_insn *in)
 		in->flags |= SIMD_FLAGS_IN;
 }
 
-/* Those of the control group leave the pointers alone, like those that have no operand. */
-static bool keeps_pointers(const struct dec *d)
-{
-	switch (d->z.mnemonic) {
-	case ZYDIS_MNEMONIC_FNOP:
-	case ZYDIS_MNEMONIC_FINCSTP:
-	case ZYDIS_MNEMONIC_FDECSTP:
-	case ZYDIS_MNEMONIC_FFREE:
-		return true;
-	default:
-		return !is_x87(d);
-	}
-}
-
 void simd_emit(const struct dec *d, struct simd_insn *in, struct thunk_code *t)
 {
 	struct emitter e = {.t = t, .d = d, .in = in};
@@ -457,7 +443,8 @@ void simd_emit(const struct dec *d, struct simd_insn *in, struct thunk_code *t)
 	use_operands(&e);
 	if (must_align(d) && in->mem_size >= 16)
 		in->align_mask = (u8)(in->mem_size - 1);
-	if (!keeps_pointers(d)) {
+	/* FNOP, FINCSTP, FDECSTP and FFREE too: they are no control instructions to processors. */
+	if (is_x87(d)) {
 		in->flags |= SIMD_POINTERS;
 		in->fop = (u16)((d->z.opcode & 7) << 8 | d->bytes[d->z.raw.modrm.offset]);
 	}

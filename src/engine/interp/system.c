@@ -570,12 +570,13 @@ OP(invlpg)
 {
 	NEED_CPL0;
 	v->ops->flush_page(
-		v, ea_cut(op, op_ea(v, op)) +
-			   (op->addr & ADDR_SEG ? v->seg[(op->addr & ADDR_SEG) - 1].base : 0));
+		v, x86_pcid(v),
+		ea_cut(op, op_ea(v, op)) +
+			(op->addr & ADDR_SEG ? v->seg[(op->addr & ADDR_SEG) - 1].base : 0));
 	go_next(v, op);
 }
 
-/* Types 0-3 (SDM vol. 2, INVPCID); translations have no tags here, so more goes than must. */
+/* Types 0-3 (SDM vol. 2, INVPCID). */
 OP(invpcid)
 {
 	u64 desc[2], type = v->gpr[op->a];
@@ -586,10 +587,12 @@ OP(invpcid)
 	if (type > 3 || (type < 2 && desc[0] >> 12) || (type == 0 && !x86_canonical(desc[1])) ||
 	    (type < 2 && desc[0] && !(v->cr4 & X86_CR4_PCIDE)))
 		TRY(x86_raise_error(v, X86_GP, 0));
-	if (type == 2)
+	if (type == 0)
+		v->ops->flush_page(v, (unsigned)desc[0], desc[1]);
+	else if (type == 1)
+		v->ops->flush_space(v, (unsigned)desc[0]);
+	else if (type == 2)
 		v->ops->flush_all(v);
-	else if (type == 0)
-		v->ops->flush_page(v, desc[1]);
 	else
 		v->ops->flush_nonglobal(v);
 	go_next(v, op);

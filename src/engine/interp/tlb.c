@@ -11,18 +11,7 @@
 #include "isa/lapic.h"
 #include "isa/segment.h"
 
-/* A tag that entry i can't match: a non-canonical page whose place is another entry. */
-static u64 impossible_tag(unsigned i)
-{
-	return BIT(62) | (u64)((i ^ 1) & (TLB_SIZE - 1)) << ALC_PAGE_SHIFT;
-}
-
-static void entry_clear(struct tlb_entry *table, unsigned i)
-{
-	table[i].rtag = table[i].wtag = impossible_tag(i);
-}
-
-static void log_fill(struct interp *c, unsigned half, u64 entry)
+static void log_fill(struct interp *c, unsigned half, unsigned entry)
 {
 	struct tlb_log *log = &c->log[half];
 
@@ -30,69 +19,6 @@ static void log_fill(struct interp *c, unsigned half, u64 entry)
 		log->entry[log->count] = (u16)entry;
 	if (log->count <= TLB_LOG_MAX)
 		log->count++;
-}
-
-static void clear_all(struct interp *c, unsigned half)
-{
-	unsigned t, i;
-
-	for (t = 0; t < TLB_TABLES; t++)
-		for (i = 0; i < TLB_SIZE; i++)
-			if (c->tables[t * TLB_SIZE + i].rtag >> 63 == half)
-				entry_clear(c->tables + t * TLB_SIZE, i);
-}
-
-/* Address spaces change often and fill little: then only what was filled is cleared. */
-static void flush_half(struct interp *c, unsigned half)
-{
-	struct tlb_log *log = &c->log[half];
-	unsigned k;
-
-	if (log->count > TLB_LOG_MAX)
-		clear_all(c, half);
-	else
-		for (k = 0; k < log->count; k++)
-			entry_clear(c->tables + log->entry[k] / TLB_SIZE * TLB_SIZE,
-				    log->entry[k] % TLB_SIZE);
-	log->count = 0;
-	c->epoch[half]++;
-	c->large_pages[half] = false;
-}
-
-static void flush_all(struct alc_vcpu *v)
-{
-	struct interp *c = v->engine;
-
-	flush_half(c, 0);
-	flush_half(c, 1);
-	c->upper_nonglobal = false;
-	c->n_flushes++;
-}
-
-static void flush_nonglobal(struct alc_vcpu *v)
-{
-	struct interp *c = v->engine;
-
-	flush_half(c, 0);
-	if (c->upper_nonglobal)
-		flush_half(c, 1);
-	c->upper_nonglobal = false;
-	c->n_flushes++;
-}
-
-/* A large page is cached in pieces; invalidating it anywhere must drop all of them. */
-static void flush_page(struct alc_vcpu *v, u64 gva)
-{
-	struct interp *c = v->engine;
-	unsigned half = gva >> 63, t;
-
-	if (c->large_pages[half]) {
-		flush_half(c, half);
-		return;
-	}
-	for (t = 0; t < TLB_TABLES; t++)
-		entry_clear(c->tables + t * TLB_SIZE, tlb_index(gva));
-	c->epoch[half]++;
 }
 
 int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
@@ -104,11 +30,12 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
 		c->tables = host_alloc(h, TLB_TABLES_BYTES);
 	c->itlb = host_alloc(h, ITLB_SIZE * sizeof(*c->itlb));
 	c->log = host_alloc(h, 2 * sizeof(*c->log));
-	if (!c->tables || !c->itlb || !c->log)
+	c->spaces = host_alloc(h, TLB_SPACES * sizeof(*c->spaces));
+	if (!c->tables || !c->itlb || !c->log || !c->spaces)
 		return alc_fail(err, -ENOMEM, "no memory for the TLB of vCPU %u", v->index);
-	c->epoch[0] = c->epoch[1] = 1;
+	c->epoch[0] = c->epoch[1] = c->epoch_last = 1;
 	for (unsigned i = 0; i < TLB_TABLES * TLB_SIZE; i++)
-		entry_clear(c->tables + (i & ~(TLB_SIZE - 1u)), i & (TLB_SIZE - 1));
+		tlb_entry_clear(c, i);
 	return 0;
 }
 
@@ -118,6 +45,7 @@ void tlb_destroy(struct alc_vcpu *v, struct interp *c)
 		host_free(v->plat->host, c->tables, TLB_TABLES_BYTES);
 	host_free(v->plat->host, c->itlb, ITLB_SIZE * sizeof(*c->itlb));
 	host_free(v->plat->host, c->log, 2 * sizeof(*c->log));
+	host_free(v->plat->host, c->spaces, TLB_SPACES * sizeof(*c->spaces));
 }
 
 /* ---- Mode ---------------------------------------------------------------------------------------
@@ -207,11 +135,27 @@ static bool may_be_silent(struct alc_page *p, bool writing)
 	return atomic_load(&p->flags) == PAGE_DIRTY;
 }
 
-void tlb_drop_writes(struct interp *c, const struct alc_page *page)
+bool tlb_may_store(struct alc_page *p)
 {
-	for (unsigned i = 0; i < TLB_TABLE_CHECKED * TLB_SIZE; i++) /* that has no rights at all */
-		if ((!page || c->tables[i].page == page))
-			c->tables[i].wtag = impossible_tag(i & (TLB_SIZE - 1));
+	return may_be_silent(p, false);
+}
+
+bool tlb_span(const struct alc_vcpu *v, u64 a, struct alc_span *span)
+{
+	return !is_lapic(v, gpa(a)) && space_span(v->plat->space, gpa(a), ALC_PAGE_SIZE, span);
+}
+
+/* What flushing must know of the pages that are cached. */
+static void note_kind(struct interp *c, u64 gva, const struct x86_translation *tr)
+{
+	unsigned half = gva >> 63;
+
+	if (half)
+		c->upper_nonglobal |= !tr->global;
+	else
+		c->lower_global |= tr->global;
+	if (tr->page_shift > ALC_PAGE_SHIFT)
+		tlb_large_add(&c->large[half], gva);
 }
 
 static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, u64 gva,
@@ -221,8 +165,8 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 	u64 page = gva & ALC_PAGE_MASK;
 	bool smap = (v->cr4 & X86_CR4_SMAP) && tr->user && table == c->tables;
 
-	log_fill(c, half, (u64)(table - c->tables) + i);
-	entry_clear(table, i);
+	log_fill(c, half, (unsigned)(table - c->tables) + i);
+	tlb_entry_clear(c, (unsigned)(table - c->tables) + i);
 	table[i].addend = (u64)(uintptr_t)span->hva - gva;
 	table[i].page = span->page;
 	/* Under SMAP the right depends on EFLAGS.AC: such pages are looked up each time. */
@@ -232,10 +176,7 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 		    (!c->silent_stores || may_be_silent(span->page, access & X86_WRITE)))
 			table[i].wtag = page;
 	}
-	if (half && !tr->global)
-		c->upper_nonglobal = true;
-	if (tr->page_shift > ALC_PAGE_SHIFT)
-		c->large_pages[half] = true;
+	note_kind(c, gva, tr);
 	c->n_tlb_fills++;
 }
 
@@ -303,16 +244,22 @@ static unsigned device_chunk(unsigned size)
 	return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
+/* Words at once: others may look at them meanwhile. */
+static void copy_operand(void *to, const void *from, unsigned size)
+{
+	if (size == 1 || size == 2 || size == 4 || size == 8)
+		st_size(to, ld_size(from, size), size);
+	else
+		__builtin_memcpy(to, from, size);
+}
+
 static void part_read(struct alc_vcpu *v, struct interp *c, const struct op *op, struct target t,
 		      u8 *to, unsigned size)
 {
 	unsigned n;
 
 	if (t.hva) {
-		if (size == 1 || size == 2 || size == 4 || size == 8)
-			st_size(to, ld_size(t.hva, size), size);
-		else
-			__builtin_memcpy(to, t.hva, size);
+		copy_operand(to, t.hva, size);
 		return;
 	}
 	c->n_mmio++;
@@ -330,10 +277,7 @@ static void part_write(struct alc_vcpu *v, struct interp *c, const struct op *op
 	unsigned n;
 
 	if (t.hva) {
-		if (size == 1 || size == 2 || size == 4 || size == 8)
-			st_size(t.hva, ld_size(from, size), size);
-		else
-			__builtin_memcpy(t.hva, from, size);
+		copy_operand(t.hva, from, size);
 		if (atomic_load_explicit(&t.page->flags, memory_order_relaxed) != PAGE_DIRTY)
 			mem_written(c, op, t.page, gva, size);
 		return;
@@ -417,15 +361,29 @@ static bool stack_op(const struct op *op)
 	return op && (op->shift & SHIFT_STACK);
 }
 
+/* Here too the TLB may have the page: operands of more than 8 bytes come at once. */
 int mem_read_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva, void *to,
 		  unsigned size)
 {
+	const u8 *p = mem_rptr(c, gva, size);
+
+	if (p) {
+		copy_operand(to, p, size);
+		return 0;
+	}
 	return read_parts(v, c, op, gva, to, size, X86_READ, stack_op(op));
 }
 
 int mem_write_slow(struct alc_vcpu *v, struct interp *c, const struct op *op, u64 gva,
 		   const void *from, unsigned size)
 {
+	u8 *p = mem_wptr(c, gva, size);
+
+	if (p) {
+		copy_operand(p, from, size);
+		mem_wrote(c, op, gva, size);
+		return 0;
+	}
 	return write_parts(v, c, op, gva, from, size, X86_WRITE, stack_op(op));
 }
 
@@ -537,9 +495,11 @@ static int ops_write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len
 const struct x86_engine_ops interp_ops = {
 	.read = ops_read,
 	.write = ops_write,
-	.flush_all = flush_all,
-	.flush_nonglobal = flush_nonglobal,
-	.flush_page = flush_page,
+	.switch_space = interp_switch_space,
+	.flush_all = interp_flush_all,
+	.flush_nonglobal = interp_flush_nonglobal,
+	.flush_space = interp_flush_space,
+	.flush_page = interp_flush_page,
 	.mode_changed = interp_mode_changed,
 };
 
@@ -570,10 +530,7 @@ const struct itlb_entry *itlb_lookup(struct alc_vcpu *v, struct interp *c, u64 r
 			v->index, (unsigned long long)rip, (unsigned long long)tr.gpa.v);
 		return NULL;
 	}
-	if ((rip >> 63) && !tr.global)
-		c->upper_nonglobal = true;
-	if (tr.page_shift > ALC_PAGE_SHIFT)
-		c->large_pages[rip >> 63] = true;
+	note_kind(c, rip, &tr);
 	*e = (struct itlb_entry){.tag = tag,
 				 .gpa = tr.gpa.v & ALC_PAGE_MASK,
 				 .hva = span.hva,

@@ -86,15 +86,25 @@ static void nothing(struct alc_vcpu *v)
 {
 }
 
-static void nothing_at(struct alc_vcpu *v, u64 gva)
+static void no_switch(struct alc_vcpu *v, u64 from, bool keep)
+{
+}
+
+static void nothing_of(struct alc_vcpu *v, unsigned pcid)
+{
+}
+
+static void nothing_at(struct alc_vcpu *v, unsigned pcid, u64 gva)
 {
 }
 
 const struct x86_engine_ops kvm_ops = {
 	.read = access_read,
 	.write = access_write,
+	.switch_space = no_switch,
 	.flush_all = nothing,
 	.flush_nonglobal = nothing,
+	.flush_space = nothing_of,
 	.flush_page = nothing_at,
 	.mode_changed = nothing,
 };

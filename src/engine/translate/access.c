@@ -17,6 +17,7 @@ void flags_to_memory(struct gen *g)
 
 	if (g->fstate == FLAGS_MEM)
 		return;
+	held_drop(g, T0);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
 	e_flags_to_ax(c);
 	e_store32(c, hm_gs(T_OFF(flags_mem)), X86_RAX);
@@ -30,6 +31,7 @@ void flags_to_host(struct gen *g)
 
 	if (g->fstate == FLAGS_HOST)
 		return;
+	held_drop(g, T0);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RAX);
 	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_mem)));
 	e_flags_from_ax(c);
@@ -62,14 +64,14 @@ void flags_unbracket(struct gen *g)
 
 /* ---- Addresses ---- */
 
-static u64 constant_address(const struct gen *g, const struct tr_insn *i)
+u64 constant_address(const struct gen *g, const struct tr_insn *i)
 {
 	u64 a = (u64)i->disp + (i->rip_relative ? gen_rip(g, i) : 0);
 
 	return i->a32 ? (u32)a : a;
 }
 
-static unsigned fields_in_state(const struct tr_insn *i)
+unsigned fields_in_state(const struct tr_insn *i)
 {
 	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
 }
@@ -79,8 +81,7 @@ static bool is_constant(const struct tr_insn *i)
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
-/* Without the segment's base; into T0. */
-static void ea_offset(struct gen *g, const struct tr_insn *i)
+void ea_offset(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	struct code *c = g->c;
@@ -142,7 +143,7 @@ static void entry_offset_of(struct gen *g, unsigned reg)
 	struct code *c = g->c;
 
 	_Static_assert(sizeof(struct tlb_entry) == 32, "the shift below is by 12 - 5");
-	if (g->t->has_bmi2) {
+	if (tr_host_has(g->t, TR_HOST_BMI2)) {
 		E_CODE(c, 0xc4, reg > 7 ? 0x43 : 0x63, 0xfb, 0xf0, 0xd0 | (reg & 7), 7); /* rorx */
 	} else {
 		e_rr(c, OP_MOV_LOAD, false, T1, reg);
@@ -157,14 +158,14 @@ void tlb_entry_offset(struct gen *g)
 }
 
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
-static bool is_locked(const struct tr_insn *i)
+bool is_locked(const struct tr_insn *i)
 {
 	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
 
 /* The copy of a run shares the run's sites, as far as flags are in the same place. */
-static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
+u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
 	const struct tr_site s = {.rip = gen_rip(g, g->i),
 				  .kind = SITE_INTERP,
@@ -172,6 +173,7 @@ static u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack
 				  .size = (u8)size,
 				  .access = (u8)access,
 				  .locked = is_locked(g->i),
+				  .x87 = (g->i->fpu & UNIT_X87) != 0,
 				  .stack = stack};
 	u32 *of = g->w->sites[g->index], n;
 
@@ -303,8 +305,8 @@ static void ea_bits(struct gen *g, const struct tr_insn *i)
 	else
 		e_rr(c, OP_MOV_LOAD, true, T2, host_reg(i->reg));
 	if (i->size == 4)
-		e_rr(c, 0x63, true, T2, T2); /* movsxd */
-	if (g->t->has_bmi2) {                /* keeps flags */
+		e_rr(c, 0x63, true, T2, T2);   /* movsxd */
+	if (tr_host_has(g->t, TR_HOST_BMI2)) { /* keeps flags */
 		e_mov_imm(c, T1, i->size == 8 ? 6 : 5);
 		E_CODE(c, 0xc4, 0x42, 0xaa, 0xf7, 0xd3); /* sarx r10, r11, r10 */
 	} else {
@@ -497,7 +499,7 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 
 /* ---- Groups ---- */
 
-static void group_address(struct gen *g, const struct group *p)
+void group_address(struct gen *g, const struct group *p)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
 	struct code *c = g->c;
@@ -606,7 +608,11 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
-	if (g->copying && !is_locked(i) && i->size <= CHECK_SIZE_MAX)
+	if (fast_has(g))
+		return fast_operand(g, i);
+	if (windows_for(g, i))
+		return window_operand(g, i);
+	if (gen_is_cold(g) && !is_locked(i) && i->size <= CHECK_SIZE_MAX)
 		return copied_operand(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
@@ -649,7 +655,9 @@ struct access access_stack(struct gen *g, i32 disp, unsigned access)
 {
 	if (g->in->compat)
 		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
-	if (g->copying)
+	if (windows_for(g, g->i))
+		return window_at(g, X86_RSP, disp, 8, access);
+	if (gen_is_cold(g))
 		return copied_word(g, disp, access);
 	if (group_addend(g, g->i->stack_group))
 		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
@@ -663,6 +671,8 @@ struct access access_frame(struct gen *g)
 {
 	if (g->in->compat)
 		return check_compat_stack(g, X86_RBP, 0, 4, X86_READ, EA_FRAME);
+	if (windows_for(g, g->i))
+		return window_at(g, X86_RBP, 0, 8, X86_READ);
 	return tr_has(g->t, TR_RANGE) ? check_range(g, X86_RBP, 0, 8, X86_READ, EA_FRAME)
 				      : stack_by_table(g, X86_RBP, 0, X86_READ, EA_FRAME);
 }

@@ -95,6 +95,7 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
 				t->c.v->index);
 	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
+	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
 	if (tr_store_create(t))
 		return alc_fail(err, -ENOMEM, "no memory for the translations of vCPU %u",
@@ -112,6 +113,7 @@ void tr_cache_destroy(struct tr *t)
 	if (t->code.size)
 		h->code_unmap(h->ctx, &t->code);
 	pairs_destroy(t);
+	tr_windows_destroy(t->windows);
 	tr_builder_free(t);
 	tr_work_free(t);
 }
@@ -119,9 +121,14 @@ void tr_cache_destroy(struct tr *t)
 /* ---- Forgetting ---- */
 
 /* If the guest jumps to just that value, C raises its fault. */
-static void jump_clear(const struct tr *t, struct tr_jump *j)
+void tr_jump_clear(const struct tr *t, struct tr_jump *j)
 {
 	*j = (struct tr_jump){.rip = NO_RETURN, .host = tr_host(t, t->rt.indirect)};
+}
+
+bool tr_jump_is_clear(const struct tr_jump *j)
+{
+	return j->rip == NO_RETURN;
 }
 
 /* What translated code believes about where user code is, and (kernel) about kernel code. */
@@ -132,15 +139,15 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 	if (t->npage_log > PAGE_LOG)
 		__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
 	for (unsigned k = 0; k < t->njump_log && k < JUMP_LOG; k++)
-		jump_clear(t, &t->jumps[1][t->jump_log[k]]);
+		tr_jump_clear(t, &t->jumps[1][t->jump_log[k]]);
 	if (t->njump_log > JUMP_LOG)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			jump_clear(t, &t->jumps[1][k]);
+			tr_jump_clear(t, &t->jumps[1][k]);
 	t->npage_log = t->njump_log = 0;
 	pairs_reset(t, 1);
 	if (kernel)
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
-			jump_clear(t, &t->jumps[0][k]);
+			tr_jump_clear(t, &t->jumps[0][k]);
 	if (kernel || t->low_kernel)
 		pairs_reset(t, 0);
 	t->low_kernel = false;
@@ -167,10 +174,12 @@ void tr_cache_flush(struct tr *t)
 	__builtin_memset(t->pages, 0, sizeof(t->pages));
 	tr_forget_lookups(t);
 	t->nkernel_pages = 0;
+	t->kernel_large.count = 0;
 	t->npage_log = PAGE_LOG + 1;
 	t->njump_log = JUMP_LOG + 1;
 	t->low_kernel = false;
 	tr_forget_jumps(t, true);
+	tr_forget_spaces(t);
 	tr_forget_ranges(t);
 	t->n_code_flushes++;
 	t->drops++;
@@ -186,13 +195,14 @@ void tr_forget_targets(struct tr *t, const struct tr_segment *g)
 	const u8 *begin = tr_host(t, g->begin);
 	size_t size = g->end - g->begin;
 
+	tr_forget_spaces(t);
 	for (unsigned user = 0; user < 2; user++) {
 		u64 *pair = (u64 *)(uintptr_t)t->pair_saved[user];
 		u64 *top = (u64 *)(uintptr_t)tr_pair_base(t, user);
 
 		for (unsigned k = 0; k < JUMP_CACHE; k++)
 			if ((size_t)(t->jumps[user][k].host - begin) < size)
-				jump_clear(t, &t->jumps[user][k]);
+				tr_jump_clear(t, &t->jumps[user][k]);
 		for (; pair < top; pair += 2) {
 			if (pair[0] - (u64)(uintptr_t)begin >= size)
 				continue;
@@ -229,6 +239,11 @@ static u8 *page_filter(struct tr *t, u64 va)
 	return &t->code_pages[(va >> 12 ^ va >> 24) & (ARRAY_LEN(t->code_pages) - 1)];
 }
 
+bool tr_has_code(struct tr *t, u64 va)
+{
+	return *page_filter(t, va);
+}
+
 void tr_entry_add(struct tr *t, struct tr_entry *e)
 {
 	unsigned h = entry_hash(e->rip);
@@ -254,6 +269,8 @@ static void note_kernel_page(struct tr *t, const struct tr_region *r)
 		return;
 	t->kernel_pages[t->nkernel_pages].va = r->rip & ALC_PAGE_MASK;
 	t->kernel_pages[t->nkernel_pages++].page = r->page;
+	if (tlb_large_has(&t->c.large[1], r->rip))
+		tlb_large_add(&t->kernel_large, r->rip);
 }
 
 static void add_to_order(struct tr *t, struct tr_region *r)
@@ -317,7 +334,7 @@ static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struc
 			*link = e->next;
 			continue;
 		}
-		if (e->rip == v->rip && e->region->mode == t->c.mode && e->region->page == page &&
+		if (e->rip == v->rip && e->region->mode == tr_mode(t) && e->region->page == page &&
 		    holds(e) && second_holds(v, t, e)) {
 			at = link;
 			found = e;
@@ -343,7 +360,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
-		   t->lookups[h].mode == t->c.mode && (!e || holds(e))))
+		   t->lookups[h].mode == tr_mode(t) && (!e || holds(e))))
 		return e;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
@@ -351,7 +368,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	found = find_entry(v, t, it->page);
 	t->lookups[h].rip = rip;
 	t->lookups[h].epoch = epoch;
-	t->lookups[h].mode = t->c.mode;
+	t->lookups[h].mode = tr_mode(t);
 	t->lookups[h].entry = found;
 	return found;
 }
@@ -604,6 +621,18 @@ void tr_region_kill(struct tr *t, struct tr_region *r)
 	}
 }
 
+void tr_region_drop(struct tr *t, struct tr_region *r)
+{
+	struct tr_region **link = &t->regions[region_hash(r->page)];
+
+	while (*link && *link != r)
+		link = &(*link)->page_next;
+	if (!*link || r->dead)
+		return; /* a join: it is its region that has the code */
+	tr_region_kill(t, r);
+	*link = r->page_next;
+}
+
 static void kill_page(struct tr *t, const struct alc_page *p)
 {
 	struct tr_region **link = &t->regions[region_hash(p)], *r;
@@ -693,18 +722,8 @@ void tr_take_hits(struct tr *t)
 		kill_page(t, hits[k]);
 }
 
-/* ---- Translations of addresses change ---- */
-
-static void changed(struct alc_vcpu *v, bool kernel)
-{
-	struct tr *t = tr_of(v);
-
-	tr_forget_ranges(t);
-	tr_forget_jumps(t, kernel);
-}
-
 /* What was translated of a page where that no longer is. */
-static void kill_view(struct tr *t, const struct alc_page *page, u64 va)
+void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va)
 {
 	struct tr_region **link = &t->regions[region_hash(page)], *r;
 
@@ -717,79 +736,3 @@ static void kill_view(struct tr *t, const struct alc_page *page, u64 va)
 		link = &r->page_next;
 	}
 }
-
-/* Kernel code that is where it was keeps its links. */
-static void verify_kernel(struct alc_vcpu *v)
-{
-	struct tr *t = tr_of(v);
-	unsigned n = 0;
-
-	t->n_verified++;
-	for (unsigned k = 0; k < t->nkernel_pages; k++) {
-		struct x86_translation tr;
-		struct alc_span span;
-
-		if (!x86_walk(v, t->kernel_pages[k].va, X86_EXEC, false, &tr) &&
-		    space_span(v->plat->space, tr.gpa, 1, &span) &&
-		    span.page == t->kernel_pages[k].page)
-			t->kernel_pages[n++] = t->kernel_pages[k];
-		else
-			kill_view(t, t->kernel_pages[k].page, t->kernel_pages[k].va);
-	}
-	t->nkernel_pages = n;
-}
-
-static void flush_all(struct alc_vcpu *v)
-{
-	interp_ops.flush_all(v);
-	changed(v, true);
-	verify_kernel(v);
-}
-
-static void flush_nonglobal(struct alc_vcpu *v)
-{
-	struct tr *t = tr_of(v);
-	bool kernel = t->c.upper_nonglobal;
-
-	interp_ops.flush_nonglobal(v);
-	changed(v, kernel);
-	if (kernel)
-		verify_kernel(v);
-}
-
-static void flush_page(struct alc_vcpu *v, u64 gva)
-{
-	struct tr *t = tr_of(v);
-
-	interp_ops.flush_page(v, gva);
-	tr_forget_ranges(t);
-	if (!*page_filter(t, gva) && !t->c.large_pages[gva >> 63])
-		return;
-	changed(v, gva >> 63);
-	if (gva >> 63)
-		verify_kernel(v);
-}
-
-static void mode_changed(struct alc_vcpu *v)
-{
-	interp_mode_changed(v);
-}
-
-static int read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)
-{
-	return interp_ops.read(v, gva, to, len, access);
-}
-
-static int write(struct alc_vcpu *v, u64 gva, const void *from, unsigned len, unsigned access)
-{
-	return interp_ops.write(v, gva, from, len, access);
-}
-
-const struct x86_engine_ops tr_ops = {
-	.read = read,
-	.write = write,
-	.flush_all = flush_all,
-	.flush_nonglobal = flush_nonglobal,
-	.flush_page = flush_page,
-	.mode_changed = mode_changed,
-};

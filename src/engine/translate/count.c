@@ -12,11 +12,11 @@
 /*
  * Counting is for machines that end in the same state, flags in frames of interrupts included; who
  * joins a region joins a run in its middle; who answers must see the exact count; and the copies
- * that accesses in groups fall back to are of other runs.
+ * that accesses in groups fall back to, and those of loops, are of other runs.
  */
 enum {
 	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS) |
-		      BIT(TR_GROUPS),
+		      BIT(TR_GROUPS) | BIT(TR_LOOPS),
 };
 
 static bool ends_run(const struct tr_insn *i)
@@ -34,6 +34,7 @@ static bool ends_run(const struct tr_insn *i)
 	case K_END:
 	case K_SYSCALL:
 	case K_SYSRET:
+	case K_IRET:
 		return true;
 	default:
 		return false;

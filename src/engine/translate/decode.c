@@ -104,6 +104,16 @@ static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
 	return true;
 }
 
+/* The encoding names them, if anything does: REX doesn't reach them. */
+static bool is_x87_register(ZydisRegister r)
+{
+	ZydisRegisterClass k = ZydisRegisterGetClass(r);
+
+	return k == ZYDIS_REGCLASS_X87 || k == ZYDIS_REGCLASS_MMX ||
+	       r == ZYDIS_REGISTER_X87CONTROL || r == ZYDIS_REGISTER_X87STATUS ||
+	       r == ZYDIS_REGISTER_X87TAG;
+}
+
 static bool use_register(struct tr_insn *i, const ZydisDecodedOperand *o)
 {
 	ZydisRegister r = o->reg.value;
@@ -113,15 +123,17 @@ static bool use_register(struct tr_insn *i, const ZydisDecodedOperand *o)
 	if (is_vector(r)) {
 		unsigned field = field_of(o);
 
-		i->fpu = true;
+		i->fpu |= UNIT_VECTOR;
 		if (field)
 			set_field(i, field, (u8)ZydisRegisterGetId(r));
 		return ZydisRegisterGetId(r) < 16;
 	}
 	if (r == ZYDIS_REGISTER_MXCSR) {
-		i->fpu = true;
+		i->fpu |= UNIT_VECTOR;
 		return true;
 	}
+	if (is_x87_register(r))
+		return true;
 	return r == ZYDIS_REGISTER_RFLAGS || r == ZYDIS_REGISTER_EFLAGS ||
 	       r == ZYDIS_REGISTER_FLAGS;
 }
@@ -299,10 +311,12 @@ static bool plain_category(const ZydisDecodedInstruction *z)
 	case ZYDIS_CATEGORY_CMOV:
 	case ZYDIS_CATEGORY_CONVERT:
 	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_FCMOV:
 	case ZYDIS_CATEGORY_GFNI:
 	case ZYDIS_CATEGORY_LOGICAL:
 	case ZYDIS_CATEGORY_LOGICAL_FP:
 	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_MMX:
 	case ZYDIS_CATEGORY_PCLMULQDQ:
 	case ZYDIS_CATEGORY_ROTATE:
 	case ZYDIS_CATEGORY_SEMAPHORE:
@@ -314,6 +328,7 @@ static bool plain_category(const ZydisDecodedInstruction *z)
 	case ZYDIS_CATEGORY_VAES:
 	case ZYDIS_CATEGORY_VFMA:
 	case ZYDIS_CATEGORY_VPCLMULQDQ:
+	case ZYDIS_CATEGORY_X87_ALU:
 		return true;
 	default:
 		return false;
@@ -517,12 +532,19 @@ static enum tr_kind other(const struct dec *d)
 	return goes_on(&d->z) ? K_ONE : K_END;
 }
 
+/* Of FS and GS; which and whether it is written is in the ModRM byte. */
+static enum tr_kind kind_base(const struct dec *d, struct tr_insn *i)
+{
+	i->rm = gpr_number(d->o[0].reg.value);
+	return K_BASE;
+}
+
 /* MOV from a segment register to a general one. */
 static bool reads_segment(const struct dec *d, struct tr_insn *i)
 {
 	if (d->z.mnemonic != ZYDIS_MNEMONIC_MOV || d->o[1].type != ZYDIS_OPERAND_TYPE_REGISTER ||
 	    ZydisRegisterGetClass(d->o[1].reg.value) != ZYDIS_REGCLASS_SEGMENT ||
-	    d->o[0].type != ZYDIS_OPERAND_TYPE_REGISTER || d->o[0].size < 32)
+	    d->o[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
 		return false;
 	i->rm = gpr_number(d->o[0].reg.value);
 	i->reg = (u8)(d->o[1].reg.value - ZYDIS_REGISTER_ES);
@@ -537,6 +559,12 @@ static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
 	i->size = (u8)(d->o[0].size / 8);
 	return override || d->z.address_width != word_bits(d) || i->prefixes & PFX_F2 ? K_ONE
 										      : K_STRING;
+}
+
+/* Of vector registers the runtime keeps what SSE has, and so these can't run in between. */
+static bool lost_halves(const struct tr *t, const struct tr_insn *i)
+{
+	return i->vex && i->fpu & UNIT_VECTOR && !tr_host_has(t, TR_HOST_AVX);
 }
 
 /* Those that only the supervisor may execute whatever IOPL says. */
@@ -583,6 +611,11 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER ? K_END : K_SWAPGS;
 	case ZYDIS_MNEMONIC_STI:
 		return supervisor(d, K_STI);
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		return kind_base(d, i);
 	case ZYDIS_MNEMONIC_RDTSC:
 		return K_RDTSC;
 	case ZYDIS_MNEMONIC_RDTSCP:
@@ -593,6 +626,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
 	case ZYDIS_MNEMONIC_SYSRET:
 		return i->w && !(d->mode & MODE_USER) ? K_SYSRET : K_END;
+	case ZYDIS_MNEMONIC_IRETQ:
+		return d->mode & MODE_USER ? K_END : K_IRET;
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSQ:
@@ -619,7 +654,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return kind_conditional(d, i);
 	if (is_nop(&d->z))
 		return K_NOP;
-	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i))
+	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i) ||
+	    !tr_x87_decode(d, tr_of(d->v), i) || lost_halves(tr_of(d->v), i))
 		return other(d);
 	if (is_compat(d))
 		tr_compat_encoded(d, i);
@@ -670,10 +706,12 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 	/* They leave the destination alone if the source is 0. */
 	if (d->z.mnemonic == ZYDIS_MNEMONIC_BSF || d->z.mnemonic == ZYDIS_MNEMONIC_BSR)
 		i->loads = FIELD_REG;
-	i->fpu = dec_is_simd(d); /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
+	i->fpu = dec_is_simd(d)
+			 ? UNIT_VECTOR
+			 : 0; /* conversions to integers use MXCSR, though Zydis 4.0 hides it */
 	i->kind = (u8)kind_of(d, i);
 	/* They take RFLAGS from elsewhere, or to elsewhere. */
-	if (i->kind == K_SYSCALL || i->kind == K_SYSRET)
+	if (i->kind == K_SYSCALL || i->kind == K_SYSRET || i->kind == K_IRET)
 		i->flags_read = i->flags_written = 0;
 	set_added(i);
 	return true;

@@ -180,6 +180,24 @@ void e_cmp32_mem8(struct code *c, struct hmem m, unsigned imm)
 	e8(c, imm);
 }
 
+void e_or8_mem(struct code *c, struct hmem m, unsigned imm)
+{
+	e_rm(c, 0x80, false, 1, m);
+	e8(c, imm);
+}
+
+void e_and8_mem(struct code *c, struct hmem m, unsigned imm)
+{
+	e_rm(c, 0x80, false, 4, m);
+	e8(c, imm);
+}
+
+void e_test8_mem(struct code *c, struct hmem m, unsigned imm)
+{
+	e_rm(c, 0xf6, false, 0, m);
+	e8(c, imm);
+}
+
 void e_store8_imm(struct code *c, struct hmem m, unsigned imm)
 {
 	e_rm(c, 0xc6, false, 0, m);

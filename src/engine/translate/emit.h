@@ -83,6 +83,9 @@ void e_cmp8_mem(struct code *c, struct hmem m, unsigned imm);
 void e_cmp32_mem(struct code *c, struct hmem m, u32 imm);
 /* Sign-extended 8-bit immediate. */
 void e_cmp32_mem8(struct code *c, struct hmem m, unsigned imm);
+void e_or8_mem(struct code *c, struct hmem m, unsigned imm);
+void e_and8_mem(struct code *c, struct hmem m, unsigned imm);
+void e_test8_mem(struct code *c, struct hmem m, unsigned imm);
 void e_store8_imm(struct code *c, struct hmem m, unsigned imm);
 void e_push(struct code *c, unsigned reg);
 void e_pop(struct code *c, unsigned reg);

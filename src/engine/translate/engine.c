@@ -2,6 +2,7 @@
 /* The translator as an engine: creation, options, what it owes to others' stores, counters. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include <cpuid.h>
 
@@ -11,12 +12,20 @@
 
 /* Blocks are cold code, but for what is never translated: they needn't stay. */
 enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
+enum { BLOCKS_BYTES_MIN = 4 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups", [TR_EVICTION] = "eviction",
+	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
+	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_EVICTION] = "eviction",
+};
+static const char *const host_part_names[TR_HOST_PARTS] = {
+	[TR_HOST_AVX] = "avx",
+	[TR_HOST_BMI2] = "bmi2",
+	[TR_HOST_FSGSBASE] = "fsgsbase",
+	[TR_HOST_XSAVE] = "xsave",
 };
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",     [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
@@ -57,6 +66,8 @@ static void silence(void *ctx, struct alc_page *p)
 		if (!v || !v->engine)
 			continue;
 		tlb_drop_writes(v->engine, p);
+		if (tr_of(v)->windows)
+			tr_windows_silence(tr_of(v)->windows, p);
 		tr_forget_ranges(tr_of(v));
 	}
 	if (p)
@@ -109,6 +120,7 @@ static int vm_create(const struct x86_platform *plat, void **out, struct alc_err
 		return r;
 	}
 	vm->threshold = THRESHOLD;
+	vm->poison_every = 1;
 	vm->cache_bytes = CACHE_BYTES;
 	vm->perf_map = -1;
 	vm->watch = (struct alc_space_watch){.silence = silence, .code_hit = code_hit, .ctx = vm};
@@ -127,11 +139,26 @@ static void vcpu_destroy(struct alc_vcpu *v)
 	interp_vcpu_fini(&t->c);
 }
 
-static bool host_has_bmi2(void)
+static bool cpuid_bit(u32 leaf, unsigned reg, unsigned bit)
 {
-	unsigned a, b = 0, c, d;
+	unsigned r[4] = {0};
 
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 8 & 1);
+	return __get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]) && r[reg] >> bit & 1;
+}
+
+enum { HWCAP2_FSGSBASE = 2 };
+
+/* As far as the host's operating system lets programs use it. */
+static u32 host_parts(void)
+{
+	enum { ebx = 1, ecx = 2 };
+	u32 parts = 0;
+
+	parts |= __builtin_cpu_supports("avx") ? BIT(TR_HOST_AVX) : 0;
+	parts |= cpuid_bit(7, ebx, 8) ? BIT(TR_HOST_BMI2) : 0;
+	parts |= getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE ? BIT(TR_HOST_FSGSBASE) : 0;
+	parts |= cpuid_bit(1, ecx, 27) ? BIT(TR_HOST_XSAVE) : 0;
+	return parts;
 }
 
 static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
@@ -146,9 +173,11 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
-	t->c.blocks_bytes = BLOCKS_BYTES;
-	t->has_bmi2 = host_has_bmi2();
-	t->has_avx = __builtin_cpu_supports("avx");
+	t->c.blocks_bytes = BLOCKS_BYTES / v->cpuid->ncpus;
+	if (t->c.blocks_bytes < BLOCKS_BYTES_MIN)
+		t->c.blocks_bytes = BLOCKS_BYTES_MIN;
+	t->host_parts = host_parts() & ~vm->without;
+	tr_x87_init(t);
 	t->host_mxcsr = 0x1f80;
 	t->rng = v->index + 1;
 	r = tr_signals_install(err);
@@ -204,6 +233,19 @@ static int parse_perf_map(struct tr_vm *vm, const char *value, struct alc_err *e
 	return tr_perf_map_open(vm, err);
 }
 
+static int parse_windows(struct tr_vm *vm, const char *value, struct alc_err *err)
+{
+	static const char *const names[] = {
+		[WINDOWS_AUTO] = "auto", [WINDOWS_ALWAYS] = "always", [WINDOWS_NEVER] = "never"};
+
+	for (unsigned k = 0; k < ARRAY_LEN(names); k++)
+		if (!strcmp(value, names[k])) {
+			vm->windows = (enum tr_window_use)k;
+			return 0;
+		}
+	return alc_fail(err, -EINVAL, "windows are auto, always or never, not '%s'", value);
+}
+
 static int parse_dump(struct tr_vm *vm, const char *value, struct alc_err *err)
 {
 	char *end;
@@ -226,9 +268,17 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 		return parse_set(value, feature_names, TR_FEATURES, &vm->off, "optimisation", err);
 	if (!strcmp(key, "poison"))
 		return parse_set(value, poison_names, TR_POISONS, &vm->poison, "poison", err);
+	if (!strcmp(key, "without"))
+		return parse_set(value, host_part_names, TR_HOST_PARTS, &vm->without, "use for",
+				 err);
 	if (!strcmp(key, "threshold")) {
 		r = parse_number(key, value, 10000, &n, err);
 		vm->threshold = r ? vm->threshold : (unsigned)n;
+		return r;
+	}
+	if (!strcmp(key, "poison-every")) {
+		r = parse_number(key, value, 1 << 30, &n, err);
+		vm->poison_every = !r && n ? (u32)n : vm->poison_every;
 		return r;
 	}
 	if (!strcmp(key, "cache-mib")) {
@@ -236,13 +286,15 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 		vm->cache_bytes = r ? vm->cache_bytes : n << 20;
 		return r;
 	}
+	if (!strcmp(key, "windows"))
+		return parse_windows(vm, value, err);
 	if (!strcmp(key, "perf-map"))
 		return parse_perf_map(vm, value, err);
 	if (!strcmp(key, "dump"))
 		return parse_dump(vm, value, err);
 	return alc_fail(err, -EINVAL,
-			"the translator has no option '%s'; it has off, poison, threshold, "
-			"cache-mib, perf-map and dump",
+			"the translator has no option '%s'; it has off, poison, "
+			"poison-every, without, threshold, cache-mib, windows, perf-map and dump",
 			key);
 }
 
@@ -251,6 +303,7 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u64 value), void *ctx)
 {
 	const struct tr *t = tr_of(v);
+	const struct tr_window_stats w = tr_windows_stats(t->windows);
 	const struct {
 		const char *name;
 		u64 value;
@@ -276,9 +329,18 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"exits_gone", t->n_exits[SITE_GONE]},
 		{"joins", t->njoins},
 		{"joins_hot", t->n_exits[SITE_HOT]},
+		{"loops_copied", t->n_fast_loops},
+		{"loops_unchecked", t->n_fast_runs},
 		{"host_faults", t->n_faults},
 		{"interpreted_blocks", t->n_interp_blocks},
 		{"kernel_verifications", t->n_verified},
+		{"window_spaces", w.spaces},
+		{"window_retreats", w.retreats},
+		{"window_faults", w.faults},
+		{"window_pages", w.pages},
+		{"window_pages_unmapped", w.unmapped},
+		{"window_verifications", w.verifications},
+		{"window_bans", t->n_window_bans},
 	};
 
 	for (unsigned k = 0; k < ARRAY_LEN(counters); k++)

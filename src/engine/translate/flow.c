@@ -88,13 +88,19 @@ static void outside(struct gen *g, i32 target, u32 dead)
 	patchable(g, e_jmp(g->c), site);
 }
 
-static void fixup(struct gen *g, u32 rel, unsigned insn)
+void flow_fixup(struct gen *g, u32 rel, unsigned insn)
 {
+	bool inside = g->fast && insn >= g->fast->head && insn <= g->fast->last;
+
 	if (g->nfixups == FIXUPS_MAX) {
 		g->full = true;
 		return;
 	}
-	g->w->fixups[g->nfixups++] = (struct fixup){.rel = rel, .insn = (u16)insn};
+	g->w->fixups[g->nfixups++] = (struct fixup){
+		.rel = rel,
+		.insn = (u16)insn,
+		.fast = inside ? (u8)(g->fast - g->w->fast + 1) : 0,
+	};
 }
 
 /* Flags as the head expects them. */
@@ -117,6 +123,7 @@ void flow_edge(struct gen *g, i32 target)
 {
 	const struct tr_insn *to;
 	unsigned index;
+	u32 rel;
 
 	to = insn_at(g, target, &index);
 	if (!to) {
@@ -124,7 +131,9 @@ void flow_edge(struct gen *g, i32 target)
 		return;
 	}
 	flags_for(g, to);
-	fixup(g, e_jmp(g->c), index);
+	rel = e_jmp(g->c);
+	if (!fast_jump_back(g, rel, index))
+		flow_fixup(g, rel, index);
 }
 
 /* A conditional jump, of which `rel` is what is to be bound. */
@@ -136,7 +145,8 @@ static void edge_from(struct gen *g, u32 rel, i32 target)
 
 	to = insn_at(g, target, &index);
 	if (to && flags_fit(g, to)) {
-		fixup(g, rel, index);
+		if (!fast_jump_back(g, rel, index))
+			flow_fixup(g, rel, index);
 		return;
 	}
 	if (!to && g->fstate == FLAGS_MEM) {
@@ -164,7 +174,17 @@ static void stub_edge(struct gen *g, const struct stub *s)
 
 /* ---- Heads ---- */
 
-/* SIMD registers must be the guest's from here on; flags are in memory. */
+u32 e_unless_fpu(struct code *c, u8 units)
+{
+	if (units == (UNIT_VECTOR | UNIT_X87)) {
+		e_cmp8_mem(c, hm_gs(T_OFF(fpu_in)), units);
+		return e_jcc(c, CC_NE);
+	}
+	e_test8_mem(c, hm_gs(T_OFF(fpu_in)), units);
+	return e_jcc(c, CC_E);
+}
+
+/* What the region needs must be the guest's from here on; flags are in memory. */
 void flow_fpu_check(struct gen *g)
 {
 	struct stub *s;
@@ -172,8 +192,7 @@ void flow_fpu_check(struct gen *g)
 
 	if (!g->in->region->fpu)
 		return;
-	e_cmp8_mem(g->c, hm_gs(T_OFF(fpu_in)), 0);
-	jump = e_jcc(g->c, CC_E);
+	jump = e_unless_fpu(g->c, g->in->region->fpu);
 	s = new_stub(g, STUB_FPU);
 	s->jump = jump;
 	s->back = g->c->at;
@@ -207,8 +226,10 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	enum tr_kind before = falls_in ? g->in->insns[g->index - 1].kind : K_END;
 
 	if (falls_in && before != K_JMP && before != K_JMP_REG && before != K_JMP_MEM &&
-	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET)
+	    before != K_RET && before != K_END && before != K_SYSCALL && before != K_SYSRET &&
+	    before != K_IRET)
 		flags_for(g, i);
+	held_none(g);
 	g->w->label[g->index] = g->c->at;
 	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
 	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));
@@ -445,7 +466,7 @@ void flow_stub(struct gen *g, const struct stub *s)
 		stub_edge(g, s);
 		break;
 	case STUB_FPU:
-		e_call_to(c, g->t->rt.load_fpu);
+		e_call_to(c, g->t->rt.load_fpu[g->in->region->fpu]);
 		e_jmp_to(c, s->back);
 		break;
 	case STUB_CALL:

@@ -54,6 +54,12 @@ void gen_move_word(struct gen *g, unsigned to, unsigned from)
 	e_rr(g->c, OP_MOV_LOAD, !g->in->compat, to, from);
 }
 
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest)
+{
+	held_drop(g, reg);
+	e_load(g->c, reg, state_reg(guest));
+}
+
 u64 gen_rip(const struct gen *g, const struct tr_insn *i)
 {
 	return g->in->page_rip + i->off;
@@ -83,7 +89,10 @@ struct stub *new_stub(struct gen *g, enum stub_kind kind)
 		return &overflow;
 	}
 	s = &g->w->stubs[g->nstubs++];
-	*s = (struct stub){.kind = (u8)kind, .insn = (u16)g->index, .fstate = (u8)g->fstate};
+	*s = (struct stub){.kind = (u8)kind,
+			   .insn = (u16)g->index,
+			   .fstate = (u8)g->fstate,
+			   .fast = g->fast ? (u8)(g->fast - g->w->fast + 1) : 0};
 	return s;
 }
 
@@ -103,8 +112,8 @@ static bool may_fault(const struct gen *g)
 {
 	const struct tr_insn *i = g->i;
 
-	return !g->copying || i->fpu || i->kind != K_PLAIN ||
-	       (i->map == 0 && (i->opcode & ~1u) == 0xf6);
+	return !gen_is_cold(g) || g->in->region->mode & MODE_WINDOWS || i->fpu ||
+	       i->kind != K_PLAIN || (i->map == 0 && (i->opcode & ~1u) == 0xf6);
 }
 
 void main_point(struct gen *g, u32 site)
@@ -191,16 +200,30 @@ static u8 guest_field(const struct tr_insn *i, unsigned ix)
 	return ix == IX_REG ? i->reg : ix == IX_RM ? i->rm : ix == IX_V ? i->v : i->op_reg;
 }
 
-static unsigned take_scratch(unsigned *busy)
+/* One that nothing is held in, if there is such a one. */
+unsigned gen_scratch(struct gen *g, unsigned *busy)
 {
 	static const u8 order[] = {T2, T0, T1};
 
-	for (unsigned k = 0; k < ARRAY_LEN(order); k++)
-		if (!(*busy & BIT(order[k]))) {
-			*busy |= BIT(order[k]);
-			return order[k];
-		}
+	for (unsigned held = 0; held < 2; held++)
+		for (unsigned k = 0; k < ARRAY_LEN(order); k++)
+			if (!(*busy & BIT(order[k])) && held_in(g, order[k]) == held) {
+				*busy |= BIT(order[k]);
+				held_drop(g, order[k]);
+				return order[k];
+			}
 	__builtin_unreachable();
+}
+
+unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
+{
+	unsigned reg;
+
+	if (!in_state(guest))
+		return host_reg(guest);
+	reg = gen_scratch(g, busy);
+	e_load(g->c, reg, state_reg(guest));
+	return reg;
 }
 
 /* Numbers for the encoding; registers that live in memory are loaded into scratch ones. */
@@ -228,7 +251,7 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 			host[ix] = host[same];
 			continue;
 		}
-		host[ix] = (u8)take_scratch(&busy);
+		host[ix] = (u8)gen_scratch(g, &busy);
 		if (needed)
 			e_load(g->c, host[ix], state_reg(reg));
 	}
@@ -252,44 +275,44 @@ void insn_plain(struct gen *g, const struct tr_insn *i)
 		a.site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						      .kind = SITE_INTERP,
 						      .flags = (u8)g->fstate});
-	load_fields(g, i, a.busy, host);
+	load_fields(g, i, a.busy | g->kept, host);
 	if (a.site)
 		main_point(g, a.site);
+	if (i->x87_pointers)
+		x87_site(g, i, a.site);
 	emit_guest(g, i, host, i->mem ? &a.m : NULL);
 	store_fields(g, i, host);
+	if (i->x87_pointers && i->mem)
+		x87_data_pointer(g, i);
 }
 
 /* The address alone; nothing is accessed. */
 static void insn_lea(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
-	u8 host[IX_FIELDS] = {(u8)(in_state(i->reg) ? T2 : host_reg(i->reg)), 0, 0, 0};
+	unsigned busy = g->kept;
+	unsigned to = in_state(i->reg) ? gen_scratch(g, &busy) : host_reg(i->reg);
+	u8 host[IX_FIELDS] = {(u8)to, 0, 0, 0};
 	struct code *c = g->c;
 
 	if (i->loads && in_state(i->reg))
-		e_load(c, T2, state_reg(i->reg));
+		e_load(c, to, state_reg(i->reg));
 	if (i->rip_relative) {
 		u64 a = gen_rip(g, i) + (u64)i->disp;
 
-		e_mov_imm(c, host[IX_REG], i->w ? a : (u32)a);
+		e_mov_imm(c, to, i->w ? a : (u32)a);
 	} else {
-		if (i->base != NO_REG) {
-			m.base = in_state(i->base) ? T0 : (int)host_reg(i->base);
-			if (in_state(i->base))
-				e_load(c, T0, state_reg(i->base));
-		}
-		if (i->index != NO_REG) {
-			m.index = in_state(i->index) ? T1 : (int)host_reg(i->index);
-			if (in_state(i->index))
-				e_load(c, T1, state_reg(i->index));
-		}
+		if (i->base != NO_REG)
+			m.base = (int)gen_load_reg(g, i->base, &busy);
+		if (i->index != NO_REG)
+			m.index = (int)gen_load_reg(g, i->index, &busy);
 		/* To 32 bits a sum is cut anyway. */
 		if (i->a32 && i->w)
 			e8(c, 0x67);
 		emit_guest(g, i, host, &m);
 	}
 	if (in_state(i->reg))
-		e_store(c, state_reg(i->reg), T2);
+		e_store(c, state_reg(i->reg), to);
 }
 
 /* ---- Stack ---- */
@@ -297,8 +320,11 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 void push_register(struct gen *g, unsigned reg)
 {
 	i32 word = (i32)gen_word(g);
-	struct access a = access_stack(g, -word, X86_WRITE);
+	struct access a;
 
+	g->reserved = reg;
+	a = access_stack(g, -word, X86_WRITE);
+	g->reserved = 0;
 	main_point(g, a.site);
 	gen_store_word(g, a.m, reg);
 	gen_lea_word(g, H_RSP, H_RSP, -word);
@@ -307,7 +333,7 @@ void push_register(struct gen *g, unsigned reg)
 static void insn_push_reg(struct gen *g, const struct tr_insn *i)
 {
 	if (in_state(i->op_reg))
-		e_load(g->c, T2, state_reg(i->op_reg));
+		gen_load_state(g, T2, i->op_reg);
 	push_register(g, in_state(i->op_reg) ? T2 : host_reg(i->op_reg));
 }
 
@@ -337,6 +363,8 @@ static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
 
 	main_point(g, a.site);
 	gen_load_word(g, to, a.m);
+	if (in_state(i->op_reg))
+		held_drop(g, T0);
 	if (i->op_reg != X86_RSP)
 		gen_lea_word(g, H_RSP, H_RSP, (i32)gen_word(g));
 	if (in_state(i->op_reg))
@@ -399,7 +427,8 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
 	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
-	[K_SYSRET] = insn_ring,
+	[K_SYSRET] = insn_ring,       [K_IRET] = insn_ring,
+	[K_BASE] = insn_base,
 };
 
 /* ---- The region ---- */
@@ -407,13 +436,15 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 static bool goes_on(const struct tr_insn *i)
 {
 	return i->kind != K_JMP && i->kind != K_JMP_REG && i->kind != K_JMP_MEM &&
-	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL && i->kind != K_SYSRET;
+	       i->kind != K_RET && i->kind != K_END && i->kind != K_SYSCALL &&
+	       i->kind != K_SYSRET && i->kind != K_IRET;
 }
 
 void emit_one(struct gen *g)
 {
 	const struct tr_insn *i = g->i;
 
+	held_before(g);
 	if (i->strong)
 		flags_to_host(g);
 	groups_before(g);
@@ -421,6 +452,7 @@ void emit_one(struct gen *g)
 	if (i->kind == K_PLAIN && (i->flags_written || i->flags_maybe))
 		g->fstate = FLAGS_HOST;
 	groups_after(g);
+	held_after(g);
 }
 
 /* Others may come in here, unless a check for what follows would have been passed by. */
@@ -447,6 +479,7 @@ static void emit_insn(struct gen *g, unsigned k)
 	if (g->t->counting)
 		count_before(g, k);
 	note_place(g, i);
+	fast_note_after(g);
 	emit_one(g);
 	count_after(g);
 	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
@@ -455,8 +488,12 @@ static void emit_insn(struct gen *g, unsigned k)
 
 static void bind_fixups(struct gen *g)
 {
-	for (unsigned k = 0; k < g->nfixups; k++)
-		e_bind(g->c, g->w->fixups[k].rel, g->w->label[g->w->fixups[k].insn]);
+	for (unsigned k = 0; k < g->nfixups; k++) {
+		const struct fixup *f = &g->w->fixups[k];
+		const struct fast_loop *l = f->fast ? &g->w->fast[f->fast - 1] : NULL;
+
+		e_bind(g->c, f->rel, l ? l->label[f->insn - l->head] : g->w->label[f->insn]);
+	}
 }
 
 static void emit_stubs(struct gen *g)
@@ -467,12 +504,15 @@ static void emit_stubs(struct gen *g)
 		g->index = s.insn;
 		g->i = &g->in->insns[s.insn];
 		g->fstate = s.fstate;
+		g->fast = s.fast ? &g->w->fast[s.fast - 1] : NULL;
 		if (s.jump)
 			e_bind_here(g->c, s.jump);
 		if (s.kind == STUB_SLOW)
 			stub_slow(g, &s);
 		else if (s.kind == STUB_COPY)
 			stub_copy(g, &s);
+		else if (s.kind == STUB_LOOP)
+			stub_loop(g, &s);
 		else
 			flow_stub(g, &s);
 	}
@@ -511,7 +551,8 @@ bool tr_generate(struct gen_context *in)
 		return false;
 	g.w = t->work;
 	for (unsigned k = 0; k < in->n; k++)
-		in->region->fpu |= in->insns[k].fpu && in->insns[k].kind == K_PLAIN;
+		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
+	fast_find(&g);
 	groups_find(&g);
 	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));
 	in->region->begin = g.c->at;

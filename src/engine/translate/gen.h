@@ -8,7 +8,7 @@
  *
  * Cold code (slow paths, exits) is noted as a stub and emitted behind the region.
  */
-#include "engine/translate/translate.h"
+#include "engine/translate/loop.h"
 
 /* What a check recomputes into T0 when it has failed. */
 enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
@@ -17,16 +17,17 @@ enum stub_kind {
 	STUB_SLOW, /* a check failed: let C make it possible, try again */
 	STUB_EXIT, /* leave at a site */
 	STUB_EDGE, /* a conditional jump that must move flags first */
-	STUB_FPU,  /* SIMD registers are not the guest's yet */
+	STUB_FPU,  /* floating-point state is not the guest's yet */
 	STUB_CALL, /* an indirect call whose target is not in the cache */
 	STUB_COPY, /* of a run: target is its number */
+	STUB_LOOP, /* the way into a loop without checks, and that: target is its number */
 };
 
 struct stub {
 	u8 kind, ea;
-	bool bracket; /* flags are in AX: see flags_bracket */
-	bool save;    /* STUB_EDGE: flags to memory */
-	u8 fstate;
+	bool bracket;    /* flags are in AX: see flags_bracket */
+	bool save;       /* STUB_EDGE: flags to memory */
+	u8 fstate, fast; /* fast: number of the loop's copy it is of, from 1 on, or 0 */
 	u16 insn;
 	u32 jump; /* rel32 that leads here */
 	u32 back; /* code offset to go back to */
@@ -38,6 +39,7 @@ struct stub {
 struct fixup {
 	u32 rel;
 	u16 insn;
+	u8 fast; /* as stub.fast */
 };
 
 /* Accesses with one check, see group.c. The range of bytes is seen from `at`. */
@@ -53,11 +55,34 @@ struct group {
 	u32 copy;
 };
 
+/*
+ * What a scratch register holds from one instruction to the next (window_access.c): what is to be
+ * added to base + index << shift, which was `ref` bytes off when that was looked up.
+ */
+struct held {
+	u8 base, index, shift;
+	bool live;
+	i64 ref;
+	unsigned mark;  /* places up to then don't rely on it */
+	unsigned stamp; /* when it was used last */
+};
+
 /* Instructions with groups: from the first that they may begin at, to the last access. */
 struct run {
 	u16 begin, last, first_group, end_group;
 	u8 fstate; /* behind the last, where `back` is */
 	u32 back;
+};
+
+/* An innermost loop that has a copy without checks: fast.c. */
+struct fast_loop {
+	u16 head, last, changed;
+	u8 nstreams, held, counter, after_fstate; /* held: so many streams have registers */
+	i32 counter_step;
+	u32 after;             /* where the code behind the loop is; 0: it has a label of its own */
+	u32 label[LOOP_INSNS]; /* in the copy, of heads */
+	u8 of[LOOP_INSNS];     /* the stream of each instruction, from 1 on */
+	struct tr_stream streams[STREAMS_MAX];
 };
 
 enum { GROUPS_MAX = 255, RUNS_MAX = 255 };
@@ -71,6 +96,8 @@ struct gen_work {
 	struct tr_entry heads[3 * REGION_INSNS];
 	struct group groups[GROUPS_MAX];
 	struct run runs[RUNS_MAX];
+	struct tr_loop loops[LOOPS_MAX];
+	struct fast_loop fast[LOOPS_MAX];
 	struct tr_place places[REGION_INSNS];
 };
 
@@ -86,8 +113,21 @@ struct gen {
 	unsigned counted; /* instructions that were counted, from this one on */
 	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
 	bool full;
-	bool copying; /* a run, without groups */
+	bool copying;        /* a run or a loop, without groups */
+	bool holding;        /* this instruction leaves alone what scratch registers hold */
+	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
+	struct held held[3]; /* of T0, T1, T2 */
+	unsigned stamp;
+	unsigned nfast;
+	const struct fast_loop *fast; /* whose copy is being emitted */
+	unsigned kept;                /* BIT(register): scratch registers with a stream of its */
 };
+
+/* In the copy of a run that is for failed checks: fast.c's copies are anything but cold. */
+static inline bool gen_is_cold(const struct gen *g)
+{
+	return g->copying && !g->fast;
+}
 
 /* A checked memory operand: where it is in the host, and which scratch registers that takes. */
 struct access {
@@ -101,6 +141,7 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest); /* into a scratch register */
 /* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
 unsigned gen_word(const struct gen *g);
 void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
@@ -116,6 +157,10 @@ void main_point(struct gen *g, u32 site); /* the next host instruction may fault
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
 void emit_one(struct gen *g); /* g->i, without what belongs to its place in the region */
 
+unsigned gen_scratch(struct gen *g, unsigned *busy); /* one that is not, which it is then */
+/* The host register that has a guest's: its own, or a scratch one. */
+unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy);
+
 void insn_one(struct gen *g, const struct tr_insn *i);
 void insn_end(struct gen *g, const struct tr_insn *i);
 void push_register(struct gen *g, unsigned reg);
@@ -126,12 +171,26 @@ void insn_pushf(struct gen *g, const struct tr_insn *i);
 void insn_popf(struct gen *g, const struct tr_insn *i);
 void insn_flag_bit(struct gen *g, const struct tr_insn *i);
 void insn_read_cr2(struct gen *g, const struct tr_insn *i);
+void insn_base(struct gen *g, const struct tr_insn *i);
 void insn_swapgs(struct gen *g, const struct tr_insn *i);
 void insn_sti(struct gen *g, const struct tr_insn *i);
 void insn_string(struct gen *g, const struct tr_insn *i);
 void insn_bits(struct gen *g, const struct tr_insn *i);
 
+/* x87.c */
+void x87_site(struct gen *g, const struct tr_insn *i, u32 site); /* that of its fault point */
+void x87_data_pointer(struct gen *g, const struct tr_insn *i);   /* behind it; takes scratch */
+
 /* ring.c */
+/*
+ * ring.c, for the runtime: RFLAGS from T0, which takes T1; CS and SS from images at offsets of GS;
+ * CPL, what the engine derives from it, and the stack of pairs, which take T0; a transfer to T0,
+ * which the cache of targets of that privilege may know, with the first of two sites in T2.
+ */
+void ring_store_rflags(struct code *c);
+void ring_load_segments(struct code *c, i32 cs, i32 ss);
+void ring_switch(struct tr *t, unsigned user);
+void ring_transfer(struct tr *t, unsigned user);
 void insn_ring(struct gen *g, const struct tr_insn *i);
 void insn_answer(struct gen *g, const struct tr_insn *i);
 
@@ -151,11 +210,36 @@ struct access access_bits(struct gen *g, const struct tr_insn *i);
 void tlb_entry_offset(struct gen *g);
 i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
+u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
+void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
 void stub_slow(struct gen *g, const struct stub *s);
+
+/* window_access.c: around each instruction; and a scratch register becomes something else. */
+void held_before(struct gen *g);
+void held_after(struct gen *g);
+void held_none(struct gen *g);
+void held_drop(struct gen *g, unsigned reg);
+bool held_in(const struct gen *g, unsigned reg);
+
+/* Shared with window_access.c. */
+bool is_locked(const struct tr_insn *i);
+u64 constant_address(const struct gen *g, const struct tr_insn *i);
+unsigned fields_in_state(const struct tr_insn *i);
+
+/* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
+ */
+bool windows_for(const struct gen *g, const struct tr_insn *i);
+unsigned window_takes(const struct tr_insn *i); /* how many scratch registers, at most */
+/* reg = what is to be added to the address in `of`; keeps flags. */
+void window_slot(struct gen *g, unsigned reg, unsigned of);
+struct access window_operand(struct gen *g, const struct tr_insn *i);
+struct access window_at(struct gen *g, unsigned guest_base, i32 disp, unsigned size,
+			unsigned access);
 
 /* The check of a group, whose addend comes into T1; returns its jump for when it fails. */
 u32 access_group_check(struct gen *g, const struct group *p, bool bracket);
+void group_address(struct gen *g, const struct group *p); /* its least one, into T0; takes T1 */
 
 /* group.c */
 void groups_find(struct gen *g);
@@ -166,13 +250,23 @@ void groups_after(struct gen *g);
 bool group_addend(struct gen *g, unsigned number);
 void stub_copy(struct gen *g, const struct stub *s);
 
+/* fast.c */
+void fast_find(struct gen *g);                            /* before groups_find */
+bool fast_ends(const struct gen *g, unsigned index);      /* is that the last of such a loop? */
+bool fast_jump_back(struct gen *g, u32 rel, unsigned to); /* from g->i; true: rel is cared for */
+void fast_note_after(struct gen *g);
+bool fast_has(const struct gen *g); /* does the memory operand need no check? */
+struct access fast_operand(struct gen *g, const struct tr_insn *i);
+void stub_loop(struct gen *g, const struct stub *s);
+
 /* count.c */
 void count_before(struct gen *g, unsigned k); /* instruction k: a run of them may begin there */
 void count_after(struct gen *g);
 
 /* flow.c */
 void flow_insn(struct gen *g, const struct tr_insn *i);
-void flow_edge(struct gen *g, i32 target); /* go to a page offset, wherever that is */
+void flow_fixup(struct gen *g, u32 rel, unsigned insn); /* rel leads to that one's head */
+void flow_edge(struct gen *g, i32 target);              /* go to a page offset, wherever that is */
 void flow_enter_head(struct gen *g, const struct tr_insn *i);
 void flow_leave(struct gen *g, u32 site);
 void flow_stub(struct gen *g, const struct stub *s);

@@ -20,48 +20,14 @@
 
 enum { SPAN_MAX = 256, HOIST_MAX = 24 };
 
-/* ---- What instructions do to registers ---- */
-
-/* False: the register becomes something else; else what is added to it. */
-static bool change_of(const struct tr_insn *i, unsigned reg, i64 *add)
-{
-	*add = 0;
-	switch (i->kind) {
-	case K_PUSH_REG:
-	case K_PUSH_IMM:
-	case K_PUSH_MEM:
-		*add = reg == X86_RSP ? -8 : 0;
-		return true;
-	case K_POP_REG:
-		*add = reg == X86_RSP ? 8 : 0;
-		return i->op_reg != reg;
-	case K_LEA:
-		if (i->w && !i->a32 && !i->rip_relative && i->index == NO_REG && i->reg == reg &&
-		    i->base == reg) {
-			*add = i->disp;
-			return true;
-		}
-		break;
-	case K_PLAIN:
-		if (i->adds && i->rm == reg) {
-			*add = i->added;
-			return true;
-		}
-		break;
-	default:
-		break;
-	}
-	return !(i->written >> reg & 1);
-}
-
 static bool change_of_address(const struct tr_insn *i, const struct group *p, i64 *add)
 {
 	i64 index = 0;
 
 	*add = 0;
-	if (p->base != NO_REG && !change_of(i, p->base, add))
+	if (p->base != NO_REG && !tr_insn_adds(i, p->base, add))
 		return false;
-	if (p->index != NO_REG && !change_of(i, p->index, &index))
+	if (p->index != NO_REG && !tr_insn_adds(i, p->index, &index))
 		return false;
 	*add += (i64)((u64)index << p->shift);
 	return true;
@@ -258,15 +224,17 @@ void groups_find(struct gen *g)
 	unsigned n = g->in->n, end;
 
 	/* 32-bit addresses wrap: there is no telling that two of them are near each other. */
-	if (!tr_has(g->t, TR_GROUPS) || g->in->compat)
+	if (!tr_has(g->t, TR_GROUPS) || g->in->compat || g->in->windows)
 		return;
 	for (unsigned begin = 0; begin < n; begin = end) {
 		end = begin;
-		while (end < n && may_run(&insns[end]) && (end == begin || !insns[end].head) &&
+		while (end < n && may_run(&insns[end]) && !(end > begin && fast_ends(g, end - 1)) &&
+		       (end == begin || !insns[end].head) &&
 		       (end == begin || insns[end].off == insns[end - 1].off + insns[end - 1].len))
 			end++;
 		/* RET ends one, and takes part. */
-		if (end < n && insns[end].kind == K_RET && !insns[end].head && end > begin &&
+		if (end < n && insns[end].kind == K_RET &&
+		    !(end > begin && fast_ends(g, end - 1)) && !insns[end].head && end > begin &&
 		    insns[end].off == insns[end - 1].off + insns[end - 1].len)
 			end++;
 		if (end == begin)

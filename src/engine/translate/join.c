@@ -69,7 +69,7 @@ static struct tr_region *next_of(struct tr_region **link)
 
 void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered)
 {
-	struct tr_view *w = view(t, page, t->c.mode, rip);
+	struct tr_view *w = view(t, page, tr_mode(t), rip);
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next)
@@ -118,7 +118,7 @@ static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_pl
 {
 	u64 line = BIT(page_offset(v->rip) / 64);
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
-	struct tr_view *w = it ? view(t, it->page, t->c.mode, v->rip) : NULL;
+	struct tr_view *w = it ? view(t, it->page, tr_mode(t), v->rip) : NULL;
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next)
@@ -160,8 +160,7 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 	e8(c, 1);
 	if_hot = e_jcc(c, CC_B);
 	if (j->fpu) {
-		e_cmp8_mem(c, hm_gs(T_OFF(fpu_in)), 0);
-		if_fpu = e_jcc(c, CC_E);
+		if_fpu = e_unless_fpu(c, j->fpu);
 		back = c->at;
 	}
 	if (to->load_flags) {
@@ -175,7 +174,7 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 	leave(t, if_hot, hot);
 	if (j->fpu) {
 		e_bind_here(c, if_fpu);
-		e_call_to(c, t->rt.load_fpu);
+		e_call_to(c, t->rt.load_fpu[j->fpu]);
 		e_jmp_to(c, back);
 	}
 	j->end = c->at;

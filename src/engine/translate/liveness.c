@@ -66,6 +66,7 @@ static struct live after(const struct tr_insn *insns, const i16 *at, const struc
 	case K_ONE:
 	case K_SYSCALL:
 	case K_SYSRET:
+	case K_IRET:
 		return outside;
 	default:
 		break;
@@ -88,7 +89,7 @@ static struct live before(const struct tr_insn *i, struct live l)
 	u8 kept = (u8)(any(l) & ~i->flags_written);
 
 	if (i->kind == K_ONE || i->kind == K_END || i->kind == K_PUSHF || i->kind == K_SYSCALL ||
-	    i->kind == K_SYSRET)
+	    i->kind == K_SYSRET || i->kind == K_IRET)
 		return outside;
 	/* What it leaves must be in the host's flags, beside what it sets. */
 	if (i->flags_maybe)

@@ -73,6 +73,7 @@ static bool ends(const struct tr_insn *i)
 	case K_END:
 	case K_SYSCALL:
 	case K_SYSRET:
+	case K_IRET:
 		return true;
 	default:
 		return false;
@@ -216,7 +217,7 @@ static bool add_second(struct builder *b, struct tr_region *r)
 	*second = (struct tr_region){
 		.page = b->it2.page,
 		.gen = b->gen2,
-		.mode = b->t->c.mode,
+		.mode = tr_mode(b->t),
 		.rip = (b->v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE,
 		.begin = b->t->emit.at,
 		.whole = r,
@@ -230,7 +231,12 @@ static struct tr_entry *build(struct builder *b)
 	struct alc_vcpu *v = b->v;
 	struct tr *t = b->t;
 	struct gen_context g = {
-		.v = v, .t = t, .user = t->c.mode & MODE_USER, .compat = tr_compat(t->c.mode)};
+		.v = v,
+		.t = t,
+		.user = t->c.mode & MODE_USER,
+		.compat = tr_compat(t->c.mode),
+		.windows = tr_mode(t) & MODE_WINDOWS,
+	};
 
 	do {
 		if (!decode_region(b, (unsigned)page_offset(v->rip)))
@@ -245,7 +251,7 @@ static struct tr_entry *build(struct builder *b)
 	*g.region = (struct tr_region){.page2 = b->it2.page,
 				       .page = b->it.page,
 				       .gen = b->gen,
-				       .mode = t->c.mode,
+				       .mode = tr_mode(t),
 				       .rip = v->rip};
 	g.insns = b->insns;
 	g.at = b->at;

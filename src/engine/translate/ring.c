@@ -67,8 +67,7 @@ static void load_rflags(struct code *c)
 	e_rr(c, 0x0b, false, T0, T1);
 }
 
-/* From T0, the new value; takes T0 and T1. */
-static void store_rflags(struct code *c)
+void ring_store_rflags(struct code *c)
 {
 	e_store(c, hm_gs(V_OFF(rflags)), T0);
 	e_rr(c, OP_MOV_LOAD, false, T1, T0);
@@ -89,15 +88,17 @@ static void copy_segment(struct code *c, i32 to, i32 from)
 	}
 }
 
-/* CS, SS, CPL, what the engine derives from them, and the stack of pairs; takes T0. */
-static void switch_ring(struct tr *t, unsigned user)
+void ring_load_segments(struct code *c, i32 cs, i32 ss)
 {
-	i32 image = (i32)(user * sizeof(struct x86_seg));
+	copy_segment(c, V_OFF(seg[X86_CS]), cs);
+	copy_segment(c, V_OFF(seg[X86_SS]), ss);
+}
+
+void ring_switch(struct tr *t, unsigned user)
+{
 	struct code *c = &t->emit;
 
 	e_store(c, hm_gs(T_OFF(pair_saved) + (i32)(!user * sizeof(u64))), X86_RSP);
-	copy_segment(c, V_OFF(seg[X86_CS]), T_OFF(ring.cs) + image);
-	copy_segment(c, V_OFF(seg[X86_SS]), T_OFF(ring.ss) + image);
 	e_store8_imm(c, hm_gs(V_OFF(cpl)), user ? 3 : 0);
 	op_imm32(c, user ? IMM_OR : IMM_AND, hm_gs(T_OFF(c.mode)),
 		 user ? MODE_USER : ~(u32)MODE_USER);
@@ -108,8 +109,16 @@ static void switch_ring(struct tr *t, unsigned user)
 	e_load(c, X86_RSP, hm_gs(T_OFF(pair_saved) + (i32)(user * sizeof(u64))));
 }
 
-/* To T0, which the other ring's cache of targets may know. */
-static void transfer(struct tr *t, unsigned user)
+/* CS and SS of tr.ring too. */
+static void switch_ring(struct tr *t, unsigned user)
+{
+	i32 image = (i32)(user * sizeof(struct x86_seg));
+
+	ring_load_segments(&t->emit, T_OFF(ring.cs) + image, T_OFF(ring.ss) + image);
+	ring_switch(t, user);
+}
+
+void ring_transfer(struct tr *t, unsigned user)
 {
 	i32 table = T_OFF(jumps) + (i32)(user * JUMP_CACHE * sizeof(struct tr_jump));
 	struct code *c = &t->emit;
@@ -135,6 +144,7 @@ static void check_ring(struct code *c, unsigned user, u32 step)
 	e_bind(c, e_jcc(c, CC_NE), step);
 	e_load32(c, T1, hm_gs(T_OFF(c.mode)));
 	E_CODE(c, 0x41, 0x83, 0xf2, MODE_USER); /* xor r10d */
+	e_rm(c, 0x0b, false, T1, hm_gs(T_OFF(window_mode) + (i32)(user * sizeof(u32)))); /* or */
 	e_rm(c, OP_CMP, false, T1, hm_gs(T_OFF(key_mode) + (i32)(user * sizeof(u32))));
 	e_bind(c, e_jcc(c, CC_NE), step);
 	e_cmp8_mem(c, hm_gs(T_OFF(c.intr_waiting)), 0);
@@ -155,10 +165,10 @@ static void emit_syscall(struct tr *t, u32 step)
 	E_CODE(c, 0x41, 0xf7, 0xd2);         /* not r10d */
 	e_rr(c, 0x23, false, T0, T1);        /* and */
 	E_CODE(c, 0x41, 0x83, 0xc9, X86_R1); /* or r9d */
-	store_rflags(c);
+	ring_store_rflags(c);
 	switch_ring(t, 0);
 	e_load(c, T0, hm_gs(V_OFF(msr.lstar)));
-	transfer(t, 0);
+	ring_transfer(t, 0);
 }
 
 /* Of 64-bit operand size. RCX is in the lower half, or else the interpreter's. */
@@ -177,10 +187,10 @@ static void emit_sysret(struct tr *t, u32 step)
 	e32(c, ~easy);
 	e_bind(c, e_jcc(c, CC_NE), step);
 	E_CODE(c, 0x41, 0x83, 0xc9, X86_R1); /* or r9d */
-	store_rflags(c);
+	ring_store_rflags(c);
 	switch_ring(t, 1);
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RCX);
-	transfer(t, 1);
+	ring_transfer(t, 1);
 }
 
 void tr_emit_ring(struct tr *t)
@@ -192,15 +202,20 @@ void tr_emit_ring(struct tr *t)
 	e_jmp_to(c, t->rt.leave);
 	emit_syscall(t, step);
 	emit_sysret(t, step);
+	tr_emit_return(t, step);
 }
 
 /* ---- Instructions ---- */
 
 static u32 two_sites(struct gen *g, const struct tr_insn *i)
 {
-	struct tr_site s = {.rip = gen_rip(g, i), .kind = SITE_STEP, .flags = FLAGS_MEM};
+	struct tr_site s = {.rip = gen_rip(g, i),
+			    .kind = SITE_STEP,
+			    .flags = FLAGS_MEM,
+			    .answer = i->kind == K_IRET ? ANSWER_RETURN : ANSWER_NONE};
 	u32 site = new_site(g, s);
 
+	s.answer = ANSWER_NONE;
 	s.kind = SITE_INDIRECT;
 	new_site(g, s);
 	return site;
@@ -208,17 +223,18 @@ static u32 two_sites(struct gen *g, const struct tr_insn *i)
 
 void insn_ring(struct gen *g, const struct tr_insn *i)
 {
-	bool in = i->kind == K_SYSCALL;
 
 	if (!tr_has(g->t, TR_RING)) {
 		insn_end(g, i);
 		return;
 	}
 	flags_to_memory(g);
-	if (in)
+	if (i->kind == K_SYSCALL)
 		e_mov_imm(g->c, T0, gen_rip(g, i) + i->len);
 	e_mov_imm(g->c, T2, two_sites(g, i));
-	e_jmp_to(g->c, in ? g->t->rt.syscall : g->t->rt.sysret);
+	e_jmp_to(g->c, i->kind == K_SYSCALL  ? g->t->rt.syscall
+		       : i->kind == K_SYSRET ? g->t->rt.sysret
+					     : g->t->rt.iret);
 }
 
 /* ---- What C answers ---- */

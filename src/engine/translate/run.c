@@ -51,11 +51,11 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 	u64 drops = t->drops;
 
 	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
-	if (tr_poisoned(t, POISON_FLUSH) && !(t->rng >> 60))
+	if (!(t->rng >> 60) && tr_poison_due(t, POISON_FLUSH))
 		tr_cache_flush(t);
-	if (tr_poisoned(t, POISON_EVICT) && !(t->rng >> 60))
+	if (!(t->rng >> 60) && tr_poison_due(t, POISON_EVICT))
 		tr_evict_some(t);
-	if (tr_poisoned(t, POISON_RANDOM) && !(t->rng >> 54))
+	if (!(t->rng >> 54) && tr_poison_due(t, POISON_RANDOM))
 		tr_ops.flush_all(v);
 	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
@@ -63,7 +63,7 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 }
 
 /* Enters at a code offset; *s is where it left. */
-static void enter(struct alc_vcpu *v, struct tr *t, u32 host, bool fpu, struct tr_site *s)
+static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_site *s)
 {
 	struct interp *c = &t->c;
 	unsigned user = (c->mode & MODE_USER) != 0;
@@ -153,6 +153,13 @@ static bool translatable(const struct interp *c)
 	       (c->mode & (MODE_SIZE | compat | MODE_REAL)) == compat;
 }
 
+static void consider_windows(struct tr *t)
+{
+	t->windows_due = false;
+	if (t->windows)
+		t->window_mode[1] = tr_windows_consider(t->windows) ? MODE_WINDOWS : 0;
+}
+
 /*
  * What is known about code is by mode. For one privilege that changes rarely: 64-bit and 32-bit
  * programs are different address spaces, as a rule.
@@ -161,8 +168,10 @@ static void note_mode(struct tr *t)
 {
 	unsigned user = (t->c.mode & MODE_USER) != 0;
 
-	if (unlikely(t->c.mode != t->key_mode[user])) {
-		t->key_mode[user] = t->c.mode;
+	if (unlikely(t->windows_due))
+		consider_windows(t);
+	if (unlikely(tr_mode(t) != t->key_mode[user])) {
+		t->key_mode[user] = tr_mode(t);
 		tr_forget_jumps(t, !user);
 	}
 }
@@ -171,7 +180,8 @@ static void note_mode(struct tr *t)
 static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
-	bool fpu = e->region->fpu, interpreter = false;
+	u8 fpu = e->region->fpu;
+	bool interpreter = false;
 	u64 drops = t->drops;
 	struct tr_site s = {0}; /* where it left last */
 
@@ -191,6 +201,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			continue;
 		case SITE_STEP:
 			run_one(v, t, &s);
+			if (s.answer == ANSWER_RETURN)
+				tr_return_note(v, t);
 			if (t->ring.star != v->msr.star || t->ring.efer != v->efer)
 				tr_ring_refresh(v, t);
 			if (t->c.exit || !translatable(&t->c))
@@ -306,6 +318,7 @@ static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
 {
 	u32 attn = atomic_load(&v->attention);
 
+	t->windows_due = true;
 	if (attn & X86_ATTN_CODE) {
 		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_CODE);
 		tr_take_hits(t);

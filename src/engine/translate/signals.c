@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -42,6 +41,8 @@ static int guard_of(const struct tr *t, u64 addr)
 	return -1;
 }
 
+enum { PAGE_FAULT = 14 };
+
 static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 {
 	u64 off = (u64)regs[REG_RIP] - (u64)(uintptr_t)t->code.rx;
@@ -58,6 +59,9 @@ static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 	site = tr_fault_site(t, (u32)off);
 	if (!site)
 		return false;
+	if (info->si_signo == SIGSEGV && regs[REG_TRAPNO] == PAGE_FAULT &&
+	    tr_window_fault(t, site, (u64)(uintptr_t)info->si_addr))
+		return true;
 	t->n_faults++;
 	regs[REG_R10] = site;
 	regs[REG_RIP] = (greg_t)(uintptr_t)tr_host(t, t->rt.leave);
@@ -150,15 +154,13 @@ static void own_stack(void)
 	pthread_setspecific(stack_key, s.ss_sp);
 }
 
-enum { HWCAP2_FSGSBASE = 2 };
-
 void tr_signals_thread(struct tr *t)
 {
 	current = t;
 	if (!t)
 		return;
 	own_stack();
-	if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
+	if (tr_host_has(t, TR_HOST_FSGSBASE))
 		__asm__ volatile("wrgsbase %0" ::"r"(t->c.v));
 	else
 		syscall(SYS_arch_prctl, ARCH_SET_GS, t->c.v);

@@ -43,10 +43,26 @@ static void op_imm32(struct code *c, unsigned ext, struct hmem m, u32 imm)
 
 /* ---- Segments ---- */
 
-/* MOV r32, Sreg and its 64-bit form: zero-extended. */
+/* T0's lower 16 bits to those of a guest register; no flags. */
+static void store_word(struct gen *g, unsigned guest)
+{
+	if (in_state(guest)) {
+		struct hmem m = state_reg(guest);
+
+		E_CODE(g->c, 0x66, 0x65, 0x44, 0x89); /* mov gs:[…], r9w */
+		e_modrm_mem(g->c, T0, &m);
+	} else {
+		unsigned to = host_reg(guest);
+
+		E_CODE(g->c, 0x66, 0x44 | to >> 3, 0x89, 0xc8 | (to & 7)); /* mov r16, r9w */
+	}
+}
+
+/* MOV r32, Sreg and its 64-bit form are zero-extended; r16 leaves the rest of the register. */
 void insn_read_segment(struct gen *g, const struct tr_insn *i)
 {
-	unsigned to = in_state(i->rm) ? T0 : host_reg(i->rm);
+	bool part = i->prefixes & PFX_66 && !i->w;
+	unsigned to = in_state(i->rm) || part ? T0 : host_reg(i->rm);
 	struct hmem m = hm_gs(V_OFF(seg) + (i32)(i->reg * sizeof(struct x86_seg) +
 						 offsetof(struct x86_seg, sel)));
 	unsigned rex = e_rex_mem(to, &m);
@@ -56,8 +72,55 @@ void insn_read_segment(struct gen *g, const struct tr_insn *i)
 		e8(g->c, 0x40 | rex);
 	E_CODE(g->c, 0x0f, 0xb7); /* movzx r32, m16 */
 	e_modrm_mem(g->c, to, &m);
-	if (in_state(i->rm))
+	if (part)
+		store_word(g, i->rm);
+	else if (in_state(i->rm))
 		e_store(g->c, state_reg(i->rm), T0);
+}
+
+static struct hmem segment_base(const struct tr_insn *i)
+{
+	unsigned which = i->reg & 1 ? X86_GS : X86_FS;
+
+	return hm_gs(V_OFF(seg) + (i32)(which * sizeof(struct x86_seg)));
+}
+
+/* RDFSBASE and kin, if CR4 allows them and what is written is canonical. */
+void insn_base(struct gen *g, const struct tr_insn *i)
+{
+	bool bracket = flags_prepare(g), writes = i->reg & 2;
+	u32 site = one_site(g, i);
+	struct code *c = g->c;
+
+	_Static_assert(offsetof(struct x86_seg, base) == 0, "where segment_base() points");
+	if (writes && in_state(i->rm))
+		e_rm(c, OP_MOV_LOAD, i->w, T0, state_reg(i->rm));
+	else if (writes)
+		e_rr(c, OP_MOV_LOAD, i->w, T0, host_reg(i->rm));
+	if (bracket)
+		flags_bracket(g);
+	e_rm(c, 0xf7, false, 0, hm_gs(V_OFF(cr4))); /* test */
+	e32(c, (u32)X86_CR4_FSGSBASE);
+	rather_interpret(g, e_jcc(c, CC_E), site, bracket);
+	if (writes) {
+		e_rr(c, OP_MOV_LOAD, true, T1, T0);
+		E_CODE(c, 0x49, 0xc1, 0xfa, 47); /* sar r10, 47 */
+		E_CODE(c, 0x49, 0xff, 0xc2);     /* inc r10 */
+		e_cmp_imm(c, T1, 1);
+		rather_interpret(g, e_jcc(c, CC_A), site, bracket);
+	}
+	if (bracket)
+		flags_unbracket(g);
+	if (writes) {
+		e_store(c, segment_base(i), T0);
+	} else {
+		e_rm(c, OP_MOV_LOAD, i->w, T0, segment_base(i));
+		if (in_state(i->rm))
+			e_store(c, state_reg(i->rm), T0);
+		else
+			e_rr(c, OP_MOV_LOAD, true, host_reg(i->rm), T0);
+	}
+	resume_here(g, site);
 }
 
 /* ---- RFLAGS ---- */
@@ -192,7 +255,7 @@ static void string_missed(struct gen *g, u32 jump, u32 retry, unsigned access, b
 	s->site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					       .kind = SITE_INTERP,
 					       .flags = (u8)g->fstate,
-					       .size = 1,
+					       .size = g->i->size,
 					       .access = (u8)access});
 }
 
@@ -284,7 +347,7 @@ void insn_bits(struct gen *g, const struct tr_insn *i)
 {
 	struct access a;
 
-	if (i->strong && !g->t->has_bmi2) { /* the address takes flags */
+	if (i->strong && !tr_host_has(g->t, TR_HOST_BMI2)) { /* the address takes flags */
 		insn_one(g, i);
 		return;
 	}

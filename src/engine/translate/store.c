@@ -230,6 +230,7 @@ u32 tr_site_new(struct tr *t, const struct tr_site *s)
 		.stack = s->stack,
 		.access = s->access,
 		.size = s->size,
+		.x87 = s->x87,
 		.uncount = s->uncount,
 		.value = s->kind == SITE_LINK ? link_new(g, (i32)(s->rip - page)) : s->resume,
 	};
@@ -289,6 +290,7 @@ void tr_site_read(struct tr *t, u32 site, struct tr_site *s)
 		.stack = slot->stack,
 		.access = slot->access,
 		.size = slot->size,
+		.x87 = slot->x87,
 		.uncount = slot->uncount,
 	};
 }
@@ -299,7 +301,8 @@ bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s)
 
 	tr_site_read(t, site, &o);
 	return o.rip == s->rip && o.kind == s->kind && o.flags == s->flags && o.size == s->size &&
-	       o.access == s->access && o.locked == s->locked && o.stack == s->stack;
+	       o.access == s->access && o.locked == s->locked && o.stack == s->stack &&
+	       o.x87 == s->x87;
 }
 
 bool tr_fault_point(struct tr *t, u32 off, u32 site)

@@ -22,7 +22,7 @@ static void move_vector(struct tr *t, unsigned n, bool store)
 	struct hmem m = hm_gs(V_OFF(fpu.vec) + (i32)(n * sizeof(u64[8])));
 
 	e8(c, 0x65);
-	if (t->has_avx)
+	if (tr_host_has(t, TR_HOST_AVX))
 		E_CODE(c, 0xc5, n & 8 ? 0x7c : 0xfc, 0x10 + store);
 	else if (n & 8)
 		E_CODE(c, 0x44, 0x0f, 0x10 + store);
@@ -40,37 +40,59 @@ static void move_mxcsr(struct code *c, unsigned op, i32 off)
 	e_modrm_mem(c, op, &m);
 }
 
-static void emit_fpu(struct tr *t)
+static void emit_vector(struct tr *t)
 {
 	struct code *c = &t->emit;
 
-	t->rt.load_fpu = c->at;
+	t->rt.load_vector = c->at;
 	for (unsigned n = 0; n < 16; n++)
 		move_vector(t, n, false);
 	move_mxcsr(c, 2, V_OFF(fpu.mxcsr));
-	e_store8_imm(c, hm_gs(T_OFF(fpu_in)), 1);
+	e_or8_mem(c, hm_gs(T_OFF(fpu_in)), UNIT_VECTOR);
 	e8(c, 0xc3);
 
-	t->rt.save_fpu = c->at;
+	t->rt.save_vector = c->at;
 	for (unsigned n = 0; n < 16; n++)
 		move_vector(t, n, true);
 	move_mxcsr(c, 3, V_OFF(fpu.mxcsr));
 	move_mxcsr(c, 2, T_OFF(host_mxcsr));
-	if (t->has_avx)
+	if (tr_host_has(t, TR_HOST_AVX))
 		E_CODE(c, 0xc5, 0xf8, 0x77); /* vzeroupper */
-	e_store8_imm(c, hm_gs(T_OFF(fpu_in)), 0);
+	e_and8_mem(c, hm_gs(T_OFF(fpu_in)), (u8)~UNIT_VECTOR);
 	e8(c, 0xc3);
 }
 
-/* If the byte at off is set, calls `to`; changes flags. */
-static void call_if(struct code *c, i32 off, u32 to)
+/* If the unit's bit is set in the byte at off, calls `to`; changes flags. */
+static void call_if(struct code *c, i32 off, u8 unit, u32 to)
 {
 	u32 skip;
 
-	e_cmp8_mem(c, hm_gs(off), 0);
+	e_test8_mem(c, hm_gs(off), unit);
 	skip = e_jcc(c, CC_E);
 	e_call_to(c, to);
 	e_bind_here(c, skip);
+}
+
+static void call_unless(struct code *c, u8 unit, u32 to)
+{
+	u32 skip;
+
+	e_test8_mem(c, hm_gs(T_OFF(fpu_in)), unit);
+	skip = e_jcc(c, CC_NE);
+	e_call_to(c, to);
+	e_bind_here(c, skip);
+}
+
+static void emit_fpu(struct tr *t)
+{
+	emit_vector(t);
+	tr_emit_x87(t);
+	t->rt.load_fpu[UNIT_VECTOR] = t->rt.load_vector;
+	t->rt.load_fpu[UNIT_X87] = t->rt.load_x87;
+	t->rt.load_fpu[UNIT_VECTOR | UNIT_X87] = t->emit.at;
+	call_unless(&t->emit, UNIT_VECTOR, t->rt.load_vector);
+	call_unless(&t->emit, UNIT_X87, t->rt.load_x87);
+	e8(&t->emit, 0xc3);
 }
 
 /* void enter(const u8 *target) */
@@ -84,7 +106,8 @@ static void emit_enter(struct tr *t)
 	e_lea(c, X86_RSP, hm(X86_RSP, -8)); /* 16-byte aligned, for what is called from there */
 	e_store(c, hm_gs(T_OFF(host_rsp)), X86_RSP);
 	e_store(c, hm_gs(T_OFF(target)), X86_RDI);
-	call_if(c, T_OFF(want_fpu), t->rt.load_fpu);
+	call_if(c, T_OFF(want_fpu), UNIT_VECTOR, t->rt.load_vector);
+	call_if(c, T_OFF(want_fpu), UNIT_X87, t->rt.load_x87);
 	e_load(c, X86_RSP, hm_gs(T_OFF(pair_rsp)));
 	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_host)));
 	e_flags_from_ax(c);
@@ -110,7 +133,8 @@ static void emit_leave(struct tr *t)
 	e_store32(c, hm_gs(T_OFF(exit_site)), T1);
 	e_store(c, hm_gs(T_OFF(pair_rsp)), X86_RSP);
 	e_load(c, X86_RSP, hm_gs(T_OFF(host_rsp)));
-	call_if(c, T_OFF(fpu_in), t->rt.save_fpu);
+	call_if(c, T_OFF(fpu_in), UNIT_VECTOR, t->rt.save_vector);
+	call_if(c, T_OFF(fpu_in), UNIT_X87, t->rt.save_x87);
 	e_lea(c, X86_RSP, hm(X86_RSP, 8));
 	for (unsigned k = ARRAY_LEN(callee_saved); k-- > 0;)
 		e_pop(c, callee_saved[k]);
@@ -119,7 +143,8 @@ static void emit_leave(struct tr *t)
 
 /*
  * A check failed: address in T0, site in T1. Comes back with everything but T0 and T1 as it was
- * if the access can be made now, else leaves.
+ * if the access can be made now, else leaves. x87 state stays where it is: what is
+ * called from here has nothing to do with long double.
  */
 static void emit_slow(struct tr *t)
 {
@@ -137,12 +162,12 @@ static void emit_slow(struct tr *t)
 	e_store32(c, hm_gs(T_OFF(exit_site)), T1);
 	e_rm(c, 0x8a, false, X86_RAX, hm_gs(T_OFF(fpu_in)));
 	e_rm(c, 0x88, false, X86_RAX, hm_gs(T_OFF(slow_fpu)));
-	call_if(c, T_OFF(fpu_in), t->rt.save_fpu);
+	call_if(c, T_OFF(fpu_in), UNIT_VECTOR, t->rt.save_vector);
 	e_mov_imm(c, X86_RDI, (u64)(uintptr_t)t->c.v);
 	e_rr(c, OP_MOV_LOAD, true, X86_RSI, T0);
 	e_rr(c, OP_MOV_LOAD, false, X86_RDX, T1);
 	e_call_abs(c, (const void *)(uintptr_t)tr_slow_access);
-	call_if(c, T_OFF(slow_fpu), t->rt.load_fpu);
+	call_if(c, T_OFF(slow_fpu), UNIT_VECTOR, t->rt.load_vector);
 	e_load(c, X86_RSP, hm_gs(T_OFF(slow_rsp)));
 	for (unsigned k = ARRAY_LEN(volatile_regs); k-- > 0;)
 		e_pop(c, volatile_regs[k]);
@@ -365,7 +390,7 @@ void tr_emit_runtime(struct tr *t)
 	t->emit.at = t->code_start;
 }
 
-void tr_enter(struct tr *t, u32 host, bool fpu)
+void tr_enter(struct tr *t, u32 host, u8 fpu)
 {
 	void (*enter)(const u8 *target);
 
@@ -373,4 +398,6 @@ void tr_enter(struct tr *t, u32 host, bool fpu)
 	t->want_fpu = fpu;
 	t->n_enters++;
 	enter(tr_host(t, host));
+	if (t->x87_left)
+		tr_x87_take(t->c.v, t);
 }

@@ -19,13 +19,15 @@
  * liveness is computed (liveness.c) and only what may be read again is kept: in AH and AL around
  * the check, or in tr.flags_mem, where jumps between regions want them.
  *
- * SIMD registers are the guest's while tr.fpu_in says so; C code runs only after they are saved.
+ * SIMD registers and the x87 state are the guest's while tr.fpu_in says so. C code runs only after
+ * they are saved, but for that of a slow access, which x87 state doesn't hinder.
  */
 #include <stdatomic.h>
 
 #include "engine/interp/interp.h"
 #include "engine/translate/emit.h"
 #include "engine/translate/engine.h"
+#include "engine/translate/window.h"
 
 struct tr;
 struct tr_region;
@@ -35,6 +37,12 @@ enum { H_RSP = 8, T0 = 9, T1 = 10, T2 = 11 };
 
 /* Arithmetic flags as a mask of six, for liveness. */
 enum { F_CF = 1, F_PF = 2, F_AF = 4, F_ZF = 8, F_SF = 16, F_OF = 32, F_ALL = 63 };
+
+/* What of the floating-point state an instruction or a region needs in the host: a mask. */
+enum {
+	UNIT_VECTOR = 1, /* SIMD registers and MXCSR */
+	UNIT_X87 = 2,    /* MMX too */
+};
 
 /* ---- Decoded instructions (decode.c) -----------------------------------------------------------
  */
@@ -55,6 +63,7 @@ enum tr_kind {
 	K_FLAG_BIT, /* CLI, CLD, STD */
 	K_SWAPGS,
 	K_READ_CR2,
+	K_BASE, /* RDFSBASE and kin */
 	K_STI,
 	K_STRING, /* MOVS, STOS */
 	K_RDTSC,
@@ -62,6 +71,7 @@ enum tr_kind {
 	K_PAUSE,
 	K_SYSCALL,
 	K_SYSRET,
+	K_IRET,
 	K_JMP,
 	K_JCC,
 	K_LOOP, /* LOOP and JRCXZ */
@@ -103,7 +113,9 @@ struct tr_insn {
 	/* Flags */
 	u8 flags_read, flags_written; /* written whatever the operands are */
 	bool flags_maybe;             /* may write some, or none */
-	bool fpu;
+	u8 fpu;                       /* UNIT_* */
+	bool x87_pointers;            /* sets FIP, FOP and, with memory, FDP */
+	u16 fop;
 	bool head;     /* a jump may lead here */
 	bool mem_head; /* and flags are in memory then: the region's entry */
 	bool loop;     /* a backward jump of the region leads here */
@@ -133,13 +145,15 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
-enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE };
+/* ANSWER_RETURN: of an IRETQ that the interpreter makes, SITE_STEP. */
+enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE, ANSWER_RETURN };
 
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
 	union {
 		u32 resume; /* SITE_ONE: code offset */
+		u32 fop;    /* SITE_INTERP of an x87 instruction */
 		i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
 	};
 	u32 kind : 4;
@@ -150,6 +164,7 @@ struct tr_site {
 	u32 stack : 1;    /* checked by the range cache of RSP */
 	u32 access : 1;   /* X86_READ or X86_WRITE */
 	u32 size : 7;     /* of the operand */
+	u32 x87 : 1;      /* of an instruction with x87 state, whose exceptions may go first */
 	u32 uncount : 10; /* instructions that were counted but come after this place */
 };
 
@@ -158,8 +173,8 @@ struct tr_slot {
 	u32 region : 18; /* its number in the segment */
 	u32 off : 12;    /* of rip in its page */
 	u32 kind : 4, flags : 1, next : 4, answer : 2, locked : 1, stack : 1, access : 1, size : 7,
-		uncount : 10;
-	u32 value; /* resume, undo; SITE_LINK: the number of its link in the segment */
+		x87 : 1, uncount : 10;
+	u32 value; /* resume, undo, fop; SITE_LINK: the number of its link in the segment */
 };
 
 /* What else belongs to a SITE_LINK. */
@@ -207,12 +222,13 @@ struct tr_region {
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
 	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
+	bool dead;
+	u8 fpu;                      /* UNIT_* */
 	struct tr_region *page_next; /* of the same page */
 	struct tr_entry *mem_heads;  /* array */
 	u64 rip;
 	u32 begin, end; /* code offsets */
 	u16 nheads, nplaces;
-	bool dead, fpu;
 	u32 join; /* its number if it is a join, which is a region without places */
 	union {
 		struct tr_packed_place *places; /* to come in at, in the order of addresses */
@@ -285,6 +301,7 @@ enum {
 	PAGE_LOG = 512,
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
+	WINDOW_BANS = 1 << 15, /* tr.window_bans */
 	JOIN_COUNTS = 4096,
 	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
@@ -294,6 +311,8 @@ enum {
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
+	FAST_STREAMS = 8,
+	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
 };
 
@@ -306,9 +325,13 @@ enum tr_feature {
 	TR_LIVENESS, /* without it all flags are kept always */
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
+	TR_LOOPS,    /* innermost loops without checks */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
+	TR_WINDOWS,  /* the host's MMU for guest memory */
+	TR_HELD,     /* keeping what was found out about an address, where there are windows */
+	TR_X87,      /* x87 and MMX instructions */
 	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
 	TR_FEATURES,
 };
@@ -324,6 +347,15 @@ enum tr_poison {
 	TR_POISONS,
 };
 
+/* What translated code uses of the host where there is it, and does without where not. */
+enum tr_host_part {
+	TR_HOST_AVX,
+	TR_HOST_BMI2,
+	TR_HOST_FSGSBASE,
+	TR_HOST_XSAVE,
+	TR_HOST_PARTS,
+};
+
 /*
  * Checks that the runtime makes for code that is run seldom: of operands of 1 to 32 bytes that are
  * read, of such that are written, and of words in the range around RSP.
@@ -333,8 +365,10 @@ enum { CHECK_SIZE_MAX = 1 << (CHECK_SIZES - 1) };
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, load_fpu, save_fpu, gone, indirect, return_miss[2], range_miss[2],
-		syscall, sysret;
+	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret,
+		iret;
+	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
+	u32 load_vector, save_vector, load_x87, save_x87;
 	u32 checked[2][CHECKS]; /* by user mode */
 };
 
@@ -349,15 +383,39 @@ struct tr_ring {
 	struct x86_seg cs[2], ss[2];
 };
 
+/* What translated code knew of an address space that does not run: spaces.c. */
+struct tr_space {
+	u64 epoch; /* of its lower half: interp.epoch; 0: this place is free */
+	u64 used;  /* when, by tr.spaces_used */
+	u32 mode;  /* tr.key_mode[1] */
+	u32 npages, njumps;
+	u16 page_at[PAGE_LOG], jump_at[JUMP_LOG];
+	u32 page_id[PAGE_LOG];
+	struct tr_jump jumps[JUMP_LOG];
+};
+
+/* An IRETQ that was made: selectors, descriptors, and what was loaded (return.c). */
+struct tr_return {
+	u64 cs_sel, ss_sel; /* as words of a frame */
+	u64 cs_raw, ss_raw;
+	u32 cs_off, ss_off, limit; /* in the GDT; limit: of both */
+	struct x86_seg cs, ss;
+};
+
 struct tr {
 	struct interp c;
+	_Alignas(64) u8 x87[X87_AREA]; /* an XSAVE area for x87 state alone */
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
+	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
+	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
+	struct tr_return returns[3];
+	u64 return_kept[4];
 	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
 	u64 check_address, check_return;
@@ -366,20 +424,26 @@ struct tr {
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
-	bool fpu_in, want_fpu, slow_fpu;
+	u8 fpu_in, want_fpu, slow_fpu; /* UNIT_* */
+	bool x87_left;                 /* x87 holds what v->fpu is to become */
 	bool faulted; /* v->fault is that of the access at which translated code left */
 	/* Below only C looks */
 	struct tr_vm *vm;
 	struct alc_host_code code;
 	struct code emit;
 	struct tr_runtime rt;
-	u32 code_start; /* behind the runtime */
-	bool has_bmi2, has_avx;
+	u32 code_start;    /* behind the runtime */
+	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
-	u32 key_mode[2]; /* by user mode: what jumps and pairs were made under */
-	u32 off;         /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
-	bool counting;   /* translations keep v->instructions and obey v->run_until (count.c) */
+	u32 key_mode[2];            /* by user mode: what jumps and pairs were made under */
+	u32 window_mode[2];         /* by user mode: MODE_WINDOWS or 0 */
+	struct tr_windows *windows; /* NULL: can't be */
+	bool windows_due;           /* something may have changed for them */
+	u64 window_bans[WINDOW_BANS / 64];
+	u8 window_misses[WINDOW_BANS / 8];
+	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
+	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
 	struct tr_segment segments[SEGMENTS];
@@ -409,6 +473,8 @@ struct tr {
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
+	struct tr_space spaces[TLB_SPACES];
+	u64 spaces_used;
 	bool low_kernel; /* such code in the lower half may have pairs */
 	u32 njoins;
 	struct {
@@ -416,22 +482,29 @@ struct tr {
 		const struct alc_page *page;
 	} kernel_pages[KERNEL_PAGES];
 	unsigned nkernel_pages;
+	struct tlb_large kernel_large; /* where such pages are parts of large ones */
 	/* Pages whose code was written to: by any thread, under hits_lock. */
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
-	u64 rng;
+	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_faults, n_enters,
-		n_interp_blocks, n_verified;
+		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_window_bans, n_faults,
+		n_enters, n_interp_blocks, n_verified, n_fast_loops;
 };
 
 struct tr_vm {
 	struct interp_vm interp;
 	struct alc_space_watch watch;
 	unsigned threshold;
-	u32 off;    /* BIT(enum tr_feature) */
-	u32 poison; /* BIT(enum tr_poison) */
+	u32 off;     /* BIT(enum tr_feature) */
+	u32 poison;  /* BIT(enum tr_poison) */
+	u32 without; /* BIT(enum tr_host_part): as if the host lacked them */
+	enum tr_window_use windows;
+	/* TLB, FLUSH and RANDOM happen at one in so many of their chances: whole systems never
+	 * come to an end otherwise.
+	 */
+	u32 poison_every;
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -449,15 +522,38 @@ static inline bool tr_has(const struct tr *t, enum tr_feature f)
 	return !(t->off >> f & 1);
 }
 
+static inline bool tr_host_has(const struct tr *t, enum tr_host_part p)
+{
+	return t->host_parts >> p & 1;
+}
+
 static inline bool tr_poisoned(const struct tr *t, enum tr_poison p)
 {
 	return t->vm->poison >> p & 1;
+}
+
+static inline bool tr_poison_due(struct tr *t, enum tr_poison p)
+{
+	return tr_poisoned(t, p) && ++t->poison_chances % t->vm->poison_every == 0;
 }
 
 /* 32-bit code: of what is translated only that of user mode in compatibility mode. */
 static inline bool tr_compat(u32 mode)
 {
 	return (mode & MODE_SIZE) == MODE_32;
+}
+
+/* Beside the interpreter's: code that accesses memory by windows. */
+enum { MODE_WINDOWS = 1 << 30 };
+
+/* What translations are made for, and found by. */
+static inline u32 tr_mode(const struct tr *t)
+{
+	u32 mode = t->c.mode;
+
+	if ((mode & MODE_SIZE) != MODE_64)
+		return mode;
+	return mode | t->window_mode[(mode & MODE_USER) != 0];
 }
 
 /* Offsets from GS. */
@@ -541,21 +637,40 @@ struct gen_context {
 	const i16 *at;
 	unsigned n;
 	u64 page_rip; /* linear address of the page */
-	bool user, compat;
+	bool user, compat, windows;
 };
 bool tr_generate(struct gen_context *g);
 void tr_work_free(struct tr *t);
+
+/* flow.c: jumps, and returns its rel32, unless fpu_in has these units; takes flags. */
+u32 e_unless_fpu(struct code *c, u8 units);
 
 /* trampoline.c */
 /* T1 = byte offset of the place in the jump cache for the target in T0; takes flags. */
 void e_jump_offset(struct code *c);
 void tr_emit_runtime(struct tr *t);
-void tr_enter(struct tr *t, u32 host, bool fpu);
+void tr_enter(struct tr *t, u32 host, u8 fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
+/*
+ * window_access.c: translated code that goes by windows faulted at a site, at that host address.
+ * True: it can go on. And is an instruction better off without them?
+ */
+bool tr_window_fault(struct tr *t, u32 site, u64 host);
+bool tr_window_banned(const struct tr *t, u64 rip);
+/* x87.c */
+void tr_x87_init(struct tr *t);
+void tr_emit_x87(struct tr *t);
+void tr_x87_take(struct alc_vcpu *v, struct tr *t); /* v->fpu becomes what was left in tr.x87 */
+/* What of the floating-point state an instruction uses; false: only the interpreter can run it. */
+bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i);
+
 /* ring.c */
 void tr_emit_ring(struct tr *t);
+/* return.c */
+void tr_emit_return(struct tr *t, u32 step);
+void tr_return_note(struct alc_vcpu *v, struct tr *t);  /* the one just made may come again */
 void tr_ring_refresh(struct alc_vcpu *v, struct tr *t); /* for what the MSRs are now */
 u64 tr_answer(struct alc_vcpu *v, enum tr_answer what); /* 0: done */
 
@@ -576,6 +691,8 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e);
 /* An entry of a dead region leads to the same place of a living one from now on. */
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
+/* A region is translated anew when it is next needed. */
+void tr_region_drop(struct tr *t, struct tr_region *r);
 /* Translations of pages that were written to are dropped. */
 void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
@@ -590,7 +707,15 @@ void tr_unlist(struct tr *t, const struct tr_segment *g);
 /* Jumps of the guest's and returns of its callees don't lead into a segment any more. */
 void tr_forget_targets(struct tr *t, const struct tr_segment *g);
 void tr_forget_ranges(struct tr *t);
+void tr_jump_clear(const struct tr *t, struct tr_jump *j);
+bool tr_jump_is_clear(const struct tr_jump *j);
+/* What was translated of a page where that no longer is. */
+void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va);
+bool tr_has_code(struct tr *t, u64 va); /* of its page, or of another one */
+
+/* spaces.c */
 extern const struct x86_engine_ops tr_ops;
+void tr_forget_spaces(struct tr *t); /* those that don't run */
 
 /* store.c */
 int tr_store_create(struct tr *t) ALC_MUST_CHECK;
