@@ -7,13 +7,13 @@
 #include "cpu.h"
 
 /*
- * In each of the spaces: a byte of data, a function, user code that goes on in the next page; and
- * two places more.
+ * In each of the spaces, at places of their own in tables that are indexed by low bits: a byte of
+ * data, a function, user code that goes on in the next page; and two places more.
  */
-#define DATA_VA   0x18000000000ull
-#define CODE_VA   0x18000001000ull
-#define USER_VA   0x18000002000ull
-#define BEHIND_VA 0x18000003000ull
+#define DATA_VA   0x18000100000ull
+#define CODE_VA   0x18000101000ull
+#define USER_VA   0x18000102000ull
+#define BEHIND_VA 0x18000103000ull
 #define LARGE_VA  0x18040000000ull
 #define GLOBAL_VA 0x18080000000ull
 
@@ -114,7 +114,7 @@ static u32 call_at(u64 va)
 static u64 user_result(void)
 {
 	/* mov $USER_VA + USER_OFF, %rax; jmp *%rax */
-	static const u8 jump[] = {0x48, 0xb8, 0, 0x21, 0, 0, 0x80, 0x01, 0, 0, 0xff, 0xe0};
+	static const u8 jump[] = {0x48, 0xb8, 0, 0x21, 0x10, 0, 0x80, 0x01, 0, 0, 0xff, 0xe0};
 
 	run_user_code(jump, sizeof(jump), 0, 0);
 	return caught.vector == VEC_BP ? caught.rip - (BEHIND_VA + USER_OFF + 1) : 0;
@@ -329,6 +329,53 @@ static void test_global_pcid(void)
 	WRITE_CR(4, cr4);
 }
 
+/*
+ * The same from code in the upper half, all of which is global: a CPU may go on there without ado.
+ * Reads a byte in each of two spaces, then changes what it is in the second, count times; returns
+ * both sums.
+ */
+u64 hop(u64 first, u64 second, u64 va, u64 count, volatile u64 *pte, u64 flip);
+extern u8 hop_end[];
+__asm__("hop:\n"
+	"	xor %r10d, %r10d\n"
+	"	xor %r11d, %r11d\n"
+	"1:	mov %rdi, %cr3\n"
+	"	movzbl (%rdx), %eax\n"
+	"	add %rax, %r10\n"
+	"	mov %rsi, %cr3\n"
+	"	movzbl (%rdx), %eax\n"
+	"	add %rax, %r11\n"
+	"	xor %r9, (%r8)\n"
+	"	invlpg (%rdx)\n"
+	"	dec %ecx\n"
+	"	jnz 1b\n"
+	"	mov %rdi, %cr3\n"
+	"	mov %r11, %rax\n"
+	"	shl $32, %rax\n"
+	"	add %r10, %rax\n"
+	"	ret\n"
+	"hop_end:\n");
+
+static void test_upper_half(void)
+{
+	enum { HOPS = 1000 };
+	u64 va = 0xffff900000010000, cr4 = READ_CR(4), first = spaces[0].page[0][DATA_OFF];
+	u64 pages[2] = {(u64)spaces[1].page[0], (u64)spaces[1].page[1]}, sums;
+	u64 second = spaces[1].page[0][DATA_OFF] + spaces[1].page[1][DATA_OFF];
+	u8 *code = alloc_pages(1);
+
+	memcpy(code, (const void *)hop, (size_t)(hop_end - (u8 *)hop));
+	for (unsigned n = 0; n < 2; n++)
+		*entry_of(spaces[n].root, va, 12) = (u64)code | PTE_P | PTE_G;
+	WRITE_CR(4, cr4 | CR4_PGE);
+	sums = ((__typeof__(&hop))va)((u64)spaces[0].root | CR3_KEEP,
+				      (u64)spaces[1].root | 1 | CR3_KEEP, DATA_VA + DATA_OFF, HOPS,
+				      spaces[1].data, pages[0] ^ pages[1]);
+	ok(sums == (HOPS / 2 * second << 32 | HOPS * first),
+	   "PCID: the upper half changes what the lower one is");
+	WRITE_CR(4, cr4);
+}
+
 /* INVLPG anywhere in a large page is of all of it. */
 static void test_large(void)
 {
@@ -404,6 +451,7 @@ void test_spaces(void)
 		enter(&spaces[0], 0, 0);
 		test_flushes();
 		test_global_pcid();
+		test_upper_half();
 		test_large();
 		test_cr3_faults();
 		test_invpcid_faults();

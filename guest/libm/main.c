@@ -132,13 +132,14 @@ static uint64_t bits_of_extended(extended value)
 
 /* ---- Functions ---- */
 
-#define UNARY(F)                                                                                   \
-	F(acos)                                                                                    \
-	F(asin)                                                                                    \
-	F(atan) F(cos) F(sin) F(tan) F(acosh) F(asinh) F(atanh) F(cosh) F(sinh) F(tanh) F(exp)     \
-		F(exp2) F(exp10) F(expm1) F(log) F(log10) F(log1p) F(log2) F(logb) F(sqrt) F(cbrt) \
-			F(fabs) F(ceil) F(floor) F(round) F(trunc) F(rint) F(nearbyint) F(erf)     \
-				F(erfc) F(lgamma) F(tgamma) F(j0) F(j1) F(y0) F(y1)
+/* clang-format off */
+#define UNARY(F)                                                                      \
+	F(acos) F(asin) F(atan) F(cos) F(sin) F(tan)                                  \
+	F(acosh) F(asinh) F(atanh) F(cosh) F(sinh) F(tanh)                            \
+	F(exp) F(exp2) F(exp10) F(expm1) F(log) F(log10) F(log1p) F(log2) F(logb)     \
+	F(sqrt) F(cbrt) F(fabs) F(ceil) F(floor) F(round) F(trunc) F(rint)            \
+	F(nearbyint) F(erf) F(erfc) F(lgamma) F(tgamma) F(j0) F(j1) F(y0) F(y1)
+/* clang-format on */
 #define BINARY(F) \
 	F(pow)    \
 	F(atan2) F(fmod) F(remainder) F(fdim) F(fmax) F(fmin) F(hypot) F(copysign) F(nextafter)

@@ -181,7 +181,9 @@ int x86_write_dr(struct alc_vcpu *v, unsigned n, u64 val)
 int x86_xsetbv(struct alc_vcpu *v, u32 index, u64 val)
 {
 	if (v->cpl != 0 || index != 0 || !(val & X86_XCR0_X87) || (val & ~v->cpuid->xcr0_mask) ||
-	    ((val & X86_XCR0_AVX) && !(val & X86_XCR0_SSE)))
+	    ((val & X86_XCR0_AVX) && !(val & X86_XCR0_SSE)) ||
+	    ((val & X86_XCR0_AVX512) &&
+	     (val & (X86_XCR0_AVX512 | X86_XCR0_AVX)) != (X86_XCR0_AVX512 | X86_XCR0_AVX)))
 		return x86_raise_error(v, X86_GP, 0);
 	v->xcr0 = val;
 	v->ops->mode_changed(v);

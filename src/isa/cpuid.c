@@ -96,6 +96,10 @@ static const u16 v3_set[] = {
 	F(AVX), F(AVX2), F(F16C), F(FMA), F(BMI1), F(BMI2), F(ABM), F(MOVBE), F(XSAVE), SET_END,
 };
 
+static const u16 v4_set[] = {
+	F(AVX512F), F(AVX512BW), F(AVX512CD), F(AVX512DQ), F(AVX512VL), SET_END,
+};
+
 /*
  * Beyond the levels: what speeds up common software or hardens the guest at no cost. With PCIDs
  * what is known of an address space outlasts a switch to another one.
@@ -120,11 +124,15 @@ static const struct host_unit {
 	u16 feature;
 	bool ymm; /* needs the host's operating system to have enabled AVX state too */
 } host_units[] = {
-	{F(FPU), false},    {F(MMX), false},       {F(FXSR), false},      {F(SSE), false},
-	{F(SSE2), false},   {F(SSE3), false},      {F(SSSE3), false},     {F(SSE4_1), false},
-	{F(SSE4_2), false}, {F(PCLMULQDQ), false}, {F(AES), false},       {F(SHA_NI), false},
-	{F(GFNI), false},   {F(AVX), true},        {F(AVX2), true},       {F(FMA), true},
-	{F(F16C), true},    {F(VAES), true},       {F(VPCLMULQDQ), true},
+	/* And AVX-512 state. All of these are there, or none is taken. */
+	{F(AVX512F), true},  {F(AVX512BW), true},   {F(AVX512CD), true},   {F(AVX512DQ), true},
+	{F(AVX512VL), true},
+
+	{F(FPU), false},     {F(MMX), false},       {F(FXSR), false},      {F(SSE), false},
+	{F(SSE2), false},    {F(SSE3), false},      {F(SSSE3), false},     {F(SSE4_1), false},
+	{F(SSE4_2), false},  {F(PCLMULQDQ), false}, {F(AES), false},       {F(SHA_NI), false},
+	{F(GFNI), false},    {F(AVX), true},        {F(AVX2), true},       {F(FMA), true},
+	{F(F16C), true},     {F(VAES), true},       {F(VPCLMULQDQ), true},
 };
 
 /* User-mode instructions of the integer units. */
@@ -137,21 +145,22 @@ static const u16 host_integer[] = {
 
 struct profile {
 	const char *name;
-	const u16 *sets[6];
+	const u16 *sets[7];
 	bool capped; /* leaves out what the host lacks, where others fail */
 };
 
 static const struct profile profiles[] = {
 	{"default", {platform_set, v1_set, v2_set, v3_set, default_set}, true},
-	{"max", {platform_set, v1_set, v2_set, v3_set, default_set, max_set}, true},
+	{"max", {platform_set, v1_set, v2_set, v3_set, v4_set, default_set, max_set}, true},
 	{"x86-64-v1", {platform_set, v1_set}, false},
 	{"x86-64", {platform_set, v1_set}, false},
 	{"x86-64-v2", {platform_set, v1_set, v2_set}, false},
 	{"x86-64-v3", {platform_set, v1_set, v2_set, v3_set}, false},
+	{"x86-64-v4", {platform_set, v1_set, v2_set, v3_set, v4_set}, false},
 };
 
 const char *const cpuid_profiles[] = {
-	"default", "max", "x86-64-v1", "x86-64", "x86-64-v2", "x86-64-v3", NULL,
+	"default", "max", "x86-64-v1", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", NULL,
 };
 
 static void set_bit(u64 *features, unsigned f)
@@ -179,15 +188,15 @@ static struct x86_cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 	return r;
 }
 
-/* The host's operating system switches XMM and YMM state (SDM vol. 1 14.3). */
-static bool host_has_ymm(void)
+/* The host's operating system switches all of this state (SDM vol. 1 14.3, 15.2). */
+static bool host_enables(u32 components)
 {
 	u32 lo, hi;
 
 	if (!(host_cpuid(1, 0).ecx & BIT(27)))
 		return false;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-	return (lo & (X86_XCR0_SSE | X86_XCR0_AVX)) == (X86_XCR0_SSE | X86_XCR0_AVX);
+	return (lo & components) == components;
 }
 
 static u32 reg_of(struct x86_cpuid_regs r, unsigned reg)
@@ -213,13 +222,19 @@ static bool host_has(unsigned f)
 
 void cpuid_host_features(u64 features[(X86_FEATURES + 63) / 64])
 {
-	bool ymm = host_has_ymm();
+	bool ymm = host_enables(X86_XCR0_SSE | X86_XCR0_AVX);
+	bool zmm = ymm && host_enables(X86_XCR0_AVX512);
 
 	for (unsigned i = 0; i < (X86_FEATURES + 63) / 64; i++)
 		features[i] = 0;
 	for (unsigned i = 0; i < ARRAY_LEN(host_units); i++)
 		if (host_has(host_units[i].feature) && (ymm || !host_units[i].ymm))
 			set_bit(features, host_units[i].feature);
+	for (const u16 *f = v4_set; *f != SET_END; f++)
+		zmm &= test_bit(features, *f);
+	for (const u16 *f = v4_set; *f != SET_END; f++)
+		if (!zmm)
+			clear_bit(features, *f);
 	for (const u16 *f = host_integer; *f != SET_END; f++)
 		if (host_has(*f))
 			set_bit(features, *f);
@@ -282,7 +297,7 @@ int cpuid_table_init(struct x86_cpuid_table *t, const char *profile, unsigned nc
 	if (!p)
 		return alc_fail(err, -EINVAL,
 				"CPU profile '%s' is unknown; there are default, max, x86-64, "
-				"x86-64-v1, x86-64-v2 and x86-64-v3",
+				"x86-64-v1, x86-64-v2, x86-64-v3 and x86-64-v4",
 				profile);
 	if (ncpus < 1 || ncpus > PC_CPUS_MAX)
 		return alc_fail(err, -EINVAL, "a machine has 1 to %d CPUs, not %u", PC_CPUS_MAX,
@@ -305,22 +320,21 @@ int cpuid_table_init(struct x86_cpuid_table *t, const char *profile, unsigned nc
 		made.xcr0_mask = X86_XCR0_X87 | X86_XCR0_SSE;
 	if (cpuid_has(&made, F(XSAVE)) && cpuid_has(&made, F(AVX)))
 		made.xcr0_mask |= X86_XCR0_AVX;
+	if (cpuid_has(&made, F(AVX512F)))
+		made.xcr0_mask |= X86_XCR0_AVX512;
 	set_brand(made.brand);
 	*t = made;
 	return 0;
 }
 
-enum { XSAVE_LEGACY = 576, XSAVE_AVX = 256 };
-
 u32 xsave_size(u64 mask)
 {
-	return mask & X86_XCR0_AVX ? XSAVE_LEGACY + XSAVE_AVX : XSAVE_LEGACY;
+	return fpu_xsave_end(mask, mask, false);
 }
 
-/* With AVX the only extended component, both formats place it alike. */
 u32 xsave_size_compacted(u64 mask)
 {
-	return xsave_size(mask);
+	return fpu_xsave_end(mask, mask, true);
 }
 
 /* Bits that an APIC ID needs to tell n processors apart. */
@@ -417,9 +431,9 @@ static void leaf_xsave(const struct alc_vcpu *v, u32 leaf, u32 sub, struct x86_c
 	} else if (sub == 1) {
 		if (cpuid_has(v->cpuid, F(XSAVEC)))
 			r->ebx = xsave_size_compacted(v->xcr0);
-	} else if (sub == 2 && (mask & X86_XCR0_AVX)) {
-		r->eax = XSAVE_AVX;
-		r->ebx = XSAVE_LEGACY;
+	} else if (sub < 64 && mask >> sub & 1) {
+		r->eax = fpu_xsave_length(sub);
+		r->ebx = fpu_xsave_offset(sub, mask, false);
 	}
 }
 

@@ -6,7 +6,7 @@
 #include "isa/x86.h"
 
 /*
- * CPUID by table: a profile (`default`, `max`, `x86-64-v1` … `v3`) names features; the features
+ * CPUID by table: a profile (`default`, `max`, `x86-64-v1` … `v4`) names features; the features
  * that need the host's own execution units (SSE to AVX2, AES …) are offered only where the host
  * has them; leaves with topology, XSAVE sizes, TSC frequency and KVM's signature are computed.
  */

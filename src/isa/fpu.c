@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Images of x87, SSE and AVX state: FXSAVE (SDM vol. 1 10.5.1), XSAVE (13.4-13.8) and the x87
- * environment (8.1.10). FCS and FDS are always 0, as CPUID's ZERO_FCS_FDS announces.
+ * Images of x87, SSE, AVX and AVX-512 state: FXSAVE (SDM vol. 1 10.5.1), XSAVE (13.4-13.8) and the
+ * x87 environment (8.1.10). FCS and FDS are always 0, as CPUID's ZERO_FCS_FDS announces.
  *
  * The stack registers are kept in stack order, ST(0) first, while the tag word goes by physical
  * register: whatever sets TOP without meaning to move the stack must rotate one against the other.
@@ -38,8 +38,6 @@ enum {
 	XS_COMP_BV = XS_HEADER + 8,
 	XS_RESERVED = XS_HEADER + 16,
 	XS_HEADER_END = XS_HEADER + 64,
-	XS_AVX = 576,
-	XS_AVX_END = XS_AVX + 256,
 };
 #define XCOMP_COMPACTED BIT(63)
 
@@ -144,22 +142,101 @@ static void init_xmm(struct x86_fpu *f)
 		f->vec[i][0] = f->vec[i][1] = 0;
 }
 
-static void put_avx(const struct x86_fpu *f, u8 *area)
+/* ---- Extended components ---- */
+
+static void put_avx(const struct x86_fpu *f, u8 *at)
 {
 	for (unsigned i = 0; i < 16; i++)
-		__builtin_memcpy(area + XS_AVX + 16 * i, f->vec[i] + 2, 16);
+		__builtin_memcpy(at + 16 * i, f->vec[i] + 2, 16);
 }
 
-static void get_avx(struct x86_fpu *f, const u8 *area)
+static void get_avx(struct x86_fpu *f, const u8 *at)
 {
 	for (unsigned i = 0; i < 16; i++)
-		__builtin_memcpy(f->vec[i] + 2, area + XS_AVX + 16 * i, 16);
+		__builtin_memcpy(f->vec[i] + 2, at + 16 * i, 16);
 }
 
-static void init_avx(struct x86_fpu *f)
+static void put_opmask(const struct x86_fpu *f, u8 *at)
+{
+	__builtin_memcpy(at, f->k, sizeof(f->k));
+}
+
+static void get_opmask(struct x86_fpu *f, const u8 *at)
+{
+	__builtin_memcpy(f->k, at, sizeof(f->k));
+}
+
+static void put_zmm_high(const struct x86_fpu *f, u8 *at)
 {
 	for (unsigned i = 0; i < 16; i++)
-		f->vec[i][2] = f->vec[i][3] = 0;
+		__builtin_memcpy(at + 32 * i, f->vec[i] + 4, 32);
+}
+
+static void get_zmm_high(struct x86_fpu *f, const u8 *at)
+{
+	for (unsigned i = 0; i < 16; i++)
+		__builtin_memcpy(f->vec[i] + 4, at + 32 * i, 32);
+}
+
+static void put_high_zmm(const struct x86_fpu *f, u8 *at)
+{
+	__builtin_memcpy(at, f->vec[16], 16 * sizeof(f->vec[0]));
+}
+
+static void get_high_zmm(struct x86_fpu *f, const u8 *at)
+{
+	__builtin_memcpy(f->vec[16], at, 16 * sizeof(f->vec[0]));
+}
+
+/* Offsets are those of Intel's processors with AVX-512, which leave room for MPX. */
+static const struct component {
+	u8 number;
+	u16 offset, length;
+	void (*put)(const struct x86_fpu *f, u8 *at);
+	void (*get)(struct x86_fpu *f, const u8 *at);
+} extended[] = {
+	{2, 576, 256, put_avx, get_avx},
+	{5, 1088, 64, put_opmask, get_opmask},
+	{6, 1152, 512, put_zmm_high, get_zmm_high},
+	{7, 1664, 1024, put_high_zmm, get_high_zmm},
+};
+
+static const u8 initial[1024];
+
+static bool includes(u64 components, const struct component *x)
+{
+	return components >> x->number & 1;
+}
+
+u32 fpu_xsave_offset(unsigned component, u64 components, bool compacted)
+{
+	u32 at = XS_HEADER_END;
+
+	for (unsigned i = 0; i < ARRAY_LEN(extended); i++) {
+		if (extended[i].number == component)
+			return compacted ? at : extended[i].offset;
+		at += includes(components, &extended[i]) ? extended[i].length : 0;
+	}
+	return 0;
+}
+
+u32 fpu_xsave_length(unsigned component)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(extended); i++)
+		if (extended[i].number == component)
+			return extended[i].length;
+	return 0;
+}
+
+u32 fpu_xsave_end(u64 used, u64 components, bool compacted)
+{
+	u32 end = XS_HEADER_END;
+
+	for (unsigned i = 0; i < ARRAY_LEN(extended); i++)
+		if (includes(used, &extended[i]))
+			end = fpu_xsave_offset(extended[i].number, components, compacted) +
+			      extended[i].length;
+	return end;
 }
 
 void fpu_fxsave(const struct x86_fpu *f, u8 area[X86_FXSAVE_SIZE], bool rexw)
@@ -194,13 +271,23 @@ static bool x87_in_use(const struct x86_fpu *f)
 	return false;
 }
 
-/* Anything set in quadwords [from, from + 2) of the sixteen vector registers? */
-static bool vec_in_use(const struct x86_fpu *f, unsigned from)
+/* Anything set in quadwords [from, to) of these vector registers? */
+static bool vec_in_use(const struct x86_fpu *f, unsigned first, unsigned from, unsigned to)
 {
 	u64 any = 0;
 
-	for (unsigned i = 0; i < 16; i++)
-		any |= f->vec[i][from] | f->vec[i][from + 1];
+	for (unsigned i = first; i < first + 16; i++)
+		for (unsigned k = from; k < to; k++)
+			any |= f->vec[i][k];
+	return any;
+}
+
+static bool opmask_in_use(const struct x86_fpu *f)
+{
+	u64 any = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		any |= f->k[i];
 	return any;
 }
 
@@ -208,53 +295,51 @@ u64 fpu_xinuse(const struct x86_fpu *f)
 {
 	u64 mask = 0;
 
-	if (x87_in_use(f))
-		mask |= X86_XCR0_X87;
-	if (vec_in_use(f, 0))
-		mask |= X86_XCR0_SSE;
-	if (vec_in_use(f, 2))
-		mask |= X86_XCR0_AVX;
+	mask |= x87_in_use(f) ? X86_XCR0_X87 : 0;
+	mask |= vec_in_use(f, 0, 0, 2) ? X86_XCR0_SSE : 0;
+	mask |= vec_in_use(f, 0, 2, 4) ? X86_XCR0_AVX : 0;
+	mask |= opmask_in_use(f) ? BIT(5) : 0;
+	mask |= vec_in_use(f, 0, 4, 8) ? BIT(6) : 0;
+	mask |= vec_in_use(f, 16, 0, 8) ? BIT(7) : 0;
 	return mask;
 }
 
-static void put_components(const struct x86_fpu *f, u8 *area, u64 mask, bool rexw)
+static void put_components(const struct x86_fpu *f, u8 *area, u64 mask, u64 layout, bool compacted,
+			   bool rexw)
 {
 	if (mask & X86_XCR0_X87)
 		put_x87(f, area, rexw);
 	if (mask & X86_XCR0_SSE)
 		put_xmm(f, area);
-	if (mask & X86_XCR0_AVX)
-		put_avx(f, area);
-}
-
-/* With AVX as the only extended component, compaction doesn't move it. */
-static u32 area_size(u64 rfbm)
-{
-	return rfbm & X86_XCR0_AVX ? XS_AVX_END : XS_HEADER_END;
+	for (unsigned i = 0; i < ARRAY_LEN(extended); i++)
+		if (includes(mask, &extended[i]))
+			extended[i].put(
+				f, area + fpu_xsave_offset(extended[i].number, layout, compacted));
 }
 
 /* SDM vol. 1 13.7 (XSAVE), 13.9 (XSAVEOPT), 13.10 (XSAVEC). */
 u32 fpu_xsave(const struct x86_fpu *f, u8 area[X86_XSAVE_MAX], u64 rfbm, enum x86_xsave_form form,
 	      bool rexw)
 {
+	bool compacted = form == X86_XSAVEC;
 	u64 in_use = fpu_xinuse(f) & rfbm;
 
-	if (form == X86_XSAVEC) {
+	if (compacted) {
 		/* XINUSE says nothing of MXCSR, which this form saves with SSE alone. */
 		if ((rfbm & X86_XCR0_SSE) && f->mxcsr != MXCSR_INIT)
 			in_use |= X86_XCR0_SSE;
 		if (in_use & X86_XCR0_SSE)
 			put_mxcsr(f, area);
-		put_components(f, area, in_use, rexw);
+		put_components(f, area, in_use, rfbm, true, rexw);
 		st64(area + XS_BV, in_use);
 		st64(area + XS_COMP_BV, rfbm | XCOMP_COMPACTED);
-		return area_size(rfbm);
+	} else {
+		if (rfbm & (X86_XCR0_SSE | X86_XCR0_AVX))
+			put_mxcsr(f, area);
+		put_components(f, area, form == X86_XSAVEOPT ? in_use : rfbm, rfbm, false, rexw);
+		st64(area + XS_BV, (ld64(area + XS_BV) & ~rfbm) | in_use);
 	}
-	if (rfbm & (X86_XCR0_SSE | X86_XCR0_AVX))
-		put_mxcsr(f, area);
-	put_components(f, area, form == X86_XSAVEOPT ? in_use : rfbm, rexw);
-	st64(area + XS_BV, (ld64(area + XS_BV) & ~rfbm) | in_use);
-	return area_size(rfbm);
+	return fpu_xsave_end(rfbm, rfbm, compacted);
 }
 
 static bool all_zero(const u8 *p, unsigned len)
@@ -275,6 +360,17 @@ static bool header_bad(const u8 *area, u64 xcr0)
 		return (bv & ~xcr0) || !all_zero(area + XS_COMP_BV, 16);
 	return (comp & ~XCOMP_COMPACTED & ~xcr0) || (bv & ~(comp & ~XCOMP_COMPACTED)) ||
 	       !all_zero(area + XS_RESERVED, XS_HEADER_END - XS_RESERVED);
+}
+
+static void get_extended(struct x86_fpu *f, const u8 *area, u64 rfbm, u64 bv, u64 comp)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(extended); i++) {
+		const struct component *x = &extended[i];
+		bool used = includes(bv, x);
+
+		if (includes(rfbm, x))
+			x->get(f, used ? area + fpu_xsave_offset(x->number, comp, comp) : initial);
+	}
 }
 
 int fpu_xrstor(struct x86_fpu *f, const u8 area[X86_XSAVE_MAX], u64 rfbm, u64 xcr0, bool rexw)
@@ -299,10 +395,7 @@ int fpu_xrstor(struct x86_fpu *f, const u8 area[X86_XSAVE_MAX], u64 rfbm, u64 xc
 		get_xmm(f, area);
 	else if (rfbm & X86_XCR0_SSE)
 		init_xmm(f);
-	if (rfbm & bv & X86_XCR0_AVX)
-		get_avx(f, area);
-	else if (rfbm & X86_XCR0_AVX)
-		init_avx(f);
+	get_extended(f, area, rfbm, bv, compacted ? ld64(area + XS_COMP_BV) : 0);
 	return 0;
 }
 

@@ -14,6 +14,8 @@ enum { X86_FXSAVE_SIZE = 512, X86_XSAVE_MAX = 4096 };
 #define X86_XCR0_X87 BIT(0)
 #define X86_XCR0_SSE BIT(1)
 #define X86_XCR0_AVX BIT(2)
+/* Opmask, ZMM_Hi256, Hi16_ZMM: enabled together or not at all. */
+#define X86_XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
 
 void fpu_reset(struct x86_fpu *f); /* power-on: FCW 0x37f by FNINIT, MXCSR 0x1f80 */
 void fpu_fninit(struct x86_fpu *f);
@@ -31,6 +33,11 @@ enum x86_xsave_form { X86_XSAVE, X86_XSAVEOPT, X86_XSAVEC };
 /* Returns the number of bytes of area that were written or preserved, to be stored back. */
 u32 fpu_xsave(const struct x86_fpu *f, u8 area[X86_XSAVE_MAX], u64 rfbm, enum x86_xsave_form form,
 	      bool rexw);
+/* Where an extended component lies in an area of these components, and how long it is. */
+u32 fpu_xsave_offset(unsigned component, u64 components, bool compacted);
+u32 fpu_xsave_length(unsigned component); /* 0: there is no such component */
+/* The end of those in `used` in an area of these components, or that of the header. */
+u32 fpu_xsave_end(u64 used, u64 components, bool compacted);
 /* Nonzero: #GP for a bad header or MXCSR; f is unchanged. */
 int fpu_xrstor(struct x86_fpu *f, const u8 area[X86_XSAVE_MAX], u64 rfbm, u64 xcr0, bool rexw);
 /* XINUSE: components not in their initial configuration. */

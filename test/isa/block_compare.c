@@ -6,17 +6,19 @@
 
 enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_IF | X86_AC | X86_NT | X86_ID };
 
+enum { FSW_ES = 0x80 };
+
 #define AT(member) offsetof(struct case_state, member)
 
 static const struct {
 	const char *name;
 	u32 offset, size, count;
 } fields[] = {
-	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},   {"fs_base", AT(fs_base), 8, 1},
-	{"gs_base", AT(gs_base), 8, 1}, {"ymm", AT(vec), 32, 16}, {"st", AT(st), 16, 8},
-	{"fcw", AT(fcw), 2, 1},         {"fsw", AT(fsw), 2, 1},   {"ftw", AT(ftw), 1, 1},
-	{"mxcsr", AT(mxcsr), 4, 1},     {"fop", AT(fop), 2, 1},   {"fip", AT(fip), 8, 1},
-	{"fdp", AT(fdp), 8, 1},
+	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},     {"fs_base", AT(fs_base), 8, 1},
+	{"gs_base", AT(gs_base), 8, 1}, {"zmm", AT(vec), 64, 32},   {"k", AT(k), 8, 8},
+	{"st", AT(st), 16, 8},          {"fcw", AT(fcw), 2, 1},     {"fsw", AT(fsw), 2, 1},
+	{"ftw", AT(ftw), 1, 1},         {"mxcsr", AT(mxcsr), 4, 1}, {"fop", AT(fop), 2, 1},
+	{"fip", AT(fip), 8, 1},         {"fdp", AT(fdp), 8, 1},
 };
 
 /* Only Intel's processors tell programs x87 pointers at all times, and so engines guests. */
@@ -38,7 +40,7 @@ static u64 flags_that_differ(const struct block_outcome *a, const struct block_o
 
 /*
  * The bits of a byte that differ and count. Frames hold dead flags. A page's accessed bit may be
- * set early, and its dirty bit where a fault came between.
+ * set early, and its dirty bit where a fault came between, or an x87 exception kept a store off.
  */
 static u8 differing_bits(const struct block_outcome *a, const struct block_outcome *b, u64 at)
 {
@@ -48,7 +50,7 @@ static u8 differing_bits(const struct block_outcome *a, const struct block_outco
 		return 0;
 	if (at < GPA_PML4 || at >= GPA_GDT || at % 8)
 		return x ^ y;
-	if (a->cpu.fault.vector != X86_BP)
+	if (a->cpu.fault.vector != X86_BP || a->cpu.out.fsw & FSW_ES)
 		x |= y & PTE_D;
 	return (u8)((x ^ y) & ~PTE_A);
 }

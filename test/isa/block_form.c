@@ -243,7 +243,7 @@ static unsigned prefixes(struct bgen *g, const struct form *t, const struct plac
 		b[n++] = 0x67;
 	if (lock)
 		b[n++] = 0xf0;
-	if (!t->vex && t->pp)
+	if (!t->vex && !t->evex && t->pp)
 		b[n++] = pp[t->pp];
 	return n;
 }
@@ -253,7 +253,17 @@ static unsigned opcode(struct bgen *g, const struct form *t, u8 rex, bool fixed,
 {
 	unsigned n = 0;
 
-	if (t->vex) {
+	if (t->evex) {
+		u64 r = fixed || t->bits == 32 ? 0x87800 : rng_u64(&g->r);
+
+		b[n++] = 0x62;
+		b[n++] = (u8)((rex ^ 7) << 5 | (t->bits == 32 ? 0x10 : rng_u64(&g->r) & 0x10) |
+			      t->map);
+		b[n++] = (u8)(t->w << 7 | (r >> 8 & 0x78) | 4 | t->pp);
+		b[n++] = (u8)(t->l << 5 | t->b << 4 | (r >> 16 & 8));
+		if (t->masked)
+			b[n - 1] |= (u8)(1 + rng_below(&g->r, 7)) | (rng_u64(&g->r) & 0x80);
+	} else if (t->vex) {
 		u8 v = fixed ? 0x78 : (u8)rng_u64(&g->r) & 0x78;
 
 		b[n++] = 0xc4;
@@ -280,7 +290,7 @@ static bool draft_form(struct bgen *g, const struct form *t, bool lock, struct d
 	u64 tail = value_int(&g->r);
 	unsigned n, k = 1;
 
-	if (!t->vex && !t->map && (t->opcode & 0xfc) == 0xa0) {
+	if (!t->vex && !t->evex && !t->map && (t->opcode & 0xfc) == 0xa0) {
 		/* MOV with an address of its own */
 		f->place.segment = 0;
 		f->place.addr32 = false;
@@ -412,6 +422,10 @@ static bool misaligned(const struct bgen *g, const struct draft *f, const ZydisD
 {
 	const struct place *p = &f->place;
 	bool aligned = !(window_place(g, p) & 63) && p->index < 0 && !p->segment;
+	ZydisExceptionClass class = f->d.insn.meta.exception_class;
+
+	if (class == ZYDIS_EXCEPTION_CLASS_E1 || class == ZYDIS_EXCEPTION_CLASS_E1NF)
+		return !aligned;
 
 	if (op->size >= 512 * 8 || f->d.insn.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B)
 		return !aligned;
@@ -644,7 +658,8 @@ static void classify(struct block_menu *m, struct bgen *g)
 
 		if (!sample(g, &m->forms.all[i], &d) || !takes_part(&d))
 			continue;
-		if (uses_class(&d, ZYDIS_REGCLASS_XMM, ZYDIS_REGCLASS_ZMM))
+		if (uses_class(&d, ZYDIS_REGCLASS_XMM, ZYDIS_REGCLASS_ZMM) ||
+		    uses_class(&d, ZYDIS_REGCLASS_MASK, ZYDIS_REGCLASS_MASK))
 			add_to(m, MENU_VECTOR, i);
 		else if (uses_class(&d, ZYDIS_REGCLASS_X87, ZYDIS_REGCLASS_MMX) ||
 			 d.insn.meta.isa_set == ZYDIS_ISA_SET_X87)

@@ -48,8 +48,7 @@ static void random_state(struct bgen *g)
 		in->gpr[i] = value_int(&g->r);
 	for (unsigned i = 0; g->b->bits == 32 && i < 8; i++)
 		in->gpr[i] = (u32)in->gpr[i];
-	for (unsigned i = 0; i < 16; i++)
-		value_vector(&g->r, in->vec[i]);
+	values_vectors(&g->r, in->vec, in->k);
 	for (unsigned i = 0; i < 8; i++)
 		value_f80(&g->r, in->st[i]);
 	in->rflags = X86_R1 | X86_IF | (rng_u64(&g->r) & X86_ARITH);

@@ -176,6 +176,7 @@ static void reduce_state(struct reduction *d)
 	adopt(d);
 	*s = *b;
 	memset(s->in.vec, 0, sizeof(s->in.vec));
+	memset(s->in.k, 0, sizeof(s->in.k));
 	memset(s->in.st, 0, sizeof(s->in.st));
 	s->in.fsw = s->in.ftw = 0;
 	s->in.mxcsr = 0x1f80;

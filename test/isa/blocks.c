@@ -6,7 +6,8 @@
  * --cases 1 gives the one numbered N. --configure KEY=VALUE, which may be repeated, is an option of
  * the second engine. --seconds N goes on for so long. --kicks and --nmis disturb the second engine
  * from another thread, which must not show. --slices N stops both after every 1 to N instructions:
- * they must count alike, and be in the same state then. --compat makes programs of 32 bits.
+ * they must count alike, and be in the same state then. --compat makes programs of 32 bits. --cpu
+ * is what both have.
  * --one-process is for the debugger.
  */
 #include <getopt.h>
@@ -167,6 +168,8 @@ static void take_option(struct work *w, int opt, char *value)
 		w->fresh = true;
 	else if (opt == 'b')
 		w->bits = 32;
+	else if (opt == 'p')
+		world_cpu = value;
 	else if (opt == '1')
 		w->one_process = true;
 	else if (opt == 'i')
@@ -180,15 +183,12 @@ static void take_option(struct work *w, int opt, char *value)
 static void parse(struct work *w, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"cases", 1, NULL, 'n'},     {"seed", 1, NULL, 's'},
-		{"first", 1, NULL, 'f'},     {"engines", 1, NULL, 'e'},
-		{"configure", 1, NULL, 'c'}, {"seconds", 1, NULL, 't'},
-		{"expect", 1, NULL, 'x'},    {"keep-going", 0, NULL, 'k'},
-		{"verbose", 0, NULL, 'v'},   {"runs", 1, NULL, 'r'},
-		{"kicks", 0, NULL, 'i'},     {"nmis", 0, NULL, 'm'},
-		{"fresh", 0, NULL, 'z'},     {"one-process", 0, NULL, '1'},
-		{"slices", 1, NULL, 'u'},    {"compat", 0, NULL, 'b'},
-		{NULL, 0, NULL, 0},
+		{"cases", 1, NULL, 'n'},   {"seed", 1, NULL, 's'},        {"first", 1, NULL, 'f'},
+		{"engines", 1, NULL, 'e'}, {"configure", 1, NULL, 'c'},   {"seconds", 1, NULL, 't'},
+		{"expect", 1, NULL, 'x'},  {"keep-going", 0, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
+		{"runs", 1, NULL, 'r'},    {"kicks", 0, NULL, 'i'},       {"nmis", 0, NULL, 'm'},
+		{"fresh", 0, NULL, 'z'},   {"one-process", 0, NULL, '1'}, {"slices", 1, NULL, 'u'},
+		{"compat", 0, NULL, 'b'},  {"cpu", 1, NULL, 'p'},         {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;

@@ -44,8 +44,9 @@ struct case_state {
 	u64 gpr[X86_GPRS];
 	u64 rip, rflags;
 	u64 fs_base, gs_base;
-	u64 vec[16][4]; /* YMM, low quadword first */
-	u64 st[8][2];   /* ST(0) first; 10 bytes used */
+	u64 vec[32][8]; /* ZMM, low quadword first; ZMM16 and up, and k, where there is AVX-512 */
+	u64 k[8];
+	u64 st[8][2]; /* ST(0) first; 10 bytes used */
 	u16 fcw, fsw;
 	u8 ftw; /* abridged: 1 = valid */
 	u16 fop;

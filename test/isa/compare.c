@@ -18,8 +18,9 @@ static const struct {
 	u32 offset, size, count;
 } fields[] = {
 	{"gpr", AT(gpr), 8, X86_GPRS},  {"rip", AT(rip), 8, 1},   {"fs_base", AT(fs_base), 8, 1},
-	{"gs_base", AT(gs_base), 8, 1}, {"vec", AT(vec), 32, 16}, {"st", AT(st), 16, 8},
-	{"fcw", AT(fcw), 2, 1},         {"fsw", AT(fsw), 2, 1},   {"ftw", AT(ftw), 1, 1},
+	{"gs_base", AT(gs_base), 8, 1}, {"vec", AT(vec), 64, 32}, {"k", AT(k), 8, 8},
+	{"st", AT(st), 16, 8},          {"fcw", AT(fcw), 2, 1},   {"fsw", AT(fsw), 2, 1},
+	{"ftw", AT(ftw), 1, 1},
 };
 
 static const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
@@ -61,8 +62,10 @@ static bool same_mxcsr(const struct case_outcome *host, const struct case_outcom
 
 static u32 compared_error(const struct case_outcome *host)
 {
-	/* Linux doesn't tell user mode which kernel addresses are present. */
-	if (host->fault.vector == X86_PFV && host->fault.cr2 >> 47)
+	/* Linux doesn't tell user mode which kernel addresses are present; the lower half's last
+	 * page is one of them.
+	 */
+	if (host->fault.vector == X86_PFV && host->fault.cr2 >= BIT(47) - ALC_PAGE_SIZE)
 		return (u32)~X86_PF_P;
 	return ~0u;
 }
@@ -228,11 +231,14 @@ static void print_literal(const struct isa_case *c)
 	       (unsigned long long)s->fs_base, (unsigned long long)s->gs_base, s->fcw, s->fsw,
 	       s->ftw, s->mxcsr);
 	print_u64s("gpr", s->gpr, X86_GPRS);
+	print_u64s("k", s->k, 8);
 	printf("\t\t.vec = {");
-	for (unsigned i = 0; i < 16; i++)
-		printf("{0x%llx, 0x%llx, 0x%llx, 0x%llx},%s", (unsigned long long)s->vec[i][0],
-		       (unsigned long long)s->vec[i][1], (unsigned long long)s->vec[i][2],
-		       (unsigned long long)s->vec[i][3], i % 2 ? "\n\t\t\t" : " ");
+	for (unsigned i = 0; i < 32; i++) {
+		printf("{");
+		for (unsigned n = 0; n < 8; n++)
+			printf("0x%llx, ", (unsigned long long)s->vec[i][n]);
+		printf("},\n\t\t\t");
+	}
 	printf("},\n\t\t.st = {");
 	for (unsigned i = 0; i < 8; i++)
 		printf("{0x%llx, 0x%llx}, ", (unsigned long long)s->st[i][0],

@@ -2,7 +2,8 @@
 /*
  * Runs cases on the host CPU and on a runner, and compares. The seed is printed, and
  * ALCAZAR_SEED or --seed gives the same cases again; --first N --cases 1 gives the one numbered N.
- * --configure KEY=VALUE, which may be repeated, is an option of the runner's engine.
+ * --configure KEY=VALUE, which may be repeated, is an option of the runner's engine; --cpu what it
+ * shows guests. --evex leaves out what has another encoding than AVX-512's.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ struct run {
 	struct forms forms;
 	u64 seed, first, cases;
 	ZydisMnemonic only;
-	bool keep_going, list;
+	bool keep_going, list, evex;
 	struct settings settings;
 	u64 ran, differ, incomparable;
 	struct isa_case batch[SILICON_BATCH];
@@ -188,7 +189,8 @@ static void parse(struct run *r, int argc, char **argv)
 	static const struct option options[] = {
 		{"cases", 1, NULL, 'n'},      {"seed", 1, NULL, 's'},      {"only", 1, NULL, 'o'},
 		{"keep-going", 0, NULL, 'k'}, {"first", 1, NULL, 'f'},     {"runner", 1, NULL, 'r'},
-		{"list", 0, NULL, 'l'},       {"configure", 1, NULL, 'c'}, {NULL, 0, NULL, 0},
+		{"list", 0, NULL, 'l'},       {"configure", 1, NULL, 'c'}, {"cpu", 1, NULL, 'p'},
+		{"evex", 0, NULL, 'e'},       {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -226,6 +228,12 @@ static void parse(struct run *r, int argc, char **argv)
 		case 'l':
 			r->list = true;
 			break;
+		case 'p':
+			world_cpu = optarg;
+			break;
+		case 'e':
+			r->evex = true;
+			break;
 		default:
 			exit(2);
 		}
@@ -245,6 +253,11 @@ static int run_all(struct run *r)
 	return r->differ > 0;
 }
 
+static bool is_evex(const struct form *t)
+{
+	return t->evex;
+}
+
 int main(int argc, char **argv)
 {
 	static struct run r = {.cases = 20000};
@@ -255,7 +268,7 @@ int main(int argc, char **argv)
 	parse(&r, argc, argv);
 	r.runner = chosen;
 	printf("host CPU against %s, seed %llu\n", r.runner->name, (unsigned long long)r.seed);
-	if (silicon_create(&r.silicon, &err)) {
+	if (silicon_create(has_feature("avx512f"), &r.silicon, &err)) {
 		printf("skipped: %s\n", err.text);
 		return EXIT_SKIP;
 	}
@@ -264,7 +277,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text[0] ? err.text : "out of memory");
 		ret = 1;
 	} else {
-		ret = run_all(&r);
+		if (r.evex)
+			forms_keep(&r.forms, is_evex);
+		ret = r.forms.ntaking_part ? run_all(&r) : EXIT_SKIP;
 	}
 	r.runner->destroy(r.ctx);
 	forms_destroy(&r.forms);

@@ -8,7 +8,7 @@
 
 static const struct {
 	ZydisISASet set;
-	const char *feature; /* "" for what every x86-64 CPU has */
+	const char *feature; /* "" for what every x86-64 CPU has; or two */
 } isa_sets[] = {
 	{ZYDIS_ISA_SET_I86, ""},
 	{ZYDIS_ISA_SET_I186, ""},
@@ -66,6 +66,35 @@ static const struct {
 	{ZYDIS_ISA_SET_VAES, "vaes"},
 	{ZYDIS_ISA_SET_VPCLMULQDQ, "vpclmulqdq"},
 	{ZYDIS_ISA_SET_AVX_VNNI, "avx_vnni"},
+	{ZYDIS_ISA_SET_AVX512F_128, "avx512vl"},
+	{ZYDIS_ISA_SET_AVX512F_256, "avx512vl"},
+	{ZYDIS_ISA_SET_AVX512F_512, "avx512f"},
+	{ZYDIS_ISA_SET_AVX512F_128N, "avx512f"},
+	{ZYDIS_ISA_SET_AVX512F_SCALAR, "avx512f"},
+	{ZYDIS_ISA_SET_AVX512F_KOP, "avx512f"},
+	{ZYDIS_ISA_SET_AVX512BW_128, "avx512bw"},
+	{ZYDIS_ISA_SET_AVX512BW_256, "avx512bw"},
+	{ZYDIS_ISA_SET_AVX512BW_512, "avx512bw"},
+	{ZYDIS_ISA_SET_AVX512BW_128N, "avx512bw"},
+	{ZYDIS_ISA_SET_AVX512BW_KOP, "avx512bw"},
+	{ZYDIS_ISA_SET_AVX512CD_128, "avx512cd"},
+	{ZYDIS_ISA_SET_AVX512CD_256, "avx512cd"},
+	{ZYDIS_ISA_SET_AVX512CD_512, "avx512cd"},
+	{ZYDIS_ISA_SET_AVX512DQ_128, "avx512dq"},
+	{ZYDIS_ISA_SET_AVX512DQ_256, "avx512dq"},
+	{ZYDIS_ISA_SET_AVX512DQ_512, "avx512dq"},
+	{ZYDIS_ISA_SET_AVX512DQ_128N, "avx512dq"},
+	{ZYDIS_ISA_SET_AVX512DQ_SCALAR, "avx512dq"},
+	{ZYDIS_ISA_SET_AVX512DQ_KOP, "avx512dq"},
+	{ZYDIS_ISA_SET_AVX512_GFNI_128, "avx512f+gfni"},
+	{ZYDIS_ISA_SET_AVX512_GFNI_256, "avx512f+gfni"},
+	{ZYDIS_ISA_SET_AVX512_GFNI_512, "avx512f+gfni"},
+	{ZYDIS_ISA_SET_AVX512_VAES_128, "avx512f+vaes"},
+	{ZYDIS_ISA_SET_AVX512_VAES_256, "avx512f+vaes"},
+	{ZYDIS_ISA_SET_AVX512_VAES_512, "avx512f+vaes"},
+	{ZYDIS_ISA_SET_AVX512_VPCLMULQDQ_128, "avx512f+vpclmulqdq"},
+	{ZYDIS_ISA_SET_AVX512_VPCLMULQDQ_256, "avx512f+vpclmulqdq"},
+	{ZYDIS_ISA_SET_AVX512_VPCLMULQDQ_512, "avx512f+vpclmulqdq"},
 };
 
 #define HOST_DEPENDENT "its result is the machine's, not the instruction's"
@@ -124,6 +153,16 @@ static bool writes_segment(const struct decoded *d)
 	return false;
 }
 
+static bool has_all(const char *features, bool (*has)(const char *feature))
+{
+	const char *plus = strchr(features, '+');
+	char first[32] = "";
+
+	if (plus)
+		memcpy(first, features, (size_t)(plus - features));
+	return plus ? has(first) && has(plus + 1) : !features[0] || has(features);
+}
+
 static const char *why_excluded(const struct decoded *d, bool (*has)(const char *feature))
 {
 	const ZydisDecodedInstruction *n = &d->insn;
@@ -143,9 +182,8 @@ static const char *why_excluded(const struct decoded *d, bool (*has)(const char 
 		return ONE_VENDOR;
 	for (size_t i = 0; i < ARRAY_LEN(isa_sets); i++)
 		if (isa_sets[i].set == n->meta.isa_set)
-			return !isa_sets[i].feature[0] || has(isa_sets[i].feature)
-				       ? NULL
-				       : "the CPU lacks the feature";
+			return has_all(isa_sets[i].feature, has) ? NULL
+								 : "the CPU lacks the feature";
 	return "its instruction set is not in the table of compared ones";
 }
 
@@ -172,6 +210,10 @@ u64 forms_key(const struct decoded *d)
 	h = rng_mix(h << 8 | (d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) << 4 |
 		    !!(d->insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE)) << 1 |
 		    !!(d->insn.attributes & ZYDIS_ATTRIB_HAS_REPNE));
+	if (d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		h = rng_mix(h ^ 1 << 20 ^ (u64)d->insn.raw.evex.b << 16 ^
+			    (u64)(d->insn.raw.evex.aaa != 0) << 17 ^
+			    (u64)d->insn.avx.vector_length);
 	for (unsigned i = 0; i < d->insn.operand_count; i++) {
 		const ZydisDecodedOperand *op = &d->op[i];
 		u64 kind = op->type;
@@ -206,7 +248,12 @@ static size_t encode(const struct form *t, u8 *b)
 	static const u8 prefix[] = {0, 0x66, 0xf3, 0xf2};
 	size_t n = 0;
 
-	if (t->vex) {
+	if (t->evex) {
+		b[n++] = 0x62;
+		b[n++] = 0xf0 | t->map;
+		b[n++] = (u8)(t->w << 7 | 0x7c | t->pp);
+		b[n++] = (u8)(t->l << 5 | t->b << 4 | 8 | t->masked);
+	} else if (t->vex) {
 		b[n++] = 0xc4;
 		b[n++] = 0xe0 | t->map;
 		b[n++] = (u8)(t->w << 7 | 0x78 | t->l << 2 | t->pp);
@@ -266,7 +313,8 @@ static int try_form(struct forms *f, struct form *t, struct keys *seen,
 	size_t n = encode(t, bytes);
 
 	if (!forms_decode_as(t->bits, bytes, n, &d) ||
-	    (d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) != t->vex)
+	    (d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) != t->vex ||
+	    (d.insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) != t->evex)
 		return 0;
 	t->key = forms_key(&d);
 	if (!first_time(seen, t->key))
@@ -325,6 +373,51 @@ static int try_all(struct forms *f, struct keys *seen, unsigned bits,
 	return 0;
 }
 
+/* Groups in ModRM are those of shifts by an immediate. */
+static int try_evex_opcode(struct forms *f, struct form *t, struct keys *seen,
+			   bool (*has)(const char *feature))
+{
+	bool group = t->map == 1 && t->opcode >= 0x71 && t->opcode <= 0x73;
+	bool vsib = t->map == 2 && ((t->opcode & 0xfc) == 0x90 || (t->opcode & 0xfc) == 0xa0);
+	int ret = 0;
+
+	for (t->reg = group ? 0 : 1; !ret && t->reg < (group ? 8 : 2); t->reg++) {
+		t->mem = true;
+		t->rm = vsib ? 4 : 6;
+		ret = try_form(f, t, seen, has);
+		t->mem = false;
+		t->rm = 2;
+		if (!ret)
+			ret = try_form(f, t, seen, has);
+	}
+	return ret;
+}
+
+static int try_evex(struct forms *f, struct keys *seen, unsigned bits,
+		    bool (*has)(const char *feature))
+{
+	for (unsigned i = 0; i < 3 * 4 * 2 * 4 * 2 * 2; i++) {
+		struct form t = {.evex = true,
+				 .masked = i & 1,
+				 .b = i >> 1 & 1,
+				 .w = i >> 2 & 1,
+				 .l = i >> 3 & 3,
+				 .pp = i >> 5 & 3,
+				 .map = (u8)(1 + (i >> 7)),
+				 .bits = (u8)bits};
+
+		for (unsigned op = 0; op < 256; op++) {
+			int ret;
+
+			t.opcode = (u8)op;
+			ret = try_evex_opcode(f, &t, seen, has);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
 int forms_create(struct forms *f, unsigned bits, bool (*has)(const char *feature))
 {
 	struct keys *seen = calloc(1, sizeof(*seen));
@@ -333,6 +426,8 @@ int forms_create(struct forms *f, unsigned bits, bool (*has)(const char *feature
 	memset(f, 0, sizeof(*f));
 	if (!ret)
 		ret = try_all(f, seen, bits, has);
+	if (!ret && has("avx512f"))
+		ret = try_evex(f, seen, bits, has);
 	free(seen);
 	if (!ret)
 		f->taking_part = calloc(f->count, sizeof(*f->taking_part));
@@ -344,6 +439,16 @@ int forms_create(struct forms *f, unsigned bits, bool (*has)(const char *feature
 		if (!f->all[i].excluded)
 			f->taking_part[f->ntaking_part++] = i;
 	return 0;
+}
+
+void forms_keep(struct forms *f, bool (*wanted)(const struct form *t))
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < f->ntaking_part; i++)
+		if (wanted(&f->all[f->taking_part[i]]))
+			f->taking_part[n++] = f->taking_part[i];
+	f->ntaking_part = n;
 }
 
 void forms_destroy(struct forms *f)

@@ -14,10 +14,12 @@
 struct form {
 	u64 key;
 	u16 mnemonic;
-	bool vex, mem, l, w;
-	u8 bits; /* 64, or 32: of what code */
-	u8 pp;   /* none, 66, F3, F2 (the encoding of VEX.pp) */
-	u8 map;  /* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
+	bool vex, evex, mem, w;
+	u8 l;
+	bool b, masked; /* EVEX: its b, and a mask register other than k0 */
+	u8 bits;        /* 64, or 32: of what code */
+	u8 pp;          /* none, 66, F3, F2 (the encoding of VEX.pp) */
+	u8 map;         /* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
 	u8 opcode, reg, rm;
 	const char *excluded; /* why it does not take part, or NULL */
 	u32 cases;            /* how many were made of it */
@@ -40,6 +42,8 @@ struct decoded {
  * name in /proc/cpuinfo) be used?
  */
 int forms_create(struct forms *f, unsigned bits, bool (*has)(const char *feature));
+/* Only these take part from now on. */
+void forms_keep(struct forms *f, bool (*wanted)(const struct form *t));
 void forms_destroy(struct forms *f);
 
 bool forms_decode(const u8 *bytes, size_t len, struct decoded *d);

@@ -66,11 +66,11 @@ static int gpr_number(ZydisRegister reg)
 
 static int vec_number(ZydisRegister reg)
 {
-	if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM15)
-		return (int)(reg - ZYDIS_REGISTER_XMM0);
-	if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM15)
-		return (int)(reg - ZYDIS_REGISTER_YMM0);
-	return -1;
+	ZydisRegisterClass k = ZydisRegisterGetClass(reg);
+
+	return k == ZYDIS_REGCLASS_XMM || k == ZYDIS_REGCLASS_YMM || k == ZYDIS_REGCLASS_ZMM
+		       ? (int)ZydisRegisterGetId(reg)
+		       : -1;
 }
 
 /* Gives a register a value unless an address already depends on it. */
@@ -93,7 +93,7 @@ static u64 segment_base(const struct gen *g, const ZydisDecodedOperandMem *m)
 
 static void place_vector_indices(struct gen *g, int vec)
 {
-	for (unsigned i = 0; i < 4 && vec >= 0; i++)
+	for (unsigned i = 0; i < 8 && vec >= 0; i++)
 		if (rng_percent(&g->r, 90))
 			g->c->in.vec[vec][i] = (u64)(i64)(i8)rng_u64(&g->r);
 }
@@ -362,11 +362,13 @@ static unsigned random_prefixes(struct gen *g, const struct form *t, u8 *b)
 		b[n++] = segment[rng_below(&g->r, sizeof(segment))];
 	if (rng_percent(&g->r, 8))
 		b[n++] = 0x67;
-	if (!t->vex && rng_percent(&g->r, t->mem ? 10 : 1))
+	if (t->vex || t->evex)
+		return n;
+	if (rng_percent(&g->r, t->mem ? 10 : 1))
 		b[n++] = 0xf0;
-	if (!t->vex && t->pp)
+	if (t->pp)
 		b[n++] = pp[t->pp];
-	else if (!t->vex && !t->map && rng_percent(&g->r, 3))
+	else if (!t->map && rng_percent(&g->r, 3))
 		b[n++] = pp[1 + rng_below(&g->r, 3)];
 	return n;
 }
@@ -385,6 +387,20 @@ static unsigned random_vex(struct gen *g, const struct form *t, bool fixed, u8 *
 	b[1] = x | t->map;
 	b[2] = (u8)(t->w << 7) | tail;
 	return 3;
+}
+
+/* fixed: no register beyond the first eight, and none but the first as the second source. */
+static unsigned random_evex(struct gen *g, const struct form *t, bool fixed, u8 *b)
+{
+	u64 r = rng_u64(&g->r);
+
+	b[0] = 0x62;
+	b[1] = (u8)((fixed ? 0xf0 : r & 0xf0) | t->map);
+	b[2] = (u8)(t->w << 7 | (fixed ? 0x78 : r >> 8 & 0x78) | 4 | t->pp);
+	b[3] = (u8)(t->l << 5 | t->b << 4 | (fixed ? 8 : r >> 16 & 8));
+	if (t->masked)
+		b[3] |= (u8)(1 + (r >> 24) % 7) | (r >> 32 & 0x80);
+	return 4;
 }
 
 static unsigned random_rex(struct gen *g, const struct form *t, u8 *b)
@@ -408,7 +424,9 @@ static bool draw(struct gen *g, const struct form *t, u8 *b, struct decoded *d)
 	unsigned n = random_prefixes(g, t, b);
 	u64 tail[2] = {value_int(&g->r), value_int(&g->r)};
 
-	n += t->vex ? random_vex(g, t, fixed, b + n) : random_rex(g, t, b + n);
+	n += t->evex  ? random_evex(g, t, fixed, b + n)
+	     : t->vex ? random_vex(g, t, fixed, b + n)
+		      : random_rex(g, t, b + n);
 	b[n] = t->opcode;
 	/* An opcode may have its register in it. */
 	b[n + 1] = random_modrm(g, t, fixed);
@@ -466,8 +484,7 @@ static void random_state(struct gen *g)
 		in->rflags |= X86_DF;
 	if (rng_percent(r, 3))
 		in->rflags |= X86_AC;
-	for (unsigned i = 0; i < 16; i++)
-		value_vector(r, in->vec[i]);
+	values_vectors(r, in->vec, in->k);
 	in->mxcsr = 0x1f80;
 	if (rng_percent(r, 40))
 		in->mxcsr |= rng_u64(r) & 0xe07f;

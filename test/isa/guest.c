@@ -152,7 +152,7 @@ bool guest_has(const char *feature)
 	};
 	static struct x86_cpuid_table table;
 
-	if (!table.profile && cpuid_table_init(&table, "default", 1, 1000000000, NULL))
+	if (!table.profile && cpuid_table_init(&table, world_cpu, 1, 1000000000, NULL))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (!strcmp(names[i].name, feature))

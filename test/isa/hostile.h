@@ -56,6 +56,7 @@ struct slot {
 struct hostile {
 	u64 seed, fill, base; /* WINDOW or WINDOW_HIGH */
 	u8 bits, cpl;
+	bool open_code; /* it can write to its code, and does, but at random nowhere near */
 	u32 fs_limit;
 	struct case_state in;
 	struct edge edge[HOSTILE_EDGES];
@@ -147,8 +148,8 @@ struct operand put_operand(struct hgen *g, u64 addr, u32 not );
 /* What a form does with memory. */
 struct draft {
 	u16 size;
-	bool misalign; /* it locks no bus and wants no alignment */
-	bool bits;     /* BTS and kin: it may be locked, and far from its operand */
+	bool locks; /* it can be locked, and then is slow across cache lines */
+	u8 align;   /* what the address must be a multiple of */
 };
 bool draft_any(struct hgen *g, struct draft *d, const struct form **form);
 /* An instruction of that form, locked now and then; false: it can't have the operand. */

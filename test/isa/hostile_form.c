@@ -311,6 +311,8 @@ static bool is_out(const struct decoded *d)
 	for (size_t i = 0; i < ARRAY_LEN(out); i++)
 		if (out[i] == d->insn.mnemonic)
 			return true;
+	if (undefined_fault(d) && d->op[0].size > 64 * 8)
+		return true;
 	return (d->insn.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) ||
 	       d->insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
 	       d->insn.meta.category == ZYDIS_CATEGORY_SYSTEM ||
@@ -362,11 +364,17 @@ static void describe(const struct decoded *d, struct draft *out)
 	for (unsigned i = 0; i < d->insn.operand_count_visible; i++)
 		if (d->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			out->size = d->op[i].size / 8;
-	out->bits = d->insn.mnemonic == ZYDIS_MNEMONIC_BTS ||
-		    d->insn.mnemonic == ZYDIS_MNEMONIC_BTR ||
-		    d->insn.mnemonic == ZYDIS_MNEMONIC_BTC;
-	out->misalign = !can_lock(d) && d->insn.mnemonic != ZYDIS_MNEMONIC_XCHG &&
-			d->insn.mnemonic != ZYDIS_MNEMONIC_CMPXCHG16B;
+	out->locks = can_lock(d) || d->insn.mnemonic == ZYDIS_MNEMONIC_XCHG;
+	/*
+	 * A bit's offset may lead far from its operand, and may be locked there. Where an operand
+	 * is accessed in parts, which of them faults is anybody's choice.
+	 */
+	out->align = d->insn.mnemonic == ZYDIS_MNEMONIC_BTS ||
+				     d->insn.mnemonic == ZYDIS_MNEMONIC_BTR ||
+				     d->insn.mnemonic == ZYDIS_MNEMONIC_BTC
+			     ? 16
+		     : undefined_fault(d) ? 64
+					  : 1;
 }
 
 bool draft_any(struct hgen *g, struct draft *out, const struct form **form)

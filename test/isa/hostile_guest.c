@@ -131,8 +131,8 @@ static void map_window(u8 *image, const struct hostile *h)
 	};
 
 	for (unsigned i = 0; i < HG_CODE_PAGES; i++) {
-		pte[HP_CODE + i] = (HG_CODE + i * 0x1000u) | rwx;
-		pte[HP_CODE_ALIAS + i] = (HG_CODE + i * 0x1000u) | rw;
+		pte[HP_CODE + i] = (HG_CODE + i * 0x1000u) | (h->open_code ? rwx : rwx & ~PTE_W);
+		pte[HP_CODE_ALIAS + i] = h->open_code ? (HG_CODE + i * 0x1000u) | rw : 0;
 	}
 	for (unsigned i = 0; i < HP_END; i++)
 		st64(image + GPA_WINDOW + i * 8, pte[i]);

@@ -17,7 +17,8 @@ static const struct place corners[] = {
 	{BIT(62), "2^62"},
 	{BIT(63), "2^63"},
 	{0xffff800000000000, "begin of the upper half"},
-	{0xffffffff7fff0000, "last 2 GiB"},
+	/* No walk from here gets to the kernel, whose own tables it could change. */
+	{0xffffffff7f000000, "near the last 2 GiB"},
 	{WINDOW, "window"},
 	{WINDOW + HP_RESULTS * 0x1000 + 0x2000, "end of results"},
 	{WINDOW + PAGE_DEMAND * 0x1000, "demanded page"},
@@ -48,10 +49,8 @@ static u64 any_pte(struct hgen *g, u64 below)
 		frame = WORLD_RAM - 0x1000; /* the last; and behind it there is nothing */
 	else if (n < 60)
 		frame = WORLD_RAM;
-	else if (n < 70)
-		rights &= ~PTE_NX, frame = HG_EDGE;
-	else if (n < 73)
-		rights &= ~PTE_NX;
+	else if (n < 70) /* what is executed must be known: flags are undefined after much */
+		rights &= ~(PTE_NX | PTE_W), frame = HG_EDGE;
 	else if (n < 76)
 		rights &= ~(u64)PTE_W, frame = HG_CODE;
 	return frame | rights;
@@ -108,7 +107,16 @@ static u64 near(struct hgen *g, u64 edge, unsigned size)
 	return edge + rng_below(&g->r, 0x2000) - 0x1000;
 }
 
-static u64 any_address(struct hgen *g, unsigned size)
+static bool is_near_code(u64 a)
+{
+	const u64 margin = 0x200, size = HG_CODE_PAGES * 0x1000 + 2 * margin;
+	u64 low = a - WINDOW + margin, high = a - WINDOW_HIGH + margin;
+
+	return low - HP_CODE * 0x1000 < size || low - HP_CODE_ALIAS * 0x1000 < size ||
+	       high - HP_CODE * 0x1000 < size || high - HP_CODE_ALIAS * 0x1000 < size;
+}
+
+static u64 address_anywhere(struct hgen *g, unsigned size)
 {
 	unsigned how = (unsigned)rng_below(&g->r, 100);
 
@@ -121,13 +129,22 @@ static u64 any_address(struct hgen *g, unsigned size)
 	return near(g, corners[rng_below(&g->r, ARRAY_LEN(corners))].addr, size);
 }
 
+static u64 any_address(struct hgen *g, unsigned size)
+{
+	u64 a = address_anywhere(g, size);
+
+	return g->h->open_code && is_near_code(a) ? a ^ BIT(30) : a;
+}
+
 /* For an instruction. A lock across cache lines costs hosts much; across pages it must be tried. */
 static u64 address_for(struct hgen *g, const struct draft *d)
 {
 	u64 a = any_address(g, d->size);
 
-	if (d->bits || (!d->misalign && (a & 63) + d->size > 64 &&
-			(a & 0xfff) + d->size <= ALC_PAGE_SIZE && rng_percent(&g->r, 95)))
+	if (d->align > 1)
+		a &= -(u64)d->align;
+	else if (d->locks && (a & 63) + d->size > 64 && (a & 0xfff) + d->size <= ALC_PAGE_SIZE &&
+		 rng_percent(&g->r, 95))
 		a &= ~(u64)15;
 	else if (rng_percent(&g->r, 15))
 		a &= ~(u64)15;
@@ -223,7 +240,7 @@ static void put_push_pop(struct hgen *g)
 static void shape_group(struct hgen *g)
 {
 	int base = rng_percent(&g->r, 30) ? X86_RSP : any_but(g, 0);
-	struct draft d = {.size = 8, .misalign = true};
+	struct draft d = {.size = 8, .align = 1};
 	u64 a = address_for(g, &d);
 
 	put_imm(g, base, a);
@@ -238,8 +255,8 @@ static void shape_group(struct hgen *g)
 		if (!draft_any(g, &d, &t))
 			continue;
 		/* Locked: within a line, or across pages. */
-		if (d.bits || (!d.misalign && ((a + (u64)o.disp) & 63) + d.size > 64))
-			o.disp = -(i64)(a & 15);
+		if (d.align > 1 || (d.locks && ((a + (u64)o.disp) & 63) + d.size > 64))
+			o.disp = -(i64)(a & 63);
 		reg = any_form_register(g, t);
 		put_form(g, t, &o, reg == base ? t->reg : reg);
 		if (rng_percent(&g->r, 15))
@@ -260,7 +277,7 @@ static void put_stack_operand(struct hgen *g)
 		{.opcode = 0x03, .reg = 4, .mem = true, .w = true}, /* add rsp, */
 	};
 	const struct form *t = &forms[rng_below(&g->r, ARRAY_LEN(forms))];
-	struct draft d = {.size = 8};
+	struct draft d = {.size = 8, .align = 1};
 	struct operand o = {.base = X86_RSP, .index = -1, .disp = 8, .disp_size = 1};
 
 	if (rng_percent(&g->r, 60)) {
@@ -329,13 +346,28 @@ static u64 any_count(struct hgen *g)
 	return n < 9 ? rng_below(&g->r, 0x1100) : any_part(g);
 }
 
+/*
+ * A repeated store over the instruction itself is seen by it after some repetitions or at its end:
+ * processors differ, and so do engines.
+ */
+static u64 any_destination(struct hgen *g)
+{
+	const u64 from = HP_CODE * 0x1000 - 0x9000, size = HP_END * 0x1000 + 0x9000 - from;
+	u64 a;
+
+	do
+		a = any_address(g, 8);
+	while (a - WINDOW - from < size || a - WINDOW_HIGH - from < size);
+	return a;
+}
+
 static void shape_string(struct hgen *g)
 {
 	static const u8 ops[] = {0xa4, 0xa5, 0xaa, 0xab, 0xa4, 0xa5, 0xaa,
 				 0xab, 0xac, 0xad, 0xa6, 0xa7, 0xae, 0xaf};
 
 	put_imm(g, X86_RSI, any_address(g, 8));
-	put_imm(g, X86_RDI, any_address(g, 8));
+	put_imm(g, X86_RDI, any_destination(g));
 	put_imm(g, X86_RCX, any_count(g));
 	if (rng_percent(&g->r, 30))
 		put_bytes_of(g, 0xfd, 1); /* std */
@@ -388,8 +420,13 @@ static void shape_walk(struct hgen *g)
 	u8 add[7] = {(u8)(0x48 | base >> 3), 0x81, (u8)(0xc0 | (base & 7))};
 	u8 back[6] = {0x0f, 0x85};
 	unsigned begin, narrow = g->h->bits == 32;
+	u64 from;
 
-	put_imm(g, base, any_address(g, 8) - (u64)(i64)stride * (steps / 2));
+	from = any_address(g, 8) - (u64)(i64)stride * (steps / 2);
+	for (u32 i = 0; g->h->open_code && i < steps; i++)
+		if (is_near_code(from + (u64)(i64)stride * i))
+			return;
+	put_imm(g, base, from);
 	put_imm(g, X86_RCX, steps);
 	begin = g->at;
 	for (unsigned n = 1 + (unsigned)rng_below(&g->r, 3); n; n--) {
@@ -424,7 +461,7 @@ static void shape_jump(struct hgen *g)
 	unsigned i = (unsigned)rng_below(&g->r, ARRAY_LEN(ways) + 1);
 	u64 stack = WINDOW + HP_RESULTS * 0x1000 + 0x1fc0;
 	const struct form indirect = {.opcode = 0xff, .mem = true};
-	struct draft d = {.size = 8, .misalign = true};
+	struct draft d = {.size = 8, .align = 1};
 
 	put_imm(g, X86_RSP, rng_percent(&g->r, 60) ? stack : any_address(g, 8));
 	put_imm(g, X86_RBX, any_address(g, 4));
@@ -471,6 +508,11 @@ static void shape_own_code(struct hgen *g)
 	u64 to;
 	u8 load[7] = {0x8a, 0x04, 0x25}, store[7] = {0x88, 0x04, 0x25};
 
+	if (!g->h->open_code) {
+		shape_single(g);
+		return;
+	}
+
 	if ((g->at & 0xfff) > 0xe00 && rng_percent(&g->r, 50))
 		pad_to_page_end(g, 7 + 2 + 7 - (unsigned)rng_below(&g->r, 9));
 	/* mov al, [loop]; or al, 0xf8: CLC to STD */
@@ -502,7 +544,7 @@ static void shape_remap(struct hgen *g)
 				    .disp_size = 1};
 		struct draft d;
 
-		if (draft_any(g, &d, &t) && d.misalign)
+		if (draft_any(g, &d, &t) && !d.locks && d.align == 1)
 			put_form(g, t, &o, t->reg);
 		put_bytes_of(g, 0xcd | (CALL_FIRST + rng_below(&g->r, CALLS)) << 8, 2);
 	}
@@ -512,9 +554,9 @@ static const struct {
 	void (*put)(struct hgen *g);
 	u8 percent;
 } shapes[] = {
-	{shape_single, 36},  {shape_group, 14}, {shape_stack, 14}, {shape_string, 7},
+	{shape_single, 34},  {shape_group, 14}, {shape_stack, 14}, {shape_string, 7},
 	{shape_bits, 4},     {shape_walk, 9},   {shape_jump, 6},   {shape_middle, 3},
-	{shape_own_code, 3}, {shape_remap, 4},
+	{shape_own_code, 5}, {shape_remap, 4},
 };
 
 static void put_slot(struct hgen *g)
@@ -585,6 +627,7 @@ void hostile_generate(const struct hostile_menu *m, u64 seed, unsigned bits,
 	h->bits = (u8)bits;
 	h->cpl = bits == 32 || rng_percent(&g.r, 50) ? 3 : 0;
 	h->base = h->cpl == 0 && rng_percent(&g.r, 60) ? WINDOW_HIGH : WINDOW;
+	h->open_code = rng_percent(&g.r, 35);
 	h->fs_limit = rng_percent(&g.r, 70) ? ~0u : 0x5ff;
 	choose_edges(&g);
 	make_registers(&g);

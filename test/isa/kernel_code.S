@@ -73,8 +73,8 @@ kernel_syscall:
 	sysretq
 
 /*
- * In PAGE_DEMAND: present at the first fault, writable at the first write. Everything else ends the
- * program, by the HLT that the stub has at its byte 8.
+ * In PAGE_DEMAND, if there is one: present at the first fault, writable at the first write.
+ * Everything else ends the program, by the HLT that the stub has at its byte 8.
  */
 kernel_page_fault:
 	pushq %rax
@@ -86,6 +86,8 @@ kernel_page_fault:
 	cmpl $((WINDOW >> 12) + PAGE_DEMAND), %eax
 	jne 3f
 	movabsq $PTE(PAGE_DEMAND), %rax
+	cmpq $0, (%rax)
+	je 3f
 	testb $1, 16(%rsp)
 	jnz 1f
 	orb $1, (%rax)

@@ -6,7 +6,7 @@
 
 static int again_create(const struct settings *settings, void **out, struct alc_err *err)
 {
-	return silicon_create((struct silicon **)out, err);
+	return silicon_create(silicon_has("avx512f"), (struct silicon **)out, err);
 }
 
 static void again_destroy(void *ctx)

@@ -26,9 +26,13 @@ struct silicon {
 	struct shared *shared;
 	pid_t child;
 	int to_child, from_child;
+	bool wide;
 };
 
-/* XSAVE area as in the signal frame (SDM vol. 1 13.4), up to the end of the AVX component. */
+/*
+ * XSAVE area as in the signal frame (SDM vol. 1 13.4), up to the end of the AVX component. What
+ * comes behind is where CPUID says.
+ */
 struct xsave_area {
 	u16 fcw, fsw;
 	u8 ftw, reserved0;
@@ -48,9 +52,9 @@ _Static_assert(offsetof(struct xsave_area, ymm_high) == 576, "AVX component");
 /* The child's own. It has one thread, and its handler can't be given a context. */
 static struct {
 	struct shared *shared;
-	u8 *data, *code; /* the window, through a second mapping */
-	bool running;
-	gregset_t home; /* where start_batch was */
+	u8 *data, *code;    /* the window, through a second mapping */
+	bool running, wide; /* wide: cases have AVX-512 */
+	gregset_t home;     /* where start_batch was */
 	u64 fs_base, gs_base;
 	u32 ticked; /* the case that the last tick found running */
 	unsigned ticks;
@@ -87,6 +91,40 @@ static void set_bases(u64 fs, u64 gs)
 	__asm__ volatile("wrfsbase %0\n\twrgsbase %1" : : "r"(fs), "r"(gs) : "memory");
 }
 
+/* ---- AVX-512 ----
+ *
+ * Components 5 to 7: k0-7, the upper halves of ZMM0-15, ZMM16-31.
+ */
+
+enum { AVX512_BITS = 0xe0 };
+
+static u8 *component(const struct xsave_area *x, unsigned n)
+{
+	u32 a = 0xd, b, c = n, d;
+
+	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return (u8 *)(uintptr_t)x + b;
+}
+
+static void load_wide(struct xsave_area *x, const struct case_state *in)
+{
+	plain_copy(component(x, 5), in->k, sizeof(in->k));
+	for (unsigned i = 0; i < 16; i++)
+		plain_copy(component(x, 6) + 32 * i, in->vec[i] + 4, 32);
+	plain_copy(component(x, 7), in->vec[16], 16 * 64);
+	x->xstate_bv |= AVX512_BITS;
+}
+
+static void save_wide(const struct xsave_area *x, struct case_state *out)
+{
+	if (x->xstate_bv & 0x20)
+		plain_copy(out->k, component(x, 5), sizeof(out->k));
+	for (unsigned i = 0; i < 16 && x->xstate_bv & 0x40; i++)
+		plain_copy(out->vec[i] + 4, component(x, 6) + 32 * i, 32);
+	if (x->xstate_bv & 0x80)
+		plain_copy(out->vec[16], component(x, 7), 16 * 64);
+}
+
 static void load_state(ucontext_t *uc, const struct case_state *in)
 {
 	struct xsave_area *x = (struct xsave_area *)uc->uc_mcontext.fpregs;
@@ -109,6 +147,8 @@ static void load_state(ucontext_t *uc, const struct case_state *in)
 		plain_copy(x->ymm_high[i], in->vec[i] + 2, 16);
 	}
 	x->xstate_bv = 7;
+	if (child.wide)
+		load_wide(x, in);
 	set_bases(in->fs_base, in->gs_base);
 }
 
@@ -142,6 +182,9 @@ static void save_state(const ucontext_t *uc, struct case_state *out)
 		if (avx)
 			plain_copy(out->vec[i] + 2, x->ymm_high[i], 16);
 	}
+	plain_fill(out->k, 0, sizeof(out->k));
+	if (child.wide)
+		save_wide(x, out);
 }
 
 /* Linux keeps error code and CR2 of older faults in the frame where a fault has none. */
@@ -294,12 +337,13 @@ static bool map_window(void)
 	return true;
 }
 
-static _Noreturn void serve(struct shared *shared, int in, int out)
+static _Noreturn void serve(struct shared *shared, bool wide, int in, int out)
 {
 	char c;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	child.shared = shared;
+	child.wide = wide;
 	if (!map_window())
 		_exit(2);
 	catch_signals();
@@ -324,7 +368,7 @@ static int start_child(struct silicon *s, struct alc_err *err)
 	if (s->child == 0) {
 		close(in[1]);
 		close(out[0]);
-		serve(s->shared, in[0], out[1]);
+		serve(s->shared, s->wide, in[0], out[1]);
 	}
 	close(in[0]);
 	close(out[1]);
@@ -359,7 +403,7 @@ bool silicon_has(const char *flag)
 	return strstr(flags, word);
 }
 
-int silicon_create(struct silicon **out, struct alc_err *err)
+int silicon_create(bool wide, struct silicon **out, struct alc_err *err)
 {
 	struct silicon *s;
 	int ret;
@@ -370,6 +414,7 @@ int silicon_create(struct silicon **out, struct alc_err *err)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return alc_fail(err, -ENOMEM, "out of memory");
+	s->wide = wide;
 	s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s->shared == MAP_FAILED) {

@@ -13,7 +13,8 @@ struct silicon;
 
 enum { SILICON_BATCH = 64 };
 
-int silicon_create(struct silicon **out, struct alc_err *err) ALC_MUST_CHECK;
+/* wide: cases have ZMM16-31, upper halves and masks too. */
+int silicon_create(bool wide, struct silicon **out, struct alc_err *err) ALC_MUST_CHECK;
 void silicon_destroy(struct silicon *s); /* NULL is fine */
 /*
  * Runs n <= SILICON_BATCH cases. out[i].end is CASE_LOST for a case that killed the child, which

@@ -125,7 +125,13 @@ bool undefined_fault(const struct decoded *d)
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (parts[i] == d->insn.mnemonic)
 			return true;
-	return false;
+	if (d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && d->insn.raw.evex.aaa &&
+	    d->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return true;
+	/* How much of the upper half is cleared before a masked gather's fault. */
+	return d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX &&
+	       (d->insn.meta.category == ZYDIS_CATEGORY_GATHER ||
+		d->insn.meta.category == ZYDIS_CATEGORY_AVX2GATHER);
 }
 
 struct undefined undefined_in(const struct isa_case *c, u64 fault_rip)

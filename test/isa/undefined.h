@@ -13,7 +13,8 @@ u32 undefined_read(const struct decoded *d);
 /*
  * Instructions whose operand is accessed in parts: which part's address a fault names, what of
  * the operand was stored before it, and whether a mask of zeros or a misaligned part faults at
- * all is the implementation's choice (SDM vol. 2, MASKMOVDQU, VMASKMOV, FSTP, FLDENV).
+ * all is the implementation's choice (SDM vol. 2, MASKMOVDQU, VMASKMOV, FSTP, FLDENV, masked stores
+ * of AVX-512).
  */
 bool undefined_fault(const struct decoded *d);
 

@@ -165,6 +165,21 @@ void value_vector(struct rng *r, u64 out[4])
 	}
 }
 
+void values_vectors(struct rng *r, u64 vec[32][8], u64 k[8])
+{
+	for (unsigned i = 0; i < 32; i++) {
+		value_vector(r, vec[i]);
+		value_vector(r, vec[i] + 4);
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		u64 some = rng_u64(r);
+
+		k[i] = rng_percent(r, 15) ? ~0ull : rng_percent(r, 10) ? 0 : some;
+		if (rng_percent(r, 20))
+			k[i] = 1ull << (some & 15);
+	}
+}
+
 void values_fill(u64 seed, u8 *mem, size_t len)
 {
 	struct rng r = {seed};

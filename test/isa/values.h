@@ -15,6 +15,8 @@ u64 value_f64(struct rng *r);
 void value_f80(struct rng *r, u64 out[2]);
 /* A vector of 32 bytes, its elements of one kind chosen at random. */
 void value_vector(struct rng *r, u64 out[4]);
+/* All vector registers and masks, of which some are full or empty. */
+void values_vectors(struct rng *r, u64 vec[32][8], u64 k[8]);
 /* An address in the code window. */
 u64 value_code_address(struct rng *r);
 

@@ -177,6 +177,8 @@ static void no_kick(void *ctx, struct alc_vcpu *v)
 {
 }
 
+const char *world_cpu = "default";
+
 static int make_platform(struct world *w, struct alc_err *err)
 {
 	int ret = alc_host_open(&w->host, err);
@@ -190,7 +192,7 @@ static int make_platform(struct world *w, struct alc_err *err)
 	if (!ret)
 		ret = space_add_bank(&w->space, gpa(0), WORLD_RAM, false, err);
 	if (!ret)
-		ret = cpuid_table_init(&w->cpuid, "default", 1, 1000000000, err);
+		ret = cpuid_table_init(&w->cpuid, world_cpu, 1, 1000000000, err);
 	w->plat = (struct x86_platform){
 		.host = w->host,
 		.clock = w->clock,
@@ -350,7 +352,7 @@ void world_enter_mode(struct alc_vcpu *v, u64 cr3, unsigned cpl)
 		 X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE | X86_CR4_OSXSAVE | X86_CR4_SMEP |
 		 X86_CR4_SMAP | X86_CR4_UMIP;
 	v->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-	v->xcr0 = 7;
+	v->xcr0 = v->cpuid->xcr0_mask;
 	memset(v->dr, 0, sizeof(v->dr));
 	v->dr[6] = 0xffff0ff0;
 	v->dr[7] = 0x400;
@@ -360,6 +362,17 @@ void world_enter_mode(struct alc_vcpu *v, u64 cr3, unsigned cpl)
 	v->activity = X86_RUNNING;
 }
 
+/* What the CPU has of them. */
+static void put_vectors(struct alc_vcpu *v, const struct case_state *in)
+{
+	bool wide = cpuid_has(v->cpuid, X86_FEAT_AVX512F);
+
+	for (unsigned i = 0; i < (wide ? 32 : 16); i++)
+		memcpy(v->fpu.vec[i], in->vec[i], wide ? 64 : 32);
+	if (wide)
+		memcpy(v->fpu.k, in->k, sizeof(in->k));
+}
+
 void world_put_state(struct alc_vcpu *v, const struct case_state *in)
 {
 	memcpy(v->gpr, in->gpr, sizeof(in->gpr));
@@ -367,8 +380,7 @@ void world_put_state(struct alc_vcpu *v, const struct case_state *in)
 	v->rflags = in->rflags;
 	v->seg[X86_FS].base = in->fs_base;
 	v->seg[X86_GS].base = in->gs_base;
-	for (unsigned i = 0; i < 16; i++)
-		memcpy(v->fpu.vec[i], in->vec[i], sizeof(in->vec[i]));
+	put_vectors(v, in);
 	memcpy(v->fpu.st, in->st, sizeof(in->st));
 	v->fpu.fcw = in->fcw;
 	v->fpu.fsw = in->fsw;
@@ -387,8 +399,8 @@ void world_get_state(const struct alc_vcpu *v, struct case_state *out)
 	out->rflags = v->rflags;
 	out->fs_base = v->seg[X86_FS].base;
 	out->gs_base = v->seg[X86_GS].base;
-	for (unsigned i = 0; i < 16; i++)
-		memcpy(out->vec[i], v->fpu.vec[i], sizeof(out->vec[i]));
+	memcpy(out->vec, v->fpu.vec, sizeof(out->vec));
+	memcpy(out->k, v->fpu.k, sizeof(out->k));
 	for (unsigned i = 0; i < 8; i++)
 		memcpy(out->st[i], v->fpu.st[i], 10);
 	out->fcw = v->fpu.fcw;

@@ -57,6 +57,9 @@ struct world {
 const struct alc_engine *world_engine(const char *name);
 
 /* settings: NULL is none. A half-made world is destroyed. */
+/* --cpu of all worlds from now on. */
+extern const char *world_cpu;
+
 int world_create(struct world *w, const struct alc_engine *engine, const struct settings *settings,
 		 struct alc_err *err) ALC_MUST_CHECK;
 void world_destroy(struct world *w); /* zeroed or half-made is fine */

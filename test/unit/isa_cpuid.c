@@ -8,6 +8,8 @@
 
 #include "isa_world.h"
 
+#include "base/errno.h"
+
 #include "isa/fpu.h"
 
 #define TSC_HZ 2700000000ull
@@ -107,17 +109,26 @@ static void profiles(void **state)
 	};
 	static const enum x86_feature never[] = {
 		X86_FEAT_PKU,          X86_FEAT_LA57,  X86_FEAT_SHSTK,    X86_FEAT_IBT,
-		X86_FEAT_RTM,          X86_FEAT_HLE,   X86_FEAT_AMX_TILE, X86_FEAT_AVX512F,
+		X86_FEAT_RTM,          X86_FEAT_HLE,   X86_FEAT_AMX_TILE, X86_FEAT_AVX512IFMA,
 		X86_FEAT_XSAVES,       X86_FEAT_RDPID, X86_FEAT_VMX,      X86_FEAT_MONITOR,
 		X86_FEAT_KVM_ASYNC_PF,
 	};
+	static const enum x86_feature level4[] = {X86_FEAT_AVX512F, X86_FEAT_AVX512BW,
+						  X86_FEAT_AVX512CD, X86_FEAT_AVX512DQ,
+						  X86_FEAT_AVX512VL};
 	static const enum x86_feature only_max[] = {X86_FEAT_SMAP, X86_FEAT_SPEC_CTRL};
 	u64 host[(X86_FEATURES + 63) / 64];
+	bool avx512;
 
 	cpuid_host_features(host);
+	avx512 = host[X86_FEAT_AVX512F / 64] >> X86_FEAT_AVX512F % 64 & 1;
 	for (const char *const *name = cpuid_profiles; *name; name++) {
 		struct x86_cpuid_table t;
 
+		if (!strcmp(*name, "x86-64-v4") && !avx512) {
+			assert_int_equal(cpuid_table_init(&t, *name, 1, TSC_HZ, NULL), -EINVAL);
+			continue;
+		}
 		assert_int_equal(cpuid_table_init(&t, *name, 1, TSC_HZ, NULL), 0);
 		assert_string_equal(t.profile, *name);
 		for (unsigned i = 0; i < ARRAY_LEN(always); i++)
@@ -133,6 +144,13 @@ static void profiles(void **state)
 			if (cpuid_has(&t, units[i]))
 				assert_true(host[units[i] / 64] >> units[i] % 64 & 1);
 		assert_int_equal(!!(t.xcr0_mask & X86_XCR0_AVX), cpuid_has(&t, X86_FEAT_AVX));
+		/* All of the level's part that is AVX-512, or none, and where it is asked for. */
+		for (unsigned i = 0; i < ARRAY_LEN(level4); i++)
+			assert_int_equal(
+				cpuid_has(&t, level4[i]),
+				avx512 && (!strcmp(*name, "max") || !strcmp(*name, "x86-64-v4")));
+		assert_int_equal(t.xcr0_mask & X86_XCR0_AVX512,
+				 cpuid_has(&t, X86_FEAT_AVX512F) ? X86_XCR0_AVX512 : 0);
 	}
 }
 
@@ -246,6 +264,8 @@ static void xsave_leaf(void **state)
 	assert_int_equal(query(&w, 0, 0xd, 0).ebx, r.ecx);
 	assert_int_equal(query(&w, 0, 0xd, 1).ebx, xsave_size_compacted(w.cpuid.xcr0_mask));
 	assert_int_equal(xsave_size(X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX), 832);
+	assert_int_equal(xsave_size(0xe7), 2688);
+	assert_int_equal(xsave_size_compacted(0xe7), 2432);
 	world_fini(&w);
 	world_init(&w, 1, "x86-64-v2", TSC_HZ);
 	r = query(&w, 0, 0xd, 0);

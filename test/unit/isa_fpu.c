@@ -10,7 +10,10 @@
 #include "isa/cpuid.h"
 #include "isa/fpu.h"
 
-enum { HOST_TRIES = 3, ROUNDS = 2000, ALL = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX };
+enum { HOST_TRIES = 3, ROUNDS = 2000 };
+
+/* Components that the host has where we place them. */
+static u64 all = X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX;
 
 struct area {
 	_Alignas(64) u8 b[X86_XSAVE_MAX];
@@ -88,17 +91,19 @@ static void host_x(const struct area *in, u64 in_rfbm, struct area *out, u64 out
 		   enum x86_xsave_form form)
 {
 	struct area keep = {0};
-	u32 eax = ALL;
+	u32 eax = (u32)all;
 
-#define SEQUENCE(save)                                                                        \
-	__asm__ volatile("xsave64 (%[keep])\n\t"                                              \
-			 "mov %[in_rfbm], %%eax\n\txrstor64 (%[in])\n\t"                      \
-			 "mov %[out_rfbm], %%eax\n\t" save " (%[out])\n\t"                    \
-			 "mov $7, %%eax\n\txrstor64 (%[keep])"                                \
-			 : "+&a"(eax)                                                         \
-			 : [keep] "r"(keep.b), [in] "r"(in->b), [out] "r"(out->b),            \
-			   [in_rfbm] "r"((u32)in_rfbm), [out_rfbm] "r"((u32)out_rfbm), "d"(0) \
-			 : "memory")
+#define SEQUENCE(save)                                                                             \
+	__asm__ volatile(                                                                          \
+		"xsave64 (%[keep])\n\t"                                                            \
+		"mov %[in_rfbm], %%eax\n\txrstor64 (%[in])\n\t"                                    \
+		"mov %[out_rfbm], %%eax\n\t" save " (%[out])\n\t"                                  \
+		"mov %[all], %%eax\n\txrstor64 (%[keep])"                                          \
+		: "+&a"(eax)                                                                       \
+		: [keep] "r"(keep.b), [in] "r"(in->b), [out] "r"(out->b),                          \
+		  [in_rfbm] "r"((u32)in_rfbm), [out_rfbm] "r"((u32)out_rfbm), [all] "r"((u32)all), \
+		  "d"(0)                                                                           \
+		: "memory")
 	switch (form) {
 	case X86_XSAVE:
 		SEQUENCE("xsave64");
@@ -226,10 +231,25 @@ static void host_xsave(struct area *in, struct area *out, u64 rfbm, enum x86_xsa
 
 	for (unsigned i = 0; i < HOST_TRIES; i++) {
 		*out = before;
-		host_x(in, ALL, out, rfbm, form);
+		host_x(in, all, out, rfbm, form);
 		if (!memcmp(out->b, expected->b, size))
 			return;
 	}
+}
+
+/* By the sizes of AVX, k0-7, ZMM_Hi256 and Hi16_ZMM, and where each ends in the standard form. */
+static u32 expected_size(u64 rfbm, enum x86_xsave_form form)
+{
+	static const struct {
+		u64 bit;
+		u32 size, end;
+	} parts[] = {{4, 256, 832}, {0x20, 64, 1152}, {0x40, 512, 1664}, {0x80, 1024, 2688}};
+	u32 size = 576;
+
+	for (unsigned i = 0; i < ARRAY_LEN(parts); i++)
+		if (rfbm & parts[i].bit)
+			size = form == X86_XSAVEC ? size + parts[i].size : parts[i].end;
+	return size;
 }
 
 /* Random restores and saves in all forms; both start from the same full state. */
@@ -242,7 +262,7 @@ static void xsave_image(void **state)
 		skip();
 	for (unsigned n = 0; n < ROUNDS; n++) {
 		enum x86_xsave_form form = forms[n % ARRAY_LEN(forms)];
-		u64 rfbm = next_random(&seed) & ALL, bv = next_random(&seed) & ALL;
+		u64 rfbm = next_random(&seed) & all, bv = next_random(&seed) & all;
 		struct area in, host, ours;
 		struct x86_fpu f;
 		u32 size;
@@ -250,19 +270,28 @@ static void xsave_image(void **state)
 		random_image(&in, &seed);
 		/* The header's other bytes are read by XRSTOR alone. */
 		random_image(&host, &seed);
-		st64(host.b + 512, next_random(&seed) & ALL);
+		st64(host.b + 512, next_random(&seed) & all);
 		st64(host.b + 520, next_random(&seed));
 		ours = host;
 		st64(in.b + 512, bv);
 		if (n & 1)
-			st64(in.b + 520, BIT(63) | ALL);
+			st64(in.b + 520, BIT(63) | all);
 		fpu_reset(&f);
-		assert_int_equal(fpu_xrstor(&f, in.b, ALL, ALL, true), 0);
+		assert_int_equal(fpu_xrstor(&f, in.b, all, all, true), 0);
 		size = fpu_xsave(&f, ours.b, rfbm, form, true);
 		host_xsave(&in, &host, rfbm, form, &ours, size);
-		assert_int_equal(size, rfbm & X86_XCR0_AVX ? 832 : 576);
+		assert_int_equal(size, expected_size(rfbm, form));
 		assert_memory_equal(ours.b, host.b, size);
 	}
+}
+
+/* The next set of components that are all there; more than all of them after the last. */
+static u64 next_subset(u64 set)
+{
+	do
+		set++;
+	while (set <= all && set & ~all);
+	return set;
 }
 
 /* What is requested is loaded or initialised; the rest stays. */
@@ -270,25 +299,28 @@ static void xrstor_components(void **state)
 {
 	u64 seed = 4;
 
-	for (unsigned rfbm = 0; rfbm <= ALL; rfbm++) {
-		for (unsigned bv = 0; bv <= ALL; bv++) {
+	for (u64 rfbm = 0; rfbm <= all; rfbm = next_subset(rfbm)) {
+		for (u64 bv = 0; bv <= all; bv = next_subset(bv)) {
 			struct area first, second;
 			struct x86_fpu f, full, next;
 
 			random_image(&first, &seed);
 			random_image(&second, &seed);
-			st64(first.b + 512, ALL);
+			st64(first.b + 512, all);
 			st64(second.b + 512, bv);
 			fpu_reset(&full);
-			assert_int_equal(fpu_xrstor(&full, first.b, ALL, ALL, true), 0);
+			assert_int_equal(fpu_xrstor(&full, first.b, all, all, true), 0);
 			fpu_reset(&next);
-			assert_int_equal(fpu_xrstor(&next, second.b, ALL, ALL, true), 0);
+			assert_int_equal(fpu_xrstor(&next, second.b, all, all, true), 0);
 			f = full;
-			assert_int_equal(fpu_xrstor(&f, second.b, rfbm, ALL, true), 0);
+			assert_int_equal(fpu_xrstor(&f, second.b, rfbm, all, true), 0);
 			assert_memory_equal(f.st, rfbm & 1 ? next.st : full.st, sizeof(f.st));
 			assert_int_equal(f.fcw, (rfbm & 1 ? next : full).fcw);
 			assert_int_equal(f.vec[3][1], (rfbm & 2 ? next : full).vec[3][1]);
 			assert_int_equal(f.vec[3][3], (rfbm & 4 ? next : full).vec[3][3]);
+			assert_int_equal(f.k[5], (rfbm & 0x20 ? next : full).k[5]);
+			assert_int_equal(f.vec[9][6], (rfbm & 0x40 ? next : full).vec[9][6]);
+			assert_int_equal(f.vec[29][1], (rfbm & 0x80 ? next : full).vec[29][1]);
 			assert_int_equal(f.mxcsr, (rfbm & 6 ? next : full).mxcsr);
 			assert_int_equal(fpu_xinuse(&next), bv);
 		}
@@ -358,6 +390,14 @@ static void fninit_keeps_registers(void **state)
 	assert_int_equal(f.ftw, 0);
 }
 
+static bool host_places_avx512(void)
+{
+	u32 a = 0xd, b, c = 5, d;
+
+	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return b == fpu_xsave_offset(5, 0, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,5 +407,7 @@ int main(void)
 		cmocka_unit_test(xrstor_faults),     cmocka_unit_test(fninit_keeps_registers),
 	};
 
+	if (host_has(X86_FEAT_AVX512F) && host_places_avx512())
+		all |= X86_XCR0_AVX512;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,8 @@ void vector_prepare(void);
 uint64_t vector_sse(uint64_t count);
 bool avx2_usable(void);
 uint64_t vector_avx2(uint64_t count);
+bool avx512_usable(void);
+uint64_t vector_avx512(uint64_t count);
 
 /* control.c */
 uint64_t fib(uint64_t count);

@@ -41,6 +41,8 @@ static const struct kernel kernels[] = {
 	{"vector-sse", "2048 floats", .run = vector_sse, .prepare = vector_prepare},
 	{"vector-avx2", "2048 floats", .run = vector_avx2, .prepare = vector_prepare,
 	 .needs = "AVX2", .usable = avx2_usable},
+	{"vector-avx512", "2048 floats", .run = vector_avx512, .prepare = vector_prepare,
+	 .needs = "AVX-512", .usable = avx512_usable},
 	{"fib", "fib(20)", .run = fib},
 	{"queens", "8 queens", .run = queens},
 	{"bytecode", "program", .run = bytecode},

@@ -323,8 +323,10 @@ bool dec_available(struct dec *d)
  */
 static bool misread_base(const ZydisDecodedInstruction *z)
 {
-	/* VEX has it inverted. */
-	bool rex_b = z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? !z->raw.vex.B : z->raw.rex.B;
+	/* VEX and EVEX have it inverted. */
+	bool rex_b = z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX    ? !z->raw.vex.B
+		     : z->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ? !z->raw.evex.B
+								      : z->raw.rex.B;
 
 	return (z->attributes & ZYDIS_ATTRIB_HAS_SIB) && z->raw.modrm.mod == 0 &&
 	       z->raw.sib.base == 5 && rex_b;
@@ -340,6 +342,8 @@ ZyanStatus dec_bytes(struct dec *d, const u8 *bytes, unsigned max)
 		__builtin_memcpy(d->rewritten, bytes, max);
 		if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
 			d->rewritten[d->z.raw.vex.offset + 1] |= 0x20;
+		else if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+			d->rewritten[d->z.raw.evex.offset + 1] |= 0x20;
 		else
 			d->rewritten[d->z.raw.rex.offset] &= (u8)~1u;
 		d->bytes = d->rewritten;

@@ -227,16 +227,17 @@ DEFINE_OP(fnsave)
 
 /* ---- FXSAVE, XSAVE: op->a is REX.W, op->b 64-bit mode ---- */
 
-/* Outside 64-bit mode XMM8-15 (and their upper halves) are neither saved nor restored. */
+/* Outside 64-bit mode XMM8-15 and all that is wider or higher are neither saved nor restored. */
 enum {
 	FX_XMM = 160,
 	FX_XMM8 = FX_XMM + 8 * 16,
 	FX_XMM_END = FX_XMM + 16 * 16, /* what lies beyond in the 512 bytes is software's */
 	XS_HEADER = 512,
-	XS_AVX = 576,
-	XS_AVX8 = XS_AVX + 8 * 16,
-	XS_AVX_END = XS_AVX + 16 * 16,
+	XS_BV = XS_HEADER,
+	XS_COMP_BV = XS_HEADER + 8,
+	XS_HEADER_END = XS_HEADER + 64,
 };
+#define XCOMP_COMPACTED BIT(63)
 
 static int fxsave(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
@@ -253,7 +254,7 @@ static int fxsave(struct alc_vcpu *v, const struct op *op, struct interp *c)
 
 static void keep_high_registers(struct x86_fpu *f, const struct x86_fpu *old)
 {
-	__builtin_memcpy(f->vec[8], old->vec[8], 8 * sizeof(f->vec[0]));
+	__builtin_memcpy(f->vec[8], old->vec[8], 24 * sizeof(f->vec[0]));
 }
 
 static int fxrstor(struct alc_vcpu *v, const struct op *op, struct interp *c)
@@ -289,28 +290,39 @@ static int xsave_unavailable(struct alc_vcpu *v)
 	return v->cr0 & X86_CR0_TS ? x86_raise(v, X86_NM) : 0;
 }
 
-static unsigned area_size(u64 components)
+/* What of an area is registers that 32-bit code doesn't have. */
+static void keep_high_images(u8 *area, const u8 *old, u64 rfbm, bool compacted)
 {
-	return components & X86_XCR0_AVX ? XS_AVX_END : XS_AVX;
+	/* From each component: YMM8-15, ZMM8-15, ZMM16-31. */
+	static const struct {
+		u8 component;
+		u16 from, length;
+	} parts[] = {{2, 128, 128}, {6, 256, 256}, {7, 0, 1024}};
+
+	__builtin_memcpy(area + FX_XMM8, old + FX_XMM8, FX_XMM_END - FX_XMM8);
+	for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {
+		u32 at = fpu_xsave_offset(parts[i].component, rfbm, compacted) + parts[i].from;
+
+		if (rfbm >> parts[i].component & 1)
+			__builtin_memcpy(area + at, old + at, parts[i].length);
+	}
 }
 
 static int xsave(struct alc_vcpu *v, const struct op *op, struct interp *c,
 		 enum x86_xsave_form form)
 {
-	u8 *area = c->simd->area, old[XS_AVX_END];
+	u8 *area = c->simd->area, *old = c->simd->old_area;
 	u64 gva, rfbm = requested(v);
-	unsigned size = area_size(rfbm);
+	bool compacted = form == X86_XSAVEC;
+	u32 size = fpu_xsave_end(rfbm, rfbm, compacted);
 
 	if (xsave_unavailable(v) || area_operand(v, op, c, &gva, size, 63, 0, X86_WRITE) ||
 	    area_usable(v, gva, size, X86_RMW) || area_read(v, op, c, gva, area, size))
 		return 1;
 	__builtin_memcpy(old, area, size);
-	size = fpu_xsave(&v->fpu, area, rfbm, form, op->a);
-	if (!op->b) {
-		__builtin_memcpy(area + FX_XMM8, old + FX_XMM8, FX_XMM_END - FX_XMM8);
-		if (size > XS_AVX)
-			__builtin_memcpy(area + XS_AVX8, old + XS_AVX8, XS_AVX_END - XS_AVX8);
-	}
+	fpu_xsave(&v->fpu, area, rfbm, form, op->a);
+	if (!op->b)
+		keep_high_images(area, old, rfbm, compacted);
 	return area_write(v, op, c, gva, area, FX_XMM_END) ||
 	       area_write(v, op, c, gva + XS_HEADER, area + XS_HEADER, size - XS_HEADER);
 }
@@ -334,15 +346,16 @@ static int xrstor(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
 	struct x86_fpu new = v->fpu;
 	u8 *area = c->simd->area;
-	u64 gva, rfbm = requested(v), in_use;
+	u64 gva, rfbm = requested(v), layout;
+	u32 end = fpu_xsave_end(rfbm, rfbm, false);
 
-	if (xsave_unavailable(v) ||
-	    area_operand(v, op, c, &gva, area_size(rfbm), 63, 0, X86_READ) ||
-	    area_read(v, op, c, gva, area, XS_AVX))
+	if (xsave_unavailable(v) || area_operand(v, op, c, &gva, end, 63, 0, X86_READ) ||
+	    area_read(v, op, c, gva, area, XS_HEADER_END))
 		return 1;
-	in_use = ld64(area + XS_HEADER) & rfbm;
-	if (area_size(in_use) > XS_AVX &&
-	    area_read(v, op, c, gva + XS_AVX, area + XS_AVX, XS_AVX_END - XS_AVX))
+	layout = ld64(area + XS_COMP_BV);
+	end = fpu_xsave_end(ld64(area + XS_BV) & rfbm, layout, layout & XCOMP_COMPACTED);
+	if (end > XS_HEADER_END &&
+	    area_read(v, op, c, gva + XS_HEADER_END, area + XS_HEADER_END, end - XS_HEADER_END))
 		return 1;
 	if (fpu_xrstor(&new, area, rfbm, v->xcr0, op->a))
 		return x86_raise_error(v, X86_GP, 0);

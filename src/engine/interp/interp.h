@@ -70,6 +70,7 @@ enum {
 	/* Outside 64-bit mode: from its base on all 4 GiB may be read and written. */
 	MODE_OPEN_FS = 1 << 13,
 	MODE_OPEN_GS = 1 << 14,
+	MODE_AVX512 = 1 << 15, /* and XCR0[7:5] = 7 */
 };
 
 struct block {
@@ -95,7 +96,8 @@ struct tlb_entry {
 };
 
 enum { TLB_TABLE_KERNEL, TLB_TABLE_USER, TLB_TABLE_CHECKED, TLB_TABLES };
-enum { TLB_SIZE = 4096, TLB_LOG_MAX = 512 };
+enum { TLB_LOWER, TLB_UPPER, TLB_UPPER_NONGLOBAL, TLB_LOGS };
+enum { TLB_SIZE = 4096, TLB_LOG_MAX = 512, TLB_MARKS = TLB_TABLE_CHECKED * TLB_SIZE };
 
 /*
  * Which entries were filled for one half of the address space since that was last flushed; count >
@@ -163,7 +165,10 @@ struct interp {
 	struct interp_vm *vm;
 	struct tlb_entry *tables; /* [3][TLB_SIZE]: supervisor, user, always empty */
 	bool tables_own;
-	struct tlb_log *log;      /* [2]: of the lower and the upper half, all tables */
+	/* By entry of the tables that have any: of its page, see tlb_drop_writes(). */
+	u8 *marks;
+	/* [TLB_LOGS]: of the lower and the upper half, and what of this is not global. */
+	struct tlb_log *log;
 	struct tlb_space *spaces; /* [TLB_SPACES] */
 	u64 spaces_used;
 	/*
@@ -171,7 +176,7 @@ struct interp {
 	 * for an address space that comes back with what was cached of it.
 	 */
 	u64 epoch[2], epoch_last;
-	bool upper_nonglobal; /* a non-global page of the upper half is cached */
+	bool upper_nonglobal; /* non-global code of the upper half is cached */
 	bool lower_global;    /* … and a global one of the lower half */
 	bool align_check;     /* CR0.AM, EFLAGS.AC, CPL 3: the empty table is in use */
 	bool single_once;     /* MODE_SINGLE is set for the next block alone */
@@ -634,6 +639,12 @@ static inline u64 tlb_impossible_tag(unsigned i)
 static inline void tlb_entry_clear(struct interp *c, unsigned i)
 {
 	c->tables[i].rtag = c->tables[i].wtag = tlb_impossible_tag(i);
+}
+
+/* Pages with different marks are different. */
+static inline u8 tlb_mark(const struct alc_page *page)
+{
+	return (u8)((u32)((uintptr_t)page / sizeof(*page)) * 0x9e3779b1u >> 24);
 }
 
 /*

@@ -3,7 +3,7 @@
 #define ENGINE_INTERP_SIMD_H
 
 /*
- * x87, MMX, SSE and AVX on the host's own execution units.
+ * x87, MMX, SSE, AVX and AVX-512 on the host's own execution units.
  *
  * Each distinct instruction becomes a thunk: a small native function that loads the registers
  * which the instruction names from the guest's state, executes it with its memory operand and
@@ -57,6 +57,17 @@ enum {
 	SIMD_VEX = 1 << 6,      /* clears what lies above its result */
 	SIMD_FLAGS_IN = 1 << 7, /* looks at RFLAGS, or leaves some of them */
 	SIMD_STEPS = 1 << 8,    /* operations in sequence, each with exceptions of its own */
+	SIMD_ZMM = 1 << 9,      /* what it clears are 512 bits */
+	SIMD_EVEX = 1 << 10,
+	SIMD_QUIET = 1 << 11, /* as if all exceptions were masked, and leaves no flags */
+};
+
+/* Which elements of a memory operand a mask register names (SDM vol. 2 2.7.4, 2.8). */
+enum simd_elements {
+	ELEMENTS_ALL,    /* there is no mask, or none that keeps loads from faulting */
+	ELEMENTS_EACH,   /* one bit each */
+	ELEMENTS_PACKED, /* as many as there are bits, side by side */
+	ELEMENTS_REPEAT, /* one bit each for as many times as they are repeated */
 };
 
 enum { SIMD_NONE = 0xff };
@@ -68,9 +79,13 @@ struct simd_insn {
 	u8 mem_size;
 	u8 align_mask; /* of the address: nonzero bits are #GP */
 	u8 dst_vec;    /* register to restore after an unmasked exception, or SIMD_NONE */
-	u8 dst_gpr;
-	u16 len;  /* of the code at run */
-	u16 next; /* in its hash chain, 0: last */
+	u8 dst_gpr, dst_k;
+	u8 mask;      /* register that masks the memory operand, or 0 */
+	u8 elements;  /* enum simd_elements, of loads */
+	u8 elem_size; /* in memory, where there is a mask */
+	u8 elems;     /* bits of the mask that count */
+	u16 len;      /* of the code at run */
+	u16 next;     /* in its hash chain, 0: last */
 };
 
 enum {
@@ -82,9 +97,11 @@ enum {
 
 struct simd {
 	_Alignas(64) u8 fx[X86_FXSAVE_SIZE];
-	_Alignas(64) u8 area[X86_XSAVE_MAX]; /* images on their way to or from guest memory */
-	struct alc_host_code code;           /* size 0: the host forbids it */
-	u32 used;                            /* bytes of code */
+	/* Images on their way to or from guest memory, and what was there before. */
+	_Alignas(64) u8 area[X86_XSAVE_MAX];
+	u8 old_area[X86_XSAVE_MAX];
+	struct alc_host_code code; /* size 0: the host forbids it */
+	u32 used;                  /* bytes of code */
 	u32 ninsns;
 	u16 hash[SIMD_HASH];
 	struct simd_insn insns[SIMD_INSNS];
@@ -102,6 +119,7 @@ op_fn *simd_handler(const struct simd_insn *in);
 /* Instructions in plain C; false: not one of theirs. */
 bool simd_move_gen(struct dec *d);
 bool simd_masked_gen(struct dec *d);
+bool simd_vsib_gen(struct dec *d); /* gathers and scatters of AVX-512 */
 
 /* What an instruction needs to be available at all (SDM vol. 3A 13.1). */
 enum simd_kind {
@@ -110,6 +128,7 @@ enum simd_kind {
 	KIND_MMX,
 	KIND_SSE,
 	KIND_AVX,
+	KIND_AVX512,
 };
 /* False: it is not, and d->op is the exception that it raises. */
 bool simd_available(struct dec *d, enum simd_kind kind);

@@ -26,9 +26,10 @@ struct emitter {
 	struct simd_insn *in;
 	struct gpr_use gpr[4];
 	unsigned ngpr;
-	u16 load, store; /* vector registers, a bit each */
-	u16 wide;        /* of those loaded: all 256 bits */
-	u8 reg, rm;      /* host numbers for ModRM */
+	u32 load, store; /* vector registers, a bit each */
+	u32 wide;        /* of those loaded: all 256 bits */
+	u8 k_load, k_store;
+	u8 reg, rm; /* host numbers for ModRM */
 	bool rm_mem, has_gpr;
 };
 
@@ -76,27 +77,41 @@ static void use_vec(struct emitter *e, const ZydisDecodedOperand *o, unsigned id
 {
 	bool writes = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 
-	/* Legacy forms write parts of a register; VEX ones all of it. */
-	if ((o->actions & ZYDIS_OPERAND_ACTION_MASK_READ) || !(e->in->flags & SIMD_VEX))
-		e->load |= (u16)(1 << id);
+	/* Legacy forms and masked ones write parts of a register; VEX ones all of it. */
+	if ((o->actions & ZYDIS_OPERAND_ACTION_MASK_READ) || !(e->in->flags & SIMD_VEX) ||
+	    e->in->flags & SIMD_EVEX)
+		e->load |= 1u << id;
 	if (ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_YMM)
-		e->wide |= (u16)(1 << id);
+		e->wide |= 1u << id;
 	if (writes) {
-		e->store |= (u16)(1 << id);
+		e->store |= 1u << id;
 		e->in->dst_vec = (u8)id;
+	}
+}
+
+static void use_mask(struct emitter *e, const ZydisDecodedOperand *o, unsigned id)
+{
+	e->k_load |= (u8)(1 << id);
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) {
+		e->k_store |= (u8)(1 << id);
+		e->in->dst_k = (u8)id;
 	}
 }
 
 /* The number that stands for a register operand in the thunk's instruction. */
 static unsigned use_register(struct emitter *e, const ZydisDecodedOperand *o)
 {
-	unsigned id = (unsigned)ZydisRegisterGetId(o->reg.value) & 15;
+	unsigned id = (unsigned)ZydisRegisterGetId(o->reg.value) & 31;
 
 	switch (ZydisRegisterGetClass(o->reg.value)) {
 	case ZYDIS_REGCLASS_XMM:
 	case ZYDIS_REGCLASS_YMM:
+	case ZYDIS_REGCLASS_ZMM:
 		use_vec(e, o, id);
 		return id;
+	case ZYDIS_REGCLASS_MASK:
+		use_mask(e, o, id & 7);
+		return id & 7;
 	case ZYDIS_REGCLASS_MMX:
 		return id & 7;
 	case ZYDIS_REGCLASS_GPR8:
@@ -153,8 +168,31 @@ static void use_operands(struct emitter *e)
 
 /* ---- Loads and stores around it ---- */
 
+/* VMOVUPS of 512 bits */
+static void move_zmm(struct emitter *e, unsigned id, bool store)
+{
+	CODE(e, 0x62, (id & 8 ? 0 : 0x80) | 0x60 | (id & 16 ? 0 : 0x10) | 1, 0x7c, 0x48,
+	     0x10 + store);
+	state_operand(e, id, offsetof(struct alc_vcpu, fpu.vec) + id * sizeof(u64[8]));
+}
+
+/* KMOVQ */
+static void move_masks(struct emitter *e, u8 which, bool store)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		if (!(which >> i & 1))
+			continue;
+		CODE(e, 0xc4, 0xe1, 0xf8, 0x90 + store);
+		state_operand(e, i, offsetof(struct alc_vcpu, fpu.k) + i * sizeof(u64));
+	}
+}
+
 static void move_vec(struct emitter *e, unsigned id, bool wide, bool store)
 {
+	if (e->in->flags & SIMD_EVEX || (e->in->flags & SIMD_ZMM && store)) {
+		move_zmm(e, id, store);
+		return;
+	}
 	if (e->in->flags & SIMD_VEX) /* VMOVUPS */
 		CODE(e, 0xc5, (id & 8 ? 0x78 : 0xf8) | (wide ? 4 : 0), 0x10 + store);
 	else if (id & 8) /* MOVUPS */
@@ -166,9 +204,10 @@ static void move_vec(struct emitter *e, unsigned id, bool wide, bool store)
 
 static void load_registers(struct emitter *e)
 {
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 32; i++)
 		if (e->load >> i & 1)
 			move_vec(e, i, e->wide >> i & 1, false);
+	move_masks(e, e->k_load, false);
 	for (unsigned i = 0; i < e->ngpr; i++) {
 		const struct gpr_use *g = &e->gpr[i];
 
@@ -185,9 +224,10 @@ static void load_registers(struct emitter *e)
 static void store_registers(struct emitter *e)
 {
 	/* The instruction cleared the upper half itself, and with it the guest's. */
-	for (unsigned i = 0; i < 16; i++)
+	for (unsigned i = 0; i < 32; i++)
 		if (e->store >> i & 1)
 			move_vec(e, i, e->in->flags & SIMD_VEX, true);
+	move_masks(e, e->k_store, true);
 	for (unsigned i = 0; i < e->ngpr; i++) {
 		const struct gpr_use *g = &e->gpr[i];
 
@@ -234,6 +274,8 @@ bool dec_w_is_size(const struct dec *d, bool has_gpr)
 	case ZYDIS_MNEMONIC_VPEXTRD:
 	case ZYDIS_MNEMONIC_VCVTSI2SD:
 	case ZYDIS_MNEMONIC_VCVTSI2SS:
+	case ZYDIS_MNEMONIC_VCVTUSI2SD:
+	case ZYDIS_MNEMONIC_VCVTUSI2SS:
 		return true;
 	default:
 		return has_gpr;
@@ -261,6 +303,41 @@ static void insn_vex(struct emitter *e)
 	immediate(e);
 	if (!mode64 && has_is4(e->d))
 		e->t->byte[e->t->len - 1] &= 0x7f;
+}
+
+static ZydisRegisterClass class_at(const struct dec *d, ZydisOperandEncoding place)
+{
+	for (unsigned i = 0; i < d->z.operand_count; i++)
+		if (d->o[i].type == ZYDIS_OPERAND_TYPE_REGISTER && d->o[i].encoding == place)
+			return ZydisRegisterGetClass(d->o[i].reg.value);
+	return ZYDIS_REGCLASS_INVALID;
+}
+
+static bool is_gpr_class(ZydisRegisterClass k)
+{
+	return k >= ZYDIS_REGCLASS_GPR8 && k <= ZYDIS_REGCLASS_GPR64;
+}
+
+/* The prefix as it is, but for what belongs to registers that are replaced (SDM vol. 2 2.7.1). */
+static void insn_evex(struct emitter *e)
+{
+	const ZydisDecodedInstruction *z = &e->d->z;
+	const u8 *prefix = e->d->bytes + z->raw.evex.offset;
+	unsigned p0 = prefix[1], p1 = prefix[2], p2 = prefix[3];
+
+	if (e->rm_mem || is_gpr_class(class_at(e->d, ZYDIS_OPERAND_ENCODING_MODRM_RM)))
+		p0 |= 0x60; /* X, B */
+	if (is_gpr_class(class_at(e->d, ZYDIS_OPERAND_ENCODING_MODRM_REG)))
+		p0 |= 0x90; /* R, R' */
+	if ((e->d->mode & MODE_SIZE) != MODE_64) {
+		p0 |= 0xf0;
+		p1 |= 0x40; /* the upper bit of vvvv */
+		p2 |= 0x08; /* V' */
+		if (dec_w_is_size(e->d, e->has_gpr))
+			p1 &= 0x7f;
+	}
+	CODE(e, 0x62, p0, p1, p2, z->opcode, modrm(e));
+	immediate(e);
 }
 
 /* Prefixes that belong to the opcode. CRC32's 0x66 is an operand size, which depends on mode. */
@@ -303,6 +380,8 @@ static void insn(struct emitter *e)
 {
 	if (is_x87(e->d))
 		CODE(e, e->d->z.opcode, modrm(e));
+	else if (e->in->flags & SIMD_EVEX)
+		insn_evex(e);
 	else if (e->in->flags & SIMD_VEX)
 		insn_vex(e);
 	else
@@ -363,15 +442,45 @@ static bool uses_mmx(const struct dec *d)
 	return d->z.mnemonic == ZYDIS_MNEMONIC_EMMS;
 }
 
+/* They raise nothing, but what a denormal is to them, as operand or result, is MXCSR's. */
+static bool only_looks_at_mxcsr(ZydisMnemonic m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_VRCP14PD:
+	case ZYDIS_MNEMONIC_VRCP14PS:
+	case ZYDIS_MNEMONIC_VRCP14SD:
+	case ZYDIS_MNEMONIC_VRCP14SS:
+	case ZYDIS_MNEMONIC_VRSQRT14PD:
+	case ZYDIS_MNEMONIC_VRSQRT14PS:
+	case ZYDIS_MNEMONIC_VRSQRT14SD:
+	case ZYDIS_MNEMONIC_VRSQRT14SS:
+	case ZYDIS_MNEMONIC_VFPCLASSPD:
+	case ZYDIS_MNEMONIC_VFPCLASSPS:
+	case ZYDIS_MNEMONIC_VFPCLASSSD:
+	case ZYDIS_MNEMONIC_VFPCLASSSS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Zydis's classes are the SDM's (vol. 2A 2.4): 2, 3 and 11 are those with SIMD exceptions. */
 static bool uses_mxcsr(const struct dec *d)
 {
+	if (only_looks_at_mxcsr(d->z.mnemonic))
+		return true;
 	switch (d->z.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
 	case ZYDIS_EXCEPTION_CLASS_SSE3:
 	case ZYDIS_EXCEPTION_CLASS_AVX2:
 	case ZYDIS_EXCEPTION_CLASS_AVX3:
 	case ZYDIS_EXCEPTION_CLASS_AVX11:
+	case ZYDIS_EXCEPTION_CLASS_E2:
+	case ZYDIS_EXCEPTION_CLASS_E2NF:
+	case ZYDIS_EXCEPTION_CLASS_E3:
+	case ZYDIS_EXCEPTION_CLASS_E3NF:
+	case ZYDIS_EXCEPTION_CLASS_E11:
+	case ZYDIS_EXCEPTION_CLASS_E11NF:
 		return true;
 	default:
 		return d->z.meta.category == ZYDIS_CATEGORY_CONVERT;
@@ -402,9 +511,80 @@ static bool must_align(const struct dec *d)
 	case ZYDIS_EXCEPTION_CLASS_SSE2:
 	case ZYDIS_EXCEPTION_CLASS_SSE4:
 	case ZYDIS_EXCEPTION_CLASS_AVX1:
+	case ZYDIS_EXCEPTION_CLASS_E1:
+	case ZYDIS_EXCEPTION_CLASS_E1NF:
 		return true;
 	default:
 		return false;
+	}
+}
+
+/* Classes whose name has NF: masks don't keep them from faulting. Nor the three named here. */
+static bool suppresses_faults(const struct dec *d)
+{
+	if (d->z.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEQB ||
+	    d->z.mnemonic == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB ||
+	    d->z.mnemonic == ZYDIS_MNEMONIC_VDBPSADBW)
+		return false;
+	switch (d->z.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_E1:
+	case ZYDIS_EXCEPTION_CLASS_E2:
+	case ZYDIS_EXCEPTION_CLASS_E3:
+	case ZYDIS_EXCEPTION_CLASS_E4:
+	case ZYDIS_EXCEPTION_CLASS_E5:
+	case ZYDIS_EXCEPTION_CLASS_E6:
+	case ZYDIS_EXCEPTION_CLASS_E10:
+	case ZYDIS_EXCEPTION_CLASS_E11:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_packed(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_VCOMPRESSPS || m == ZYDIS_MNEMONIC_VCOMPRESSPD ||
+	       m == ZYDIS_MNEMONIC_VPCOMPRESSD || m == ZYDIS_MNEMONIC_VPCOMPRESSQ ||
+	       m == ZYDIS_MNEMONIC_VEXPANDPS || m == ZYDIS_MNEMONIC_VEXPANDPD ||
+	       m == ZYDIS_MNEMONIC_VPEXPANDD || m == ZYDIS_MNEMONIC_VPEXPANDQ;
+}
+
+/* Elements that a broadcast makes of its operand. */
+static u8 copies(const struct dec *d)
+{
+	static const u8 to[] = {
+		[ZYDIS_BROADCAST_MODE_1_TO_2] = 2,   [ZYDIS_BROADCAST_MODE_1_TO_4] = 4,
+		[ZYDIS_BROADCAST_MODE_1_TO_8] = 8,   [ZYDIS_BROADCAST_MODE_1_TO_16] = 16,
+		[ZYDIS_BROADCAST_MODE_1_TO_32] = 32, [ZYDIS_BROADCAST_MODE_1_TO_64] = 64,
+		[ZYDIS_BROADCAST_MODE_2_TO_4] = 4,   [ZYDIS_BROADCAST_MODE_2_TO_8] = 8,
+		[ZYDIS_BROADCAST_MODE_2_TO_16] = 16, [ZYDIS_BROADCAST_MODE_4_TO_8] = 8,
+		[ZYDIS_BROADCAST_MODE_4_TO_16] = 16, [ZYDIS_BROADCAST_MODE_8_TO_16] = 16,
+	};
+
+	return to[d->z.avx.broadcast.mode];
+}
+
+/* What the mask says of the memory operand, if the instruction has both. */
+static void use_masked_memory(struct emitter *e)
+{
+	const struct dec *d = e->d;
+	struct simd_insn *in = e->in;
+
+	if (d->z.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || !in->mem_size)
+		return;
+	in->mask = (u8)(ZydisRegisterGetId(d->z.avx.mask.reg) & 7);
+	if (d->z.avx.mask.reg == ZYDIS_REGISTER_NONE || !in->mask)
+		return;
+	in->elements = suppresses_faults(d) ? ELEMENTS_EACH : ELEMENTS_ALL;
+	for (unsigned i = 0; i < d->z.operand_count; i++)
+		if (d->o[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			in->elem_size = (u8)(d->o[i].element_size / 8);
+	in->elems = (u8)(in->mem_size / in->elem_size);
+	if (is_packed(d->z.mnemonic))
+		in->elements = ELEMENTS_PACKED;
+	if (d->z.avx.broadcast.mode && in->elements) {
+		in->elements = ELEMENTS_REPEAT;
+		in->elems = copies(d);
 	}
 }
 
@@ -421,6 +601,13 @@ static void classify(const struct dec *d, struct simd_insn *in)
 
 	if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
 		in->flags |= SIMD_VEX;
+	if (d->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		in->flags |= SIMD_VEX | SIMD_EVEX;
+	if (in->flags & SIMD_EVEX &&
+	    ((d->z.raw.evex.b && d->z.raw.modrm.mod == 3) || only_looks_at_mxcsr(d->z.mnemonic)))
+		in->flags |= SIMD_QUIET;
+	if (in->flags & SIMD_VEX && cpuid_has(d->v->cpuid, X86_FEAT_AVX512F))
+		in->flags |= SIMD_ZMM;
 	if (is_x87(d) || uses_mmx(d))
 		in->flags |= SIMD_X87;
 	if (!is_x87(d) && uses_mxcsr(d))
@@ -437,10 +624,11 @@ void simd_emit(const struct dec *d, struct simd_insn *in, struct thunk_code *t)
 {
 	struct emitter e = {.t = t, .d = d, .in = in};
 
-	*in = (struct simd_insn){.dst_vec = SIMD_NONE, .dst_gpr = SIMD_NONE};
+	*in = (struct simd_insn){.dst_vec = SIMD_NONE, .dst_gpr = SIMD_NONE, .dst_k = SIMD_NONE};
 	t->len = 0;
 	classify(d, in);
 	use_operands(&e);
+	use_masked_memory(&e);
 	if (must_align(d) && in->mem_size >= 16)
 		in->align_mask = (u8)(in->mem_size - 1);
 	/* FNOP, FINCSTP, FDECSTP and FFREE too: they are no control instructions to processors. */

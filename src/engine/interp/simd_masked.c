@@ -67,7 +67,7 @@ static void masked_load(struct alc_vcpu *v, const struct op *op, struct interp *
 {
 	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
 	const u64 *mask = v->fpu.vec[op->b];
-	u64 out[4] = {0}, x;
+	u64 out[8] = {0}, x;
 
 	for (unsigned i = 0; i < count; i++) {
 		if (!masked_on(mask, i, size))
@@ -163,8 +163,88 @@ static void gather(struct alc_vcpu *v, const struct op *op, struct interp *c)
 		set_elem(to, i, size, x);
 		set_elem(mask, i, size, 0);
 	}
-	__builtin_memset(mask, 0, 32);
-	__builtin_memset((u8 *)to + count * size, 0, 32 - count * size);
+	__builtin_memset(mask, 0, 64);
+	__builtin_memset((u8 *)to + count * size, 0, 64 - count * size);
+	NEXT;
+}
+
+/*
+ * With a mask register, of which the bit of each element that is done is cleared. Stores are made
+ * in order, from the lowest element on.
+ */
+static u64 vsib_address(const struct alc_vcpu *v, const struct op *op, unsigned i)
+{
+	const u64 *index = v->fpu.vec[part(op, INDEX_SHIFT)];
+	unsigned size = part(op, INDEX_SIZE_SHIFT);
+
+	return v->gpr[op->base] + ((u64)sext(elem(index, i, size), size) << (op->shift & 3)) +
+	       (u64)op->disp;
+}
+
+/* Nonzero: v->fault is set; what was done before stays so. */
+static int gather_elements(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
+	u64 *to = v->fpu.vec[op->a], *k = &v->fpu.k[op->b], x;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!(*k >> i & 1))
+			continue;
+		if (read_elem(v, op, c, vsib_address(v, op, i), size, &x))
+			return 1;
+		set_elem(to, i, size, x);
+		*k &= ~BIT(i);
+	}
+	*k = 0;
+	__builtin_memset((u8 *)to + count * size, 0, 64 - count * size);
+	return 0;
+}
+
+static int scatter_elements(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
+	u64 *k = &v->fpu.k[op->b];
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!(*k >> i & 1))
+			continue;
+		if (write_elem(v, op, c, vsib_address(v, op, i), size,
+			       elem(v->fpu.vec[op->a], i, size)))
+			return 1;
+		*k &= ~BIT(i);
+	}
+	*k = 0;
+	return 0;
+}
+
+/* Processors don't check the alignment of elements. */
+static void gather_masked(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	bool checked = c->align_check;
+	int r;
+
+	c->align_check = false;
+	r = gather_elements(v, op, c);
+	c->align_check = checked;
+	if (r) {
+		op_fault(v, op, c);
+		return;
+	}
+	NEXT;
+}
+
+static void scatter_masked(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	bool checked = c->align_check;
+	int r;
+
+	c->align_check = false;
+	r = scatter_elements(v, op, c);
+	c->align_check = checked;
+	if (r) {
+		op_fault(v, op, c);
+		return;
+	}
 	NEXT;
 }
 
@@ -281,6 +361,59 @@ bool simd_masked_gen(struct dec *d)
 	case ZYDIS_MNEMONIC_VGATHERQPD:
 	case ZYDIS_MNEMONIC_VPGATHERQQ:
 		return gen_gather(d, 8, 8);
+	default:
+		return false;
+	}
+}
+
+/* VGATHERDPS zmm1 {k1}, vm; VSCATTERDPS vm {k1}, zmm1. */
+static bool gen_vsib(struct dec *d, bool scatters, unsigned index_size, unsigned size)
+{
+	const ZydisDecodedOperand *data = &d->o[scatters ? 2 : 0], *at = &d->o[scatters ? 0 : 2];
+	unsigned len = d->z.avx.vector_length / 8;
+	unsigned count = (unsigned)min_u64(len / index_size, len / size);
+	unsigned index = (unsigned)ZydisRegisterGetId(at->mem.index);
+	u8 reg = reg_id(data), k = reg_id(&d->o[1]);
+
+	if (!k || (!scatters && reg == index)) {
+		d->op->fn = op_ud;
+		d->end = true;
+		return true;
+	}
+	d->op->imm = size | count << COUNT_SHIFT | index << INDEX_SHIFT |
+		     (u64)index_size << INDEX_SIZE_SHIFT;
+	d->op->index = X86_REG_ZERO;
+	d->op->shift = (u8)((d->op->shift & SHIFT_STACK) | __builtin_ctz(at->mem.scale));
+	return set(d, scatters ? scatter_masked : gather_masked, reg, k);
+}
+
+bool simd_vsib_gen(struct dec *d)
+{
+	switch (d->z.mnemonic) {
+	case ZYDIS_MNEMONIC_VGATHERDPS:
+	case ZYDIS_MNEMONIC_VPGATHERDD:
+		return gen_vsib(d, false, 4, 4);
+	case ZYDIS_MNEMONIC_VGATHERDPD:
+	case ZYDIS_MNEMONIC_VPGATHERDQ:
+		return gen_vsib(d, false, 4, 8);
+	case ZYDIS_MNEMONIC_VGATHERQPS:
+	case ZYDIS_MNEMONIC_VPGATHERQD:
+		return gen_vsib(d, false, 8, 4);
+	case ZYDIS_MNEMONIC_VGATHERQPD:
+	case ZYDIS_MNEMONIC_VPGATHERQQ:
+		return gen_vsib(d, false, 8, 8);
+	case ZYDIS_MNEMONIC_VSCATTERDPS:
+	case ZYDIS_MNEMONIC_VPSCATTERDD:
+		return gen_vsib(d, true, 4, 4);
+	case ZYDIS_MNEMONIC_VSCATTERDPD:
+	case ZYDIS_MNEMONIC_VPSCATTERDQ:
+		return gen_vsib(d, true, 4, 8);
+	case ZYDIS_MNEMONIC_VSCATTERQPS:
+	case ZYDIS_MNEMONIC_VPSCATTERQD:
+		return gen_vsib(d, true, 8, 4);
+	case ZYDIS_MNEMONIC_VSCATTERQPD:
+	case ZYDIS_MNEMONIC_VPSCATTERQQ:
+		return gen_vsib(d, true, 8, 8);
 	default:
 		return false;
 	}

@@ -9,10 +9,15 @@
 
 #define VEC(v, n) ((v)->fpu.vec[n])
 
+static void clear_high(struct alc_vcpu *v, unsigned n)
+{
+	__builtin_memset(VEC(v, n) + 4, 0, 32);
+}
+
 static void clear_upper(struct alc_vcpu *v, unsigned n)
 {
-	/* Bits 256 and up are never set: there is no AVX-512. */
 	VEC(v, n)[2] = VEC(v, n)[3] = 0;
+	clear_high(v, n);
 }
 
 /* ---- Whole registers ---- */
@@ -65,6 +70,7 @@ static void load256(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	}
 	copy16(VEC(v, op->a), p);
 	copy16(VEC(v, op->a) + 2, p + 16);
+	clear_high(v, op->a);
 	NEXT;
 }
 
@@ -126,6 +132,7 @@ static void copy256(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
 	copy16(VEC(v, op->a), VEC(v, op->b));
 	copy16(VEC(v, op->a) + 2, VEC(v, op->b) + 2);
+	clear_high(v, op->a);
 	NEXT;
 }
 

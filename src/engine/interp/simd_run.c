@@ -127,7 +127,7 @@ static u32 run_once(struct alc_vcpu *v, struct interp *c, const struct simd_insn
 }
 
 struct saved {
-	u64 vec[8], gpr;
+	u64 vec[8], gpr, k;
 };
 
 static void save_dst(const struct alc_vcpu *v, const struct simd_insn *in, struct saved *s)
@@ -136,6 +136,8 @@ static void save_dst(const struct alc_vcpu *v, const struct simd_insn *in, struc
 		__builtin_memcpy(s->vec, v->fpu.vec[in->dst_vec], sizeof(s->vec));
 	if (in->dst_gpr != SIMD_NONE)
 		s->gpr = v->gpr[in->dst_gpr];
+	if (in->dst_k != SIMD_NONE)
+		s->k = v->fpu.k[in->dst_k];
 }
 
 static void restore_dst(struct alc_vcpu *v, const struct simd_insn *in, const struct saved *s)
@@ -144,6 +146,8 @@ static void restore_dst(struct alc_vcpu *v, const struct simd_insn *in, const st
 		__builtin_memcpy(v->fpu.vec[in->dst_vec], s->vec, sizeof(s->vec));
 	if (in->dst_gpr != SIMD_NONE)
 		v->gpr[in->dst_gpr] = s->gpr;
+	if (in->dst_k != SIMD_NONE)
+		v->fpu.k[in->dst_k] = s->k;
 }
 
 /* Exceptions found when run with all masked and the given control bits added. */
@@ -187,6 +191,14 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 static int run_insn(struct alc_vcpu *v, struct interp *c, const struct simd_insn *in, void *mem,
 		    u32 *flags)
 {
+	if (in->flags & SIMD_QUIET) {
+		u32 mxcsr = v->fpu.mxcsr;
+
+		v->fpu.mxcsr |= MXCSR_MASKS;
+		*flags = run_once(v, c, in, mem);
+		v->fpu.mxcsr = mxcsr;
+		return 0;
+	}
 	if ((in->flags & SIMD_MXCSR) && unlikely(~v->fpu.mxcsr & MXCSR_MASKS)) {
 		u32 fz = v->fpu.mxcsr & MXCSR_FZ;
 		int r = run_unmasked(v, c, in, mem, flags);
@@ -221,6 +233,102 @@ static int check_m80(struct alc_vcpu *v, const struct interp *c, const struct si
 	return x86_raise_error(v, X86_AC_, 0);
 }
 
+/* ---- Masked operands (SDM vol. 2 2.8) ----
+ *
+ * If all of the operand can be read, the instruction itself takes what its mask names. Otherwise
+ * the elements that it names are read one by one, and what is wrong with others doesn't matter.
+ */
+
+/* Elements of the memory operand that take part, a bit each. */
+static u64 named(const struct alc_vcpu *v, const struct simd_insn *in)
+{
+	u64 bits = v->fpu.k[in->mask] & mask_low(in->elems), first = 0;
+	unsigned n = in->mem_size / in->elem_size;
+
+	if (in->elements == ELEMENTS_PACKED)
+		return mask_low((unsigned)__builtin_popcountll(bits));
+	if (in->elements != ELEMENTS_REPEAT)
+		return bits;
+	for (; bits; bits >>= n)
+		first |= bits & mask_low(n);
+	return first;
+}
+
+/* It is no matter if nothing is accessed. */
+static unsigned masked_alignment(const struct alc_vcpu *v, const struct simd_insn *in)
+{
+	return named(v, in) ? in->align_mask : 0;
+}
+
+static int element_at(struct alc_vcpu *v, const struct op *op, const struct simd_insn *in,
+		      unsigned i, unsigned access, u64 *gva)
+{
+	*gva = ea_cut(op, op_ea(v, op) + i * in->elem_size);
+	return linear(v, op, gva, in->elem_size, access);
+}
+
+/* Named elements into the bounce buffer; nonzero: v->fault is set. */
+static int read_elements(struct alc_vcpu *v, const struct op *op, struct interp *c,
+			 const struct simd_insn *in)
+{
+	u64 bits, gva;
+
+	__builtin_memset(c->bounce, 0, sizeof(c->bounce));
+	for (bits = named(v, in); bits; bits &= bits - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(bits);
+
+		if (element_at(v, op, in, i, X86_READ, &gva) ||
+		    mem_read_slow(v, c, op, gva, c->bounce + i * in->elem_size, in->elem_size))
+			return 1;
+	}
+	return 0;
+}
+
+/* All that will be written must be writable before the first is. */
+static int write_elements(struct alc_vcpu *v, const struct op *op, struct interp *c,
+			  const struct simd_insn *in, const u8 *from)
+{
+	u64 bits, gva, x;
+
+	for (bits = named(v, in); bits; bits &= bits - 1)
+		if (element_at(v, op, in, (unsigned)__builtin_ctzll(bits), X86_WRITE, &gva) ||
+		    v->ops->read(v, gva, &x, in->elem_size, X86_RMW))
+			return 1;
+	for (bits = named(v, in); bits; bits &= bits - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(bits);
+
+		if (element_at(v, op, in, i, X86_WRITE, &gva) ||
+		    mem_write_slow(v, c, op, gva, from + i * in->elem_size, in->elem_size))
+			return 1;
+	}
+	return 0;
+}
+
+static void *fetch_elements(struct alc_vcpu *v, const struct op *op, struct interp *c,
+			    const struct simd_insn *in)
+{
+	bool usable, checked = c->align_check;
+	u64 gva;
+	u8 *p;
+	int r;
+
+	usable = !operand(v, op, &gva, in->mem_size, masked_alignment(v, in), X86_READ);
+	p = usable ? mem_rptr(c, gva, in->mem_size) : NULL;
+	if (likely(p))
+		return p;
+	if (!usable && in->align_mask)
+		return NULL;
+	if (usable && !mem_read_slow(v, c, op, gva, c->bounce, in->mem_size))
+		return c->bounce;
+	/* The operand is checked as a whole. */
+	if (v->fault.vector == X86_AC_ && named(v, in))
+		return NULL;
+	c->align_check = false;
+	r = read_elements(v, op, c, in);
+	c->align_check = checked;
+	return r ? NULL : c->bounce;
+}
+
 /* The operand in place, or a copy of it; NULL: v->fault is set. */
 static void *fetch(struct alc_vcpu *v, const struct op *op, struct interp *c,
 		   const struct simd_insn *in)
@@ -228,6 +336,8 @@ static void *fetch(struct alc_vcpu *v, const struct op *op, struct interp *c,
 	u64 gva;
 	u8 *p;
 
+	if (in->elements != ELEMENTS_ALL)
+		return fetch_elements(v, op, c, in);
 	if (operand(v, op, &gva, in->mem_size, in->align_mask, X86_READ) ||
 	    check_m80(v, c, in, gva))
 		return NULL;
@@ -327,7 +437,7 @@ static void run_any_store(struct alc_vcpu *v, const struct op *op, struct interp
 {
 	const struct simd_insn *in = insn_of(op);
 	u32 flags;
-	_Alignas(16) u8 result[32];
+	_Alignas(64) u8 result[64];
 	u64 gva;
 
 	if (in->flags & SIMD_X87)
@@ -346,13 +456,55 @@ static void run_any_store(struct alc_vcpu *v, const struct op *op, struct interp
 	NEXT;
 }
 
+/* As mem_write_slow() would have it of the operand as a whole. */
+static bool is_unaligned_word(struct alc_vcpu *v, const struct op *op, const struct simd_insn *in)
+{
+	u64 gva = op_ea(v, op);
+
+	return in->mem_size <= 8 && !linear(v, op, &gva, in->mem_size, X86_WRITE) &&
+	       gva & (in->mem_size - 1u);
+}
+
+/* A masked store: what is not named is neither written nor in the way. */
+static void run_masked_store(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	const struct simd_insn *in = insn_of(op);
+	bool all = in->elements == ELEMENTS_ALL, checked = c->align_check;
+	_Alignas(64) u8 result[64] = {0};
+	u32 flags;
+	u64 gva;
+	int r;
+
+	if ((in->align_mask || all) &&
+	    operand(v, op, &gva, in->mem_size, masked_alignment(v, in), X86_WRITE))
+		goto fault;
+	if (checked && named(v, in) && is_unaligned_word(v, op, in)) {
+		x86_raise_error(v, X86_AC_, 0);
+		goto fault;
+	}
+	if (all && !mem_rmw_begin_slow(v, c, op, gva, in->mem_size))
+		goto fault;
+	if (run_insn(v, c, in, result, &flags))
+		goto fault;
+	c->align_check = false;
+	r = write_elements(v, op, c, in, result);
+	c->align_check = checked;
+	if (r)
+		goto fault;
+	NEXT;
+fault:
+	op_fault(v, op, c);
+}
+
 op_fn *simd_handler(const struct simd_insn *in)
 {
 	bool plain = !(in->flags & (SIMD_X87 | SIMD_MXCSR | SIMD_FLAGS | SIMD_FLAGS_IN));
 
+	if (in->flags & SIMD_WRITES && in->mask)
+		return run_masked_store;
 	if (in->flags & SIMD_WRITES)
 		return plain ? run_store : run_any_store;
-	if (!plain)
+	if (!plain || in->elements != ELEMENTS_ALL)
 		return run_any_load;
 	return in->flags & SIMD_READS ? run_load : run_reg;
 }

@@ -7,7 +7,7 @@
  * allows that: a context switch costs as much as was cached, and no walks afterwards. Without
  * PCIDs each MOV to CR3 asks for fresh walks anyway (SDM vol. 3A 4.10.4.1).
  *
- * The upper half is the kernel's: global pages stay, and if there are others, it is emptied. What
+ * The upper half is the kernel's: global pages stay, others don't. What
  * is put aside is therefore of the lower half alone, and has no global pages: one INVLPG would have
  * to take them from all. Dropping more than must be is always right.
  */
@@ -34,7 +34,10 @@ static void clear_half(struct interp *c, unsigned half)
 			tlb_entry_clear(c, log->entry[k]);
 	log->count = 0;
 	c->large[half].count = 0;
-	c->lower_global &= half;
+	if (half)
+		c->log[TLB_UPPER_NONGLOBAL].count = 0;
+	else
+		c->lower_global = false;
 }
 
 static void flush_half(struct interp *c, unsigned half)
@@ -43,10 +46,19 @@ static void flush_half(struct interp *c, unsigned half)
 	c->epoch[half] = ++c->epoch_last;
 }
 
+/*
+ * Some of the kernel's data may be: what was filled of that. Code is known by the number of the
+ * half, and all of it goes.
+ */
 static void flush_upper_nonglobal(struct interp *c)
 {
-	if (c->upper_nonglobal)
+	struct tlb_log *log = &c->log[TLB_UPPER_NONGLOBAL];
+
+	if (c->upper_nonglobal || log->count > TLB_LOG_MAX)
 		flush_half(c, 1);
+	for (u32 k = 0; k < log->count; k++)
+		tlb_entry_clear(c, log->entry[k]);
+	log->count = 0;
 	c->upper_nonglobal = false;
 }
 
@@ -144,6 +156,7 @@ static void put_back(struct interp *c, struct tlb_space *s)
 
 	for (u32 k = 0; k < s->count; k++) {
 		c->tables[s->at[k]] = s->entries[k];
+		c->marks[s->at[k]] = tlb_mark(s->entries[k].page);
 		log->entry[k] = s->at[k];
 	}
 	log->count = s->count;
@@ -152,11 +165,28 @@ static void put_back(struct interp *c, struct tlb_space *s)
 	forget(s);
 }
 
-void tlb_drop_writes(struct interp *c, const struct alc_page *page)
+/* Eight entries of which one has the page's mark, perhaps. */
+static void drop_writes_in(struct interp *c, unsigned first, const struct alc_page *page)
 {
-	for (unsigned i = 0; i < TLB_TABLE_CHECKED * TLB_SIZE; i++) /* that has no rights at all */
+	for (unsigned i = first; i < first + 8; i++)
 		if (!page || c->tables[i].page == page)
 			c->tables[i].wtag = tlb_impossible_tag(i);
+}
+
+/*
+ * Any entry may be of that page, and there are many: their marks are looked at eight at a time, for
+ * a byte that is 0 after the exclusive or. The table under alignment checks has no rights at all.
+ */
+void tlb_drop_writes(struct interp *c, const struct alc_page *page)
+{
+	const u64 ones = 0x0101010101010101;
+
+	for (unsigned i = 0; i < TLB_MARKS; i += 8) {
+		u64 differ = ld64(c->marks + i) ^ tlb_mark(page) * ones;
+
+		if (!page || ((differ - ones) & ~differ & ones << 7))
+			drop_writes_in(c, i, page);
+	}
 	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		struct tlb_space *s = &c->spaces[k];
 

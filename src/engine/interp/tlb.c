@@ -11,9 +11,9 @@
 #include "isa/lapic.h"
 #include "isa/segment.h"
 
-static void log_fill(struct interp *c, unsigned half, unsigned entry)
+static void log_fill(struct interp *c, unsigned which, unsigned entry)
 {
-	struct tlb_log *log = &c->log[half];
+	struct tlb_log *log = &c->log[which];
 
 	if (log->count < TLB_LOG_MAX)
 		log->entry[log->count] = (u16)entry;
@@ -29,9 +29,10 @@ int tlb_create(struct alc_vcpu *v, struct interp *c, struct alc_err *err)
 	if (c->tables_own)
 		c->tables = host_alloc(h, TLB_TABLES_BYTES);
 	c->itlb = host_alloc(h, ITLB_SIZE * sizeof(*c->itlb));
-	c->log = host_alloc(h, 2 * sizeof(*c->log));
+	c->log = host_alloc(h, TLB_LOGS * sizeof(*c->log));
+	c->marks = host_alloc(h, TLB_MARKS);
 	c->spaces = host_alloc(h, TLB_SPACES * sizeof(*c->spaces));
-	if (!c->tables || !c->itlb || !c->log || !c->spaces)
+	if (!c->tables || !c->itlb || !c->log || !c->marks || !c->spaces)
 		return alc_fail(err, -ENOMEM, "no memory for the TLB of vCPU %u", v->index);
 	c->epoch[0] = c->epoch[1] = c->epoch_last = 1;
 	for (unsigned i = 0; i < TLB_TABLES * TLB_SIZE; i++)
@@ -44,7 +45,8 @@ void tlb_destroy(struct alc_vcpu *v, struct interp *c)
 	if (c->tables_own)
 		host_free(v->plat->host, c->tables, TLB_TABLES_BYTES);
 	host_free(v->plat->host, c->itlb, ITLB_SIZE * sizeof(*c->itlb));
-	host_free(v->plat->host, c->log, 2 * sizeof(*c->log));
+	host_free(v->plat->host, c->marks, TLB_MARKS);
+	host_free(v->plat->host, c->log, TLB_LOGS * sizeof(*c->log));
 	host_free(v->plat->host, c->spaces, TLB_SPACES * sizeof(*c->spaces));
 }
 
@@ -93,6 +95,7 @@ void interp_mode_changed(struct alc_vcpu *v)
 	mode |= v->cr0 & X86_CR0_EM ? MODE_EM : 0;
 	mode |= v->cr4 & X86_CR4_OSFXSR ? MODE_SSE : 0;
 	mode |= (v->cr4 & X86_CR4_OSXSAVE) && (v->xcr0 & 6) == 6 ? MODE_AVX : 0;
+	mode |= (v->cr4 & X86_CR4_OSXSAVE) && (v->xcr0 & 0xe6) == 0xe6 ? MODE_AVX512 : 0;
 	mode |= x86_long_mode(v) ? MODE_LONG : 0;
 	mode |= (v->rflags & X86_TF) || x86_breakpoints_armed(v) ? MODE_SINGLE : 0;
 	c->mode = mode;
@@ -145,15 +148,17 @@ bool tlb_span(const struct alc_vcpu *v, u64 a, struct alc_span *span)
 	return !is_lapic(v, gpa(a)) && space_span(v->plat->space, gpa(a), ALC_PAGE_SIZE, span);
 }
 
-/* What flushing must know of the pages that are cached. */
-static void note_kind(struct interp *c, u64 gva, const struct x86_translation *tr)
+/* What flushing must know of the pages that are cached; entry: -1 for code. */
+static void note_kind(struct interp *c, u64 gva, const struct x86_translation *tr, int entry)
 {
 	unsigned half = gva >> 63;
 
-	if (half)
-		c->upper_nonglobal |= !tr->global;
-	else
+	if (!half)
 		c->lower_global |= tr->global;
+	else if (!tr->global && entry < 0)
+		c->upper_nonglobal = true;
+	else if (!tr->global)
+		log_fill(c, TLB_UPPER_NONGLOBAL, (unsigned)entry);
 	if (tr->page_shift > ALC_PAGE_SHIFT)
 		tlb_large_add(&c->large[half], gva);
 }
@@ -169,6 +174,8 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 	tlb_entry_clear(c, (unsigned)(table - c->tables) + i);
 	table[i].addend = (u64)(uintptr_t)span->hva - gva;
 	table[i].page = span->page;
+	if (table != c->tables + TLB_TABLE_CHECKED * TLB_SIZE)
+		c->marks[(unsigned)(table - c->tables) + i] = tlb_mark(span->page);
 	/* Under SMAP the right depends on EFLAGS.AC: such pages are looked up each time. */
 	if (table != c->tables + TLB_TABLE_CHECKED * TLB_SIZE && !smap) {
 		table[i].rtag = page;
@@ -176,7 +183,7 @@ static void fill(struct alc_vcpu *v, struct interp *c, struct tlb_entry *table, 
 		    (!c->silent_stores || may_be_silent(span->page, access & X86_WRITE)))
 			table[i].wtag = page;
 	}
-	note_kind(c, gva, tr);
+	note_kind(c, gva, tr, (int)((unsigned)(table - c->tables) + i));
 	c->n_tlb_fills++;
 }
 
@@ -530,7 +537,7 @@ const struct itlb_entry *itlb_lookup(struct alc_vcpu *v, struct interp *c, u64 r
 			v->index, (unsigned long long)rip, (unsigned long long)tr.gpa.v);
 		return NULL;
 	}
-	note_kind(c, rip, &tr);
+	note_kind(c, rip, &tr, -1);
 	*e = (struct itlb_entry){.tag = tag,
 				 .gpa = tr.gpa.v & ALC_PAGE_MASK,
 				 .hva = span.hva,

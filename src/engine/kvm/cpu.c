@@ -74,10 +74,31 @@ static const struct kvm_cpuid_entry2 *find(const union cpuid_table *t, u32 leaf,
 	return NULL;
 }
 
+/* Areas are the hardware's, and only Intel's processors place AVX-512 where our own areas do. */
+static bool places_avx512(const union cpuid_table *t)
+{
+	for (unsigned i = 5; i <= 7; i++) {
+		const struct kvm_cpuid_entry2 *e = find(t, 0xd, i);
+
+		if (!e || e->ebx != fpu_xsave_offset(i, 0, false))
+			return false;
+	}
+	return true;
+}
+
+static bool is_avx512(unsigned f)
+{
+	return f == X86_FEAT_AVX512F || f == X86_FEAT_AVX512BW || f == X86_FEAT_AVX512CD ||
+	       f == X86_FEAT_AVX512DQ || f == X86_FEAT_AVX512VL;
+}
+
 static bool has(const union cpuid_table *t, unsigned f)
 {
 	const struct kvm_cpuid_entry2 *e = find(t, bits[f].leaf, bits[f].subleaf);
 	u32 regs[4] = {0};
+
+	if (is_avx512(f) && !places_avx512(t))
+		return false;
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (ours[i] == f)
@@ -109,6 +130,8 @@ static void drop_missing(const union cpuid_table *have, struct x86_cpuid_table *
 		t->xcr0_mask = 0;
 	else if (!cpuid_has(t, X86_FEAT_AVX))
 		t->xcr0_mask &= X86_XCR0_X87 | X86_XCR0_SSE;
+	else if (!cpuid_has(t, X86_FEAT_AVX512F))
+		t->xcr0_mask &= ~X86_XCR0_AVX512;
 }
 
 /* ---- TSC ---------------------------------------------------------------------------------- */

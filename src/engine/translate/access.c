@@ -81,31 +81,45 @@ static bool is_constant(const struct tr_insn *i)
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
+/* Where a guest register is already, or 0; it may be anybody's if there is none. */
+static unsigned register_of(struct gen *g, unsigned guest)
+{
+	return guest == NO_REG ? 0 : in_state(guest) ? held_value(g, guest) : host_reg(guest);
+}
+
+/* Into T0 or T1, whichever is not `taken`. */
+static unsigned load_part(struct gen *g, unsigned guest, unsigned wanted, unsigned taken)
+{
+	unsigned reg = wanted != taken ? wanted : wanted == T0 ? T1 : T0;
+
+	held_drop(g, reg);
+	e_load(g->c, reg, state_reg(guest));
+	return reg;
+}
+
 void ea_offset(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
-	struct code *c = g->c;
+	unsigned base = register_of(g, i->base), index = register_of(g, i->index);
 
 	if (is_constant(i)) {
-		e_mov_imm(c, T0, constant_address(g, i));
+		e_mov_imm(g->c, T0, constant_address(g, i));
 	} else {
-		if (i->base != NO_REG) {
-			m.base = in_state(i->base) ? T0 : (int)host_reg(i->base);
-			if (in_state(i->base))
-				e_load(c, T0, state_reg(i->base));
-		}
-		if (i->index != NO_REG) {
-			m.index = in_state(i->index) ? T1 : (int)host_reg(i->index);
-			if (in_state(i->index))
-				e_load(c, T1, state_reg(i->index));
-		}
-		(i->a32 ? e_lea32 : e_lea)(c, T0, m);
+		if (i->base != NO_REG && in_state(i->base) && !base)
+			base = load_part(g, i->base, T0, index);
+		if (i->index != NO_REG && in_state(i->index) && !index)
+			index = load_part(g, i->index, T1, base);
+		m.base = i->base != NO_REG ? (int)base : -1;
+		m.index = i->index != NO_REG ? (int)index : -1;
+		(i->a32 ? e_lea32 : e_lea)(g->c, T0, m);
 	}
+	held_drop(g, T0);
 }
 
 /* Linear addresses of 32-bit code have 32 bits too. */
 static void ea_segment_base(struct gen *g, const struct tr_insn *i)
 {
+	held_drop(g, T1);
 	e_load(g->c, T1,
 	       hm_gs(i->seg == X86_FS ? V_OFF(seg[X86_FS].base) : V_OFF(seg[X86_GS].base)));
 	(g->in->compat ? e_lea32 : e_lea)(g->c, T0, (struct hmem){.base = T0, .index = T1});
@@ -177,7 +191,7 @@ u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 				  .stack = stack};
 	u32 *of = g->w->sites[g->index], n;
 
-	for (unsigned k = 0; k < 2 && g->copying; k++)
+	for (unsigned k = 0; k < 2 && gen_is_cold(g); k++)
 		if (of[k] && tr_site_like(g->t, of[k], &s))
 			return of[k];
 	n = new_site(g, s);

@@ -170,11 +170,12 @@ void tr_cache_flush(struct tr *t)
 	__builtin_memset(t->entries, 0, sizeof(t->entries));
 	__builtin_memset(t->regions, 0, sizeof(t->regions));
 	__builtin_memset(t->views, 0, sizeof(t->views));
-	__builtin_memset(t->code_pages, 0, sizeof(t->code_pages));
 	__builtin_memset(t->pages, 0, sizeof(t->pages));
 	tr_forget_lookups(t);
 	t->nkernel_pages = 0;
 	t->kernel_large.count = 0;
+	t->kernel_nonglobal = false;
+	tr_kernel_pages_changed(t);
 	t->npage_log = PAGE_LOG + 1;
 	t->njump_log = JUMP_LOG + 1;
 	t->low_kernel = false;
@@ -234,14 +235,21 @@ static unsigned page_hash(u64 va)
 	return (unsigned)((va >> 12 ^ va >> 22) & (PAGE_CACHE - 1));
 }
 
-static u8 *page_filter(struct tr *t, u64 va)
+static unsigned user_code_bit(u64 va)
 {
-	return &t->code_pages[(va >> 12 ^ va >> 24) & (ARRAY_LEN(t->code_pages) - 1)];
+	return (va >> 12 ^ va >> 24) & (USER_CODE - 1);
 }
 
-bool tr_has_code(struct tr *t, u64 va)
+bool tr_user_code(const struct tr *t, u64 va)
 {
-	return *page_filter(t, va);
+	return t->user_code[user_code_bit(va) / 64] >> user_code_bit(va) % 64 & 1;
+}
+
+void tr_user_code_add(struct tr *t, u64 va)
+{
+	if (va >> 63)
+		return;
+	t->user_code[user_code_bit(va) / 64] |= BIT(user_code_bit(va) % 64);
 }
 
 void tr_entry_add(struct tr *t, struct tr_entry *e)
@@ -255,20 +263,36 @@ void tr_entry_add(struct tr *t, struct tr_entry *e)
 		t->lookups[h].epoch = 0;
 }
 
-static bool seen_kernel_page(const struct tr *t, const struct tr_region *r)
+/* Where its number is, or would be. */
+static unsigned kernel_slot(const struct tr *t, u64 va)
 {
-	for (unsigned k = t->nkernel_pages; k-- > 0;)
-		if (t->kernel_pages[k].va == (r->rip & ALC_PAGE_MASK))
-			return true;
-	return false;
+	unsigned h = (u32)(va >> 12) * 0x9e3779b1u % ARRAY_LEN(t->kernel_hash), n;
+
+	while ((n = t->kernel_hash[h]) && t->kernel_pages[n - 1].va != (va & ALC_PAGE_MASK))
+		h = (h + 1) % ARRAY_LEN(t->kernel_hash);
+	return h;
+}
+
+int tr_kernel_page(const struct tr *t, u64 va)
+{
+	return t->kernel_hash[kernel_slot(t, va)] - 1;
+}
+
+void tr_kernel_pages_changed(struct tr *t)
+{
+	__builtin_memset(t->kernel_hash, 0, sizeof(t->kernel_hash));
+	for (unsigned k = 0; k < t->nkernel_pages; k++)
+		t->kernel_hash[kernel_slot(t, t->kernel_pages[k].va)] = (u16)(k + 1);
 }
 
 static void note_kernel_page(struct tr *t, const struct tr_region *r)
 {
-	if (!(r->rip >> 63))
+	if (!(r->rip >> 63) || tr_kernel_page(t, r->rip) >= 0)
 		return;
+	t->kernel_hash[kernel_slot(t, r->rip)] = (u16)(t->nkernel_pages + 1);
 	t->kernel_pages[t->nkernel_pages].va = r->rip & ALC_PAGE_MASK;
 	t->kernel_pages[t->nkernel_pages++].page = r->page;
+	t->kernel_nonglobal |= t->c.upper_nonglobal;
 	if (tlb_large_has(&t->c.large[1], r->rip))
 		tlb_large_add(&t->kernel_large, r->rip);
 }
@@ -287,9 +311,7 @@ void tr_region_add(struct tr *t, struct tr_region *r)
 	r->page_next = t->regions[h];
 	t->regions[h] = r;
 	add_to_order(t, r);
-	if (!*page_filter(t, r->rip) || !seen_kernel_page(t, r))
-		note_kernel_page(t, r);
-	*page_filter(t, r->rip) = 1;
+	note_kernel_page(t, r);
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (!r->mem_heads[k].pops)
 			tr_entry_add(t, &r->mem_heads[k]);
@@ -358,6 +380,7 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	struct tr_entry *e = t->lookups[h].entry, *found;
 	const struct itlb_entry *it;
 
+	tr_user_code_add(t, rip);
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
 		   t->lookups[h].mode == tr_mode(t) && (!e || holds(e))))
@@ -395,6 +418,7 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 	struct tr_page_id *p;
 
 	va &= ALC_PAGE_MASK;
+	tr_user_code_add(t, va);
 	for (p = t->pages[h]; p; p = p->next)
 		if (p->va == va && p->page == page)
 			break;
@@ -567,6 +591,9 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 	/* The supervisor's part is not emptied when address spaces change. */
 	if (!(e->region->mode & MODE_USER) && !(rip >> 63))
 		return;
+	tr_user_code_add(t, rip);
+	if (e->region->page2)
+		tr_user_code_add(t, rip + ALC_PAGE_SIZE);
 	if (e->region->mode & MODE_USER) {
 		if (t->njump_log < JUMP_LOG)
 			t->jump_log[t->njump_log] = (u16)slot;

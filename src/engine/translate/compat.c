@@ -51,6 +51,8 @@ static bool has_is4(const struct dec *d)
 
 void tr_compat_encoded(const struct dec *d, struct tr_insn *i)
 {
+	if (i->evex)
+		i->w &= !dec_w_is_size(d, i->gpr);
 	if (!i->vex) {
 		if (i->map == 0 && (i->opcode & 0xf0) == 0x40)
 			encode_step(i);

@@ -35,7 +35,8 @@ static bool is_vector(ZydisRegister r)
 {
 	ZydisRegisterClass k = ZydisRegisterGetClass(r);
 
-	return k == ZYDIS_REGCLASS_XMM || k == ZYDIS_REGCLASS_YMM;
+	return k == ZYDIS_REGCLASS_XMM || k == ZYDIS_REGCLASS_YMM || k == ZYDIS_REGCLASS_ZMM ||
+	       k == ZYDIS_REGCLASS_MASK;
 }
 
 /* 0-15; high bytes count as their register. */
@@ -126,7 +127,7 @@ static bool use_register(struct tr_insn *i, const ZydisDecodedOperand *o)
 		i->fpu |= UNIT_VECTOR;
 		if (field)
 			set_field(i, field, (u8)ZydisRegisterGetId(r));
-		return ZydisRegisterGetId(r) < 16;
+		return true;
 	}
 	if (r == ZYDIS_REGISTER_MXCSR) {
 		i->fpu |= UNIT_VECTOR;
@@ -183,6 +184,12 @@ static bool names_rsp(const struct tr_insn *i)
 	return (i->gpr & FIELD_REG && i->reg == X86_RSP) || (i->gpr & FIELD_RM && i->rm == X86_RSP);
 }
 
+/* A mask keeps elements from faulting, of which a check knows nothing. */
+static bool masks_memory(const struct dec *d, const struct tr_insn *i)
+{
+	return i->evex && i->mem && d->z.raw.evex.aaa;
+}
+
 static bool use_operands(struct dec *d, struct tr_insn *i)
 {
 	for (unsigned k = 0; k < d->z.operand_count; k++) {
@@ -197,7 +204,7 @@ static bool use_operands(struct dec *d, struct tr_insn *i)
 			return false;
 	}
 	/* AH … BH exclude a REX prefix, which replaced operands beside them may need. */
-	return !i->high_byte || !(i->mem || names_rsp(i));
+	return !masks_memory(d, i) && (!i->high_byte || !(i->mem || names_rsp(i)));
 }
 
 /* ---- Encoding ---- */
@@ -207,9 +214,11 @@ static bool set_encoding(const struct dec *d, struct tr_insn *i)
 	const ZydisDecodedInstruction *z = &d->z;
 
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-	    z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+	    z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
+	    z->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX)
 		return false;
 	i->vex = z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+	i->evex = z->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
 	switch (z->opcode_map) {
 	case ZYDIS_OPCODE_MAP_DEFAULT:
 		i->map = 0;
@@ -237,7 +246,12 @@ static bool set_encoding(const struct dec *d, struct tr_insn *i)
 		i->l = z->raw.vex.L;
 		i->prefixes = z->raw.vex.pp;
 	}
-	for (unsigned k = 0; !i->vex && k < z->raw.prefix_count; k++) {
+	if (i->evex) {
+		i->w = z->raw.evex.W;
+		i->prefixes = z->raw.evex.pp;
+		i->evex_last = d->bytes[z->raw.evex.offset + 3];
+	}
+	for (unsigned k = 0; !i->vex && !i->evex && k < z->raw.prefix_count; k++) {
 		u8 p = z->raw.prefixes[k].value;
 
 		i->prefixes |= p == 0x66   ? PFX_66
@@ -298,6 +312,9 @@ static void set_flags(const struct dec *d, struct tr_insn *i)
 
 static bool plain_category(const ZydisDecodedInstruction *z)
 {
+	/* All of AVX-512 that dec_available() knows, but for what use_operands() refuses. */
+	if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		return true;
 	switch (z->meta.category) {
 	case ZYDIS_CATEGORY_ADOX_ADCX:
 	case ZYDIS_CATEGORY_AES:
@@ -313,6 +330,7 @@ static bool plain_category(const ZydisDecodedInstruction *z)
 	case ZYDIS_CATEGORY_DATAXFER:
 	case ZYDIS_CATEGORY_FCMOV:
 	case ZYDIS_CATEGORY_GFNI:
+	case ZYDIS_CATEGORY_KMASK:
 	case ZYDIS_CATEGORY_LOGICAL:
 	case ZYDIS_CATEGORY_LOGICAL_FP:
 	case ZYDIS_CATEGORY_LZCNT:
@@ -564,7 +582,7 @@ static enum tr_kind kind_string(const struct dec *d, struct tr_insn *i)
 /* Of vector registers the runtime keeps what SSE has, and so these can't run in between. */
 static bool lost_halves(const struct tr *t, const struct tr_insn *i)
 {
-	return i->vex && i->fpu & UNIT_VECTOR && !tr_host_has(t, TR_HOST_AVX);
+	return (i->vex || i->evex) && i->fpu & UNIT_VECTOR && !tr_host_has(t, TR_HOST_AVX);
 }
 
 /* Those that only the supervisor may execute whatever IOPL says. */
@@ -622,6 +640,10 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 		return K_RDTSCP;
 	case ZYDIS_MNEMONIC_PAUSE:
 		return K_PAUSE;
+	case ZYDIS_MNEMONIC_CPUID:
+		return is_compat(d) ? other(d) : K_CPUID;
+	case ZYDIS_MNEMONIC_INVLPG:
+		return use_memory(d, i, &d->o[0]) && !i->seg ? supervisor(d, K_INVLPG) : K_ONE;
 	case ZYDIS_MNEMONIC_SYSCALL:
 		return d->mode & MODE_USER && !is_compat(d) ? K_SYSCALL : K_END;
 	case ZYDIS_MNEMONIC_SYSRET:
@@ -649,6 +671,11 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	    d->o[1].reg.value == ZYDIS_REGISTER_CR2) {
 		i->rm = gpr_number(d->o[0].reg.value);
 		return supervisor(d, K_READ_CR2);
+	}
+	if (m == ZYDIS_MNEMONIC_MOV && d->o[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	    d->o[0].reg.value == ZYDIS_REGISTER_CR3) {
+		i->rm = gpr_number(d->o[1].reg.value);
+		return supervisor(d, K_WRITE_CR3);
 	}
 	if (d->z.meta.category == ZYDIS_CATEGORY_COND_BR)
 		return kind_conditional(d, i);

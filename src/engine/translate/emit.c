@@ -45,7 +45,7 @@ void e_modrm_mem(struct code *c, unsigned reg, const struct hmem *m)
 		return;
 	}
 	/* Base 5 with mod 0 means none. */
-	mod = m->disp == 0 && (m->base & 7) != 5 ? 0 : m->disp == (i8)m->disp ? 1 : 2;
+	mod = m->disp == 0 && (m->base & 7) != 5 ? 0 : m->disp == (i8)m->disp && !m->disp32 ? 1 : 2;
 	if (m->index >= 0 || (m->base & 7) == 4) {
 		e8(c, mod << 6 | r | 4);
 		e8(c, m->shift << 6 | (unsigned)(m->index < 0 ? 4 : m->index & 7) << 3 |

@@ -21,6 +21,7 @@ struct hmem {
 	unsigned shift;
 	i32 disp;
 	bool gs;
+	bool disp32; /* no displacement of 8 bits, which EVEX would scale */
 };
 
 static inline struct hmem hm_gs(i32 disp)

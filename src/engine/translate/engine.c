@@ -9,17 +9,19 @@
 #include "base/errno.h"
 #include "base/fmt.h"
 #include "engine/translate/translate.h"
+#include "isa/cpuid.h"
 
 /* Blocks are cold code, but for what is never translated: they needn't stay. */
 enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
 enum { BLOCKS_BYTES_MIN = 4 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
-	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
-	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
-	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_EVICTION] = "eviction",
+	[TR_LINK] = "link",         [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range",       [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins",       [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
+	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
+	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
+	[TR_EVICTION] = "eviction",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -177,6 +179,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	if (t->c.blocks_bytes < BLOCKS_BYTES_MIN)
 		t->c.blocks_bytes = BLOCKS_BYTES_MIN;
 	t->host_parts = host_parts() & ~vm->without;
+	t->zmm = cpuid_has(v->cpuid, X86_FEAT_AVX512F) && tr_host_has(t, TR_HOST_AVX);
 	tr_x87_init(t);
 	t->host_mxcsr = 0x1f80;
 	t->rng = v->index + 1;

@@ -154,13 +154,9 @@ static bool choose(const struct gen *g, const struct tr_loop *a, struct fast_loo
 void fast_find(struct gen *g)
 {
 	struct tr_loop *found = g->w->loops;
-	unsigned n;
 
-	g->nfast = 0;
-	if (!tr_has(g->t, TR_LOOPS))
-		return;
-	n = tr_loops_find(g->in, found, LOOPS_MAX);
-	for (unsigned k = 0; k < n; k++)
+	g->nloops = tr_loops_find(g->in, found, LOOPS_MAX);
+	for (unsigned k = 0; k < g->nloops && tr_has(g->t, TR_LOOPS); k++)
 		g->nfast += choose(g, &found[k], &g->w->fast[g->nfast]);
 }
 
@@ -448,6 +444,7 @@ struct access fast_operand(struct gen *g, const struct tr_insn *i)
 		unsigned sum = in_state(i->base) ? base : gen_scratch(g, &busy);
 
 		e_lea(g->c, sum, m);
+		held_drop(g, sum);
 		m = (struct hmem){.base = (int)sum, .index = (int)held};
 	}
 	return (struct access){.m = m, .busy = busy, .site = site};

@@ -58,6 +58,13 @@ void gen_load_state(struct gen *g, unsigned reg, unsigned guest)
 {
 	held_drop(g, reg);
 	e_load(g->c, reg, state_reg(guest));
+	hold_value(g, reg, guest);
+}
+
+void gen_store_state(struct gen *g, unsigned guest, unsigned reg)
+{
+	e_store(g->c, state_reg(guest), reg);
+	hold_value(g, reg, guest);
 }
 
 u64 gen_rip(const struct gen *g, const struct tr_insn *i)
@@ -150,6 +157,19 @@ static void emit_vex(struct gen *g, const struct tr_insn *i, const u8 *host, con
 		emit_modrm(g, host[IX_REG], host[IX_RM], m);
 }
 
+/* As SDM vol. 2 2.7.1 has it: registers have five bits, all inverted. */
+static void emit_evex(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m)
+{
+	unsigned reg = host[IX_REG], v = host[IX_V], rm = m ? e_rex_mem(0, m) << 3 : host[IX_RM];
+	unsigned p0 = (reg & 8 ? 0x80 : 0) | (rm & 16 ? 0x40 : 0) | (rm & 8 ? 0x20 : 0) |
+		      (reg & 16 ? 0x10 : 0);
+	struct code *c = g->c;
+
+	E_CODE(c, 0x62, (p0 ^ 0xf0) | i->map, (i->w ? 0x84 : 4) | (~v & 15) << 3 | i->prefixes,
+	       (i->evex_last & 0xf7) | (v & 16 ? 0 : 8), i->opcode);
+	emit_modrm(g, reg, rm, m);
+}
+
 static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,
 			const struct hmem *m)
 {
@@ -185,7 +205,16 @@ static void emit_legacy(struct gen *g, const struct tr_insn *i, const u8 *host,
 /* host: numbers for reg, rm, v and the opcode's register, as far as there are such. */
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m)
 {
-	if (i->vex)
+	struct hmem wide;
+
+	if (i->evex && m) {
+		wide = *m;
+		wide.disp32 = true;
+		m = &wide;
+	}
+	if (i->evex)
+		emit_evex(g, i, host, m);
+	else if (i->vex)
 		emit_vex(g, i, host, m);
 	else
 		emit_legacy(g, i, host, m);
@@ -221,8 +250,13 @@ unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
 
 	if (!in_state(guest))
 		return host_reg(guest);
+	reg = held_value(g, guest);
+	if (reg) {
+		*busy |= BIT(reg);
+		return reg;
+	}
 	reg = gen_scratch(g, busy);
-	e_load(g->c, reg, state_reg(guest));
+	gen_load_state(g, reg, guest);
 	return reg;
 }
 
@@ -251,9 +285,7 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 			host[ix] = host[same];
 			continue;
 		}
-		host[ix] = (u8)gen_scratch(g, &busy);
-		if (needed)
-			e_load(g->c, host[ix], state_reg(reg));
+		host[ix] = (u8)(needed ? gen_load_reg(g, reg, &busy) : gen_scratch(g, &busy));
 	}
 }
 
@@ -261,7 +293,7 @@ static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)
 {
 	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
 		if ((i->gpr & i->stores) >> ix & 1 && in_state(guest_field(i, ix)))
-			e_store(g->c, state_reg(guest_field(i, ix)), host[ix]);
+			gen_store_state(g, guest_field(i, ix), host[ix]);
 }
 
 void insn_plain(struct gen *g, const struct tr_insn *i)
@@ -312,7 +344,7 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 		emit_guest(g, i, host, &m);
 	}
 	if (in_state(i->reg))
-		e_store(c, state_reg(i->reg), to);
+		gen_store_state(g, i->reg, to);
 }
 
 /* ---- Stack ---- */
@@ -332,9 +364,9 @@ void push_register(struct gen *g, unsigned reg)
 
 static void insn_push_reg(struct gen *g, const struct tr_insn *i)
 {
-	if (in_state(i->op_reg))
-		gen_load_state(g, T2, i->op_reg);
-	push_register(g, in_state(i->op_reg) ? T2 : host_reg(i->op_reg));
+	unsigned busy = 0;
+
+	push_register(g, gen_load_reg(g, i->op_reg, &busy));
 }
 
 static void insn_push_imm(struct gen *g, const struct tr_insn *i)
@@ -368,7 +400,7 @@ static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
 	if (i->op_reg != X86_RSP)
 		gen_lea_word(g, H_RSP, H_RSP, (i32)gen_word(g));
 	if (in_state(i->op_reg))
-		e_store(g->c, state_reg(i->op_reg), T0);
+		gen_store_state(g, i->op_reg, T0);
 }
 
 static void insn_leave(struct gen *g, const struct tr_insn *i)
@@ -426,9 +458,10 @@ static void (*const by_kind[])(struct gen *g, const struct tr_insn *i) = {
 	[K_READ_CR2] = insn_read_cr2, [K_STI] = insn_sti,
 	[K_STRING] = insn_string,     [K_BITS] = insn_bits,
 	[K_RDTSC] = insn_answer,      [K_RDTSCP] = insn_answer,
-	[K_PAUSE] = insn_answer,      [K_SYSCALL] = insn_ring,
-	[K_SYSRET] = insn_ring,       [K_IRET] = insn_ring,
-	[K_BASE] = insn_base,
+	[K_CPUID] = insn_answer,      [K_WRITE_CR3] = insn_answer,
+	[K_INVLPG] = insn_answer,     [K_PAUSE] = insn_answer,
+	[K_SYSCALL] = insn_ring,      [K_SYSRET] = insn_ring,
+	[K_IRET] = insn_ring,         [K_BASE] = insn_base,
 };
 
 /* ---- The region ---- */
@@ -505,6 +538,7 @@ static void emit_stubs(struct gen *g)
 		g->i = &g->in->insns[s.insn];
 		g->fstate = s.fstate;
 		g->fast = s.fast ? &g->w->fast[s.fast - 1] : NULL;
+		held_none(g);
 		if (s.jump)
 			e_bind_here(g->c, s.jump);
 		if (s.kind == STUB_SLOW)
@@ -513,6 +547,8 @@ static void emit_stubs(struct gen *g)
 			stub_copy(g, &s);
 		else if (s.kind == STUB_LOOP)
 			stub_loop(g, &s);
+		else if (s.kind == STUB_GUESS)
+			stub_guess(g, &s);
 		else
 			flow_stub(g, &s);
 	}

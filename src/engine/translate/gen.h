@@ -14,13 +14,14 @@
 enum ea_kind { EA_OPERAND, EA_STACK, EA_FRAME, EA_BITS, EA_RDI };
 
 enum stub_kind {
-	STUB_SLOW, /* a check failed: let C make it possible, try again */
-	STUB_EXIT, /* leave at a site */
-	STUB_EDGE, /* a conditional jump that must move flags first */
-	STUB_FPU,  /* floating-point state is not the guest's yet */
-	STUB_CALL, /* an indirect call whose target is not in the cache */
-	STUB_COPY, /* of a run: target is its number */
-	STUB_LOOP, /* the way into a loop without checks, and that: target is its number */
+	STUB_SLOW,  /* a check failed: let C make it possible, try again */
+	STUB_EXIT,  /* leave at a site */
+	STUB_EDGE,  /* a conditional jump that must move flags first */
+	STUB_FPU,   /* floating-point state is not the guest's yet */
+	STUB_CALL,  /* an indirect call whose target is not in the cache */
+	STUB_COPY,  /* of a run: target is its number */
+	STUB_GUESS, /* a terabyte was not the one: target is the register */
+	STUB_LOOP,  /* the way into a loop without checks, and that: target is its number */
 };
 
 struct stub {
@@ -56,12 +57,12 @@ struct group {
 };
 
 /*
- * What a scratch register holds from one instruction to the next (window_access.c): what is to be
- * added to base + index << shift, which was `ref` bytes off when that was looked up.
+ * What a scratch register holds from one instruction to the next (held.c): what is to be added to
+ * base + index << shift, which was `ref` bytes off when that was looked up; or the value of base.
  */
 struct held {
 	u8 base, index, shift;
-	bool live;
+	bool live, value;
 	i64 ref;
 	unsigned mark;  /* places up to then don't rely on it */
 	unsigned stamp; /* when it was used last */
@@ -118,7 +119,7 @@ struct gen {
 	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
 	struct held held[3]; /* of T0, T1, T2 */
 	unsigned stamp;
-	unsigned nfast;
+	unsigned nfast, nloops;
 	const struct fast_loop *fast; /* whose copy is being emitted */
 	unsigned kept;                /* BIT(register): scratch registers with a stream of its */
 };
@@ -141,7 +142,9 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
-void gen_load_state(struct gen *g, unsigned reg, unsigned guest); /* into a scratch register */
+/* Between a scratch register and where R8 to R11 are. */
+void gen_load_state(struct gen *g, unsigned reg, unsigned guest);
+void gen_store_state(struct gen *g, unsigned guest, unsigned reg);
 /* Words are what the stack has: 8 bytes, 4 in 32-bit code, whose addresses they cut too. */
 unsigned gen_word(const struct gen *g);
 void gen_load_word(struct gen *g, unsigned reg, struct hmem m);
@@ -215,12 +218,21 @@ void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
 void stub_slow(struct gen *g, const struct stub *s);
 
-/* window_access.c: around each instruction; and a scratch register becomes something else. */
+/* held.c: around each instruction; and a scratch register becomes something else. */
 void held_before(struct gen *g);
 void held_after(struct gen *g);
 void held_none(struct gen *g);
 void held_drop(struct gen *g, unsigned reg);
 bool held_in(const struct gen *g, unsigned reg);
+/* The register that holds what to add to the operand's address, or a guest register's value; or 0.
+ */
+unsigned held_addend(struct gen *g, const struct tr_insn *i, i64 disp);
+unsigned held_value(struct gen *g, unsigned guest);
+/* A register to be loaded, but not this one: free, or what was not used for longest. */
+unsigned held_take(struct gen *g, unsigned but);
+/* It holds that from now on. */
+void hold_addend(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref);
+void hold_value(struct gen *g, unsigned reg, unsigned guest);
 
 /* Shared with window_access.c. */
 bool is_locked(const struct tr_insn *i);
@@ -230,6 +242,7 @@ unsigned fields_in_state(const struct tr_insn *i);
 /* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
  */
 bool windows_for(const struct gen *g, const struct tr_insn *i);
+void stub_guess(struct gen *g, const struct stub *s);
 unsigned window_takes(const struct tr_insn *i); /* how many scratch registers, at most */
 /* reg = what is to be added to the address in `of`; keeps flags. */
 void window_slot(struct gen *g, unsigned reg, unsigned of);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SYSCALL and SYSRET, which change the privilege and lead from translated code to translated code,
- * and what C answers without translated code being left: the TSC, PAUSE.
+ * SYSCALL and SYSRET, which change the privilege and lead from translated code to translated code.
  *
  * What SYSCALL and SYSRET load into CS and SS depends on MSRs alone. tr.ring has it ready for one
  * value of them; with another, and where the new flags ask for more than translated code knows
@@ -235,48 +234,4 @@ void insn_ring(struct gen *g, const struct tr_insn *i)
 	e_jmp_to(g->c, i->kind == K_SYSCALL  ? g->t->rt.syscall
 		       : i->kind == K_SYSRET ? g->t->rt.sysret
 					     : g->t->rt.iret);
-}
-
-/* ---- What C answers ---- */
-
-u64 tr_answer(struct alc_vcpu *v, enum tr_answer what)
-{
-	struct tr *t = tr_of(v);
-
-	if (what == ANSWER_PAUSE) {
-		if ((++t->c.n_pauses & 63) == 0 && !clock_is_virtual(v->plat->clock))
-			v->plat->host->yield(v->plat->host->ctx);
-		return 0;
-	}
-	if (v->cpl && (v->cr4 & X86_CR4_TSD))
-		return 1;
-	t->answer = x86_tsc(v);
-	return 0;
-}
-
-void insn_answer(struct gen *g, const struct tr_insn *i)
-{
-	struct code *c = g->c;
-	u32 site;
-
-	if (!tr_has(g->t, TR_ANSWERS)) {
-		insn_one(g, i);
-		return;
-	}
-	site = new_site(g,
-			(struct tr_site){.rip = gen_rip(g, i),
-					 .kind = SITE_ONE,
-					 .next = i->len,
-					 .flags = (u8)g->fstate,
-					 .answer = i->kind == K_PAUSE ? ANSWER_PAUSE : ANSWER_TSC});
-	e_mov_imm(c, T1, site);
-	e_call_to(c, g->t->rt.slow);
-	if (i->kind == K_RDTSC || i->kind == K_RDTSCP) {
-		e_load32(c, X86_RAX, hm_gs(T_OFF(answer)));
-		e_load32(c, X86_RDX, hm_gs(T_OFF(answer) + 4));
-	}
-	if (i->kind == K_RDTSCP)
-		e_load32(c, X86_RCX, hm_gs(V_OFF(msr.tsc_aux)));
-	if (site)
-		tr_slot(g->t, site)->value = c->at;
 }

@@ -81,22 +81,26 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_
 	tr_count_take_back(v, s);
 }
 
-static void leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_site *s,
-			   bool *interpreter)
+/*
+ * False: the transfer itself has faulted. A call has stored where it would return to by then, maybe
+ * over its own operand: it can't be executed again.
+ */
+static bool leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 {
 	unsigned user = (t->c.mode & MODE_USER) != 0;
 
 	if (x86_canonical(t->exit_target)) {
 		v->rip = t->exit_target;
-		return;
+		return true;
 	}
-	/* The transfer itself faults, before it has done anything. */
 	v->gpr[X86_RSP] += (u64)(i64)s->undo;
 	/* It may have matched what lies above all pairs, and gone up there. */
 	t->pair_saved[user] = tr_pair_base(t, user);
 	v->rip = s->rip;
 	v->instructions -= t->counting;
-	*interpreter = true;
+	x86_raise_error(v, X86_GP, 0);
+	interp_faulted(&t->c);
+	return false;
 }
 
 /* Where the code was that has gone; what leads there is led on to what has taken its place. */
@@ -181,7 +185,6 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
 	u8 fpu = e->region->fpu;
-	bool interpreter = false;
 	u64 drops = t->drops;
 	struct tr_site s = {0}; /* where it left last */
 
@@ -213,7 +216,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			v->rip = s.rip;
 			break;
 		case SITE_INDIRECT:
-			leave_indirect(v, t, &s, &interpreter);
+			if (!leave_indirect(v, t, &s))
+				return false;
 			break;
 		case SITE_GONE:
 			leave_gone(v, t);
@@ -231,8 +235,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			}
 			return s.kind == SITE_INTERP;
 		}
-		if (interpreter || atomic_load_explicit(&v->attention, memory_order_relaxed))
-			return interpreter;
+		if (atomic_load_explicit(&v->attention, memory_order_relaxed))
+			return false;
 		e = linkable(v, t);
 		if (!e)
 			return false;

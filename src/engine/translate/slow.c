@@ -37,6 +37,14 @@ static bool aligned_enough(const struct tr_slot *s, u64 gva)
 	return s->size <= 8 || !(gva & (s->size - 1u));
 }
 
+static u64 answer(struct alc_vcpu *v, struct tr *t, u32 site, u64 operand)
+{
+	struct tr_site s;
+
+	tr_site_read(t, site, &s);
+	return tr_answer(v, &s, operand);
+}
+
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 {
 	struct tr *t = tr_of(v);
@@ -45,7 +53,7 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
 	if (s->answer)
-		return tr_answer(v, s->answer);
+		return answer(v, t, site, gva);
 	t->n_slow++;
 	t->segments[site >> SITE_SHIFT].uses++;
 	if (unlikely(tr_poison_due(t, POISON_TLB)))

@@ -51,6 +51,8 @@ static void put_aside(struct tr *t, u64 epoch)
 	s->epoch = epoch;
 	s->used = ++t->spaces_used;
 	s->mode = t->key_mode[1];
+	s->low_kernel = t->low_kernel;
+	__builtin_memcpy(s->user_code, t->user_code, sizeof(t->user_code));
 	s->npages = s->njumps = 0;
 	for (unsigned k = 0; t->npage_log <= PAGE_LOG && k < t->npage_log; k++) {
 		u32 *id = &t->page_ids[t->page_log[k]];
@@ -75,6 +77,7 @@ static void put_aside(struct tr *t, u64 epoch)
 static void put_back(struct tr *t, struct tr_space *s)
 {
 	t->key_mode[1] = s->mode;
+	t->low_kernel |= s->low_kernel; /* for page_ids lead there too */
 	for (unsigned k = 0; k < s->npages; k++) {
 		t->page_ids[s->page_at[k]] = s->page_id[k];
 		t->page_log[k] = s->page_at[k];
@@ -85,6 +88,7 @@ static void put_back(struct tr *t, struct tr_space *s)
 	}
 	t->npage_log = s->npages;
 	t->njump_log = s->njumps;
+	__builtin_memcpy(t->user_code, s->user_code, sizeof(t->user_code));
 	s->epoch = 0;
 }
 
@@ -96,25 +100,37 @@ void tr_forget_spaces(struct tr *t)
 
 /* ---- Kernel code ---- */
 
-/* Kernel code that is where it was keeps its links. */
+/* Is it where it was? Then it keeps its links. */
+static bool kernel_page_holds(struct alc_vcpu *v, unsigned k)
+{
+	struct tr *t = tr_of(v);
+	struct x86_translation tr;
+	struct alc_span span;
+
+	if (x86_walk(v, t->kernel_pages[k].va, X86_EXEC, false, &tr) ||
+	    !space_span(v->plat->space, tr.gpa, 1, &span) || span.page != t->kernel_pages[k].page)
+		return false;
+	t->kernel_nonglobal |= !tr.global;
+	return true;
+}
+
 static void verify_kernel(struct alc_vcpu *v)
 {
 	struct tr *t = tr_of(v);
 	unsigned n = 0;
 
 	t->n_verified++;
+	t->kernel_nonglobal = false;
 	for (unsigned k = 0; k < t->nkernel_pages; k++) {
-		struct x86_translation tr;
-		struct alc_span span;
-
-		if (!x86_walk(v, t->kernel_pages[k].va, X86_EXEC, false, &tr) &&
-		    space_span(v->plat->space, tr.gpa, 1, &span) &&
-		    span.page == t->kernel_pages[k].page)
+		if (kernel_page_holds(v, k))
 			t->kernel_pages[n++] = t->kernel_pages[k];
 		else
 			tr_kill_view(t, t->kernel_pages[k].page, t->kernel_pages[k].va);
 	}
+	if (n == t->nkernel_pages)
+		return;
 	t->nkernel_pages = n;
+	tr_kernel_pages_changed(t);
 }
 
 /* ---- For isa/ ---- */
@@ -141,14 +157,21 @@ static void changed(struct alc_vcpu *v, bool kernel)
 
 	tr_forget_ranges(t);
 	tr_forget_jumps(t, kernel);
+	__builtin_memset(t->user_code, 0, sizeof(t->user_code));
 	if (kernel)
 		verify_kernel(v);
+}
+
+/* … with the address space, and so must be looked at. */
+static bool kernel_may_change(const struct tr *t)
+{
+	return t->c.upper_nonglobal || t->kernel_nonglobal;
 }
 
 static void switch_space(struct alc_vcpu *v, u64 from, bool keep)
 {
 	struct tr *t = tr_of(v);
-	bool kernel = t->c.upper_nonglobal, other = (from ^ v->cr3) & 0xfff;
+	bool kernel = kernel_may_change(t), other = (from ^ v->cr3) & 0xfff;
 	u64 epoch = t->c.epoch[0];
 	struct tr_space *s;
 
@@ -175,7 +198,7 @@ static void flush_all(struct alc_vcpu *v)
 
 static void flush_nonglobal(struct alc_vcpu *v)
 {
-	bool kernel = tr_of(v)->c.upper_nonglobal;
+	bool kernel = kernel_may_change(tr_of(v));
 	u64 epoch = tr_of(v)->c.epoch[0];
 
 	interp_ops.flush_nonglobal(v);
@@ -185,7 +208,7 @@ static void flush_nonglobal(struct alc_vcpu *v)
 
 static void flush_space(struct alc_vcpu *v, unsigned pcid)
 {
-	bool kernel = tr_of(v)->c.upper_nonglobal;
+	bool kernel = kernel_may_change(tr_of(v));
 	u64 epoch = tr_of(v)->c.epoch[0];
 
 	interp_ops.flush_space(v, pcid);
@@ -195,11 +218,24 @@ static void flush_space(struct alc_vcpu *v, unsigned pcid)
 	changed(v, kernel);
 }
 
+/* May translated code rely on what is at this address, or in the large page around it? */
+static bool matters(struct alc_vcpu *v, u64 gva)
+{
+	struct tr *t = tr_of(v);
+	int k;
+
+	if (!(gva >> 63))
+		return tlb_large_has(&t->c.large[0], gva) || tr_user_code(t, gva);
+	if (tlb_large_has(&t->kernel_large, gva))
+		return true;
+	k = tr_kernel_page(t, gva);
+	return k >= 0 && !kernel_page_holds(v, (unsigned)k);
+}
+
 static void flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva)
 {
 	struct tr *t = tr_of(v);
-	bool large = tlb_large_has(&t->c.large[gva >> 63], gva) ||
-		     (gva >> 63 && tlb_large_has(&t->kernel_large, gva));
+	bool known = pcid == x86_pcid(v) && matters(v, gva);
 
 	interp_ops.flush_page(v, pcid, gva);
 	if (pcid != x86_pcid(v))
@@ -207,7 +243,7 @@ static void flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva)
 	if (t->windows)
 		tr_windows_flush_page(t->windows, gva);
 	tr_forget_ranges(t);
-	if (tr_has_code(t, gva) || large)
+	if (known)
 		changed(v, gva >> 63);
 }
 

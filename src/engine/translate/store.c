@@ -31,6 +31,7 @@ static u32 segment_bytes(const struct tr *t)
 
 struct tr_segment *tr_segment_of(struct tr *t, u32 off)
 {
+	_Static_assert(sizeof(struct tr_slot) == 12, "there are as many as memory operands");
 	return &t->segments[off / segment_bytes(t)];
 }
 

@@ -22,13 +22,33 @@ static void move_vector(struct tr *t, unsigned n, bool store)
 	struct hmem m = hm_gs(V_OFF(fpu.vec) + (i32)(n * sizeof(u64[8])));
 
 	e8(c, 0x65);
-	if (tr_host_has(t, TR_HOST_AVX))
+	if (t->zmm)
+		E_CODE(c, 0x62, (n & 8 ? 0 : 0x80) | 0x60 | (n & 16 ? 0 : 0x10) | 1, 0x7c, 0x48,
+		       0x10 + store);
+	else if (tr_host_has(t, TR_HOST_AVX))
 		E_CODE(c, 0xc5, n & 8 ? 0x7c : 0xfc, 0x10 + store);
 	else if (n & 8)
 		E_CODE(c, 0x44, 0x0f, 0x10 + store);
 	else
 		E_CODE(c, 0x0f, 0x10 + store);
 	e_modrm_mem(c, n, &m);
+}
+
+/* KMOVQ */
+static void move_mask(struct code *c, unsigned n, bool store)
+{
+	struct hmem m = hm_gs(V_OFF(fpu.k) + (i32)(n * sizeof(u64)));
+
+	E_CODE(c, 0x65, 0xc4, 0xe1, 0xf8, 0x90 + store);
+	e_modrm_mem(c, n, &m);
+}
+
+static void move_vectors(struct tr *t, bool store)
+{
+	for (unsigned n = 0; n < (t->zmm ? 32 : 16); n++)
+		move_vector(t, n, store);
+	for (unsigned n = 0; t->zmm && n < 8; n++)
+		move_mask(&t->emit, n, store);
 }
 
 /* LDMXCSR (2) and STMXCSR (3). */
@@ -45,15 +65,13 @@ static void emit_vector(struct tr *t)
 	struct code *c = &t->emit;
 
 	t->rt.load_vector = c->at;
-	for (unsigned n = 0; n < 16; n++)
-		move_vector(t, n, false);
+	move_vectors(t, false);
 	move_mxcsr(c, 2, V_OFF(fpu.mxcsr));
 	e_or8_mem(c, hm_gs(T_OFF(fpu_in)), UNIT_VECTOR);
 	e8(c, 0xc3);
 
 	t->rt.save_vector = c->at;
-	for (unsigned n = 0; n < 16; n++)
-		move_vector(t, n, true);
+	move_vectors(t, true);
 	move_mxcsr(c, 3, V_OFF(fpu.mxcsr));
 	move_mxcsr(c, 2, T_OFF(host_mxcsr));
 	if (tr_host_has(t, TR_HOST_AVX))

@@ -69,6 +69,9 @@ enum tr_kind {
 	K_RDTSC,
 	K_RDTSCP,
 	K_PAUSE,
+	K_CPUID,
+	K_WRITE_CR3,
+	K_INVLPG,
 	K_SYSCALL,
 	K_SYSRET,
 	K_IRET,
@@ -96,7 +99,8 @@ struct tr_insn {
 	u8 kind; /* enum tr_kind */
 	/* Encoding */
 	u8 map, opcode, prefixes, imm_size;
-	bool vex, rex, w, l, has_modrm;
+	bool vex, evex, rex, w, l, has_modrm;
+	u8 evex_last;          /* its third byte: zeroing, length, broadcast or rounding, mask */
 	u8 reg, rm, v, op_reg; /* guest register numbers, or opcode extension in reg */
 	u8 gpr;                /* FIELD_*: which are general registers */
 	u8 loads, stores;      /* FIELD_*: which must be loaded before, stored after */
@@ -146,7 +150,15 @@ enum tr_site_kind {
 };
 
 /* ANSWER_RETURN: of an IRETQ that the interpreter makes, SITE_STEP. */
-enum tr_answer { ANSWER_NONE, ANSWER_TSC, ANSWER_PAUSE, ANSWER_RETURN };
+enum tr_answer {
+	ANSWER_NONE,
+	ANSWER_TSC,
+	ANSWER_PAUSE,
+	ANSWER_CPUID,
+	ANSWER_CR3,
+	ANSWER_INVLPG,
+	ANSWER_RETURN,
+};
 
 struct tr_site {
 	u64 rip;
@@ -159,7 +171,7 @@ struct tr_site {
 	u32 kind : 4;
 	u32 flags : 1;    /* enum tr_flags */
 	u32 next : 4;     /* SITE_ONE: length of the instruction */
-	u32 answer : 2;   /* SITE_ONE: enum tr_answer, what C does without leaving */
+	u32 answer : 3;   /* SITE_ONE: enum tr_answer, what C does without leaving */
 	u32 locked : 1;   /* must not cross a cache line */
 	u32 stack : 1;    /* checked by the range cache of RSP */
 	u32 access : 1;   /* X86_READ or X86_WRITE */
@@ -172,8 +184,9 @@ struct tr_site {
 struct tr_slot {
 	u32 region : 18; /* its number in the segment */
 	u32 off : 12;    /* of rip in its page */
-	u32 kind : 4, flags : 1, next : 4, answer : 2, locked : 1, stack : 1, access : 1, size : 7,
-		x87 : 1, uncount : 10;
+	u32 x87 : 1;
+	u32 kind : 4, flags : 1, next : 4, answer : 3, locked : 1, stack : 1, access : 1, size : 7,
+		uncount : 10;
 	u32 value; /* resume, undo, fop; SITE_LINK: the number of its link in the segment */
 };
 
@@ -299,9 +312,11 @@ enum {
 	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
 	PAGE_LOG = 512,
+	USER_CODE = 4096, /* bits of tr.user_code */
 	JUMP_LOG = 512,
 	REGIONS_MAX = 1 << 18,
 	WINDOW_BANS = 1 << 15, /* tr.window_bans */
+	WINDOW_GUESSES = 256,
 	JOIN_COUNTS = 4096,
 	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
@@ -330,6 +345,7 @@ enum tr_feature {
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
+	TR_GUESSES,  /* and guessing where an address is */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
 	TR_X87,      /* x87 and MMX instructions */
 	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
@@ -388,10 +404,12 @@ struct tr_space {
 	u64 epoch; /* of its lower half: interp.epoch; 0: this place is free */
 	u64 used;  /* when, by tr.spaces_used */
 	u32 mode;  /* tr.key_mode[1] */
+	bool low_kernel;
 	u32 npages, njumps;
 	u16 page_at[PAGE_LOG], jump_at[JUMP_LOG];
 	u32 page_id[PAGE_LOG];
 	struct tr_jump jumps[JUMP_LOG];
+	u64 user_code[USER_CODE / 64];
 };
 
 /* An IRETQ that was made: selectors, descriptors, and what was loaded (return.c). */
@@ -402,13 +420,19 @@ struct tr_return {
 	struct x86_seg cs, ss;
 };
 
+/* What the slot of a terabyte says: window_access.c. */
+struct tr_guess {
+	u64 terabyte, addend;
+};
+
 struct tr {
 	struct interp c;
 	_Alignas(64) u8 x87[X87_AREA]; /* an XSAVE area for x87 state alone */
 	_Alignas(64) struct tlb_entry tables[TLB_TABLES * TLB_SIZE];
 	struct tr_jump jumps[2][JUMP_CACHE]; /* by user mode */
 	struct tr_range range[2];
-	u64 slots[WINDOW_SLOTS];  /* user mode's windows: what to add to an address */
+	u64 slots[WINDOW_SLOTS]; /* user mode's windows: what to add to an address */
+	struct tr_guess guesses[WINDOW_GUESSES];
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
@@ -433,6 +457,7 @@ struct tr {
 	struct code emit;
 	struct tr_runtime rt;
 	u32 code_start;    /* behind the runtime */
+	bool zmm;          /* the guest has AVX-512: all of its state is in or out together */
 	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
 	u64 pair_saved[2];
@@ -467,7 +492,11 @@ struct tr {
 	 * its page: hashed, and what falls together is hot a little sooner. Blocks come and go.
 	 */
 	u16 heat[HEAT];
-	u8 code_pages[4096]; /* a filter: has code of this linear page (hashed) been translated? */
+	/*
+	 * A filter, by a hash of pages' addresses: of which user code may page_ids, jumps and pairs
+	 * know something?
+	 */
+	u64 user_code[USER_CODE / 64];
 	u32 page_id_next;
 	struct tr_page_id *pages[PAGE_CACHE];
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
@@ -482,7 +511,9 @@ struct tr {
 		const struct alc_page *page;
 	} kernel_pages[KERNEL_PAGES];
 	unsigned nkernel_pages;
-	struct tlb_large kernel_large; /* where such pages are parts of large ones */
+	u16 kernel_hash[2 * KERNEL_PAGES]; /* by address: 1 + its number, or 0 */
+	struct tlb_large kernel_large;     /* where such pages are parts of large ones */
+	bool kernel_nonglobal;             /* one of them may be another in another space */
 	/* Pages whose code was written to: by any thread, under hits_lock. */
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
@@ -668,11 +699,12 @@ bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i);
 
 /* ring.c */
 void tr_emit_ring(struct tr *t);
+/* answer.c. operand: of an instruction that has one; 0: done. */
+u64 tr_answer(struct alc_vcpu *v, const struct tr_site *s, u64 operand);
 /* return.c */
 void tr_emit_return(struct tr *t, u32 step);
 void tr_return_note(struct alc_vcpu *v, struct tr *t);  /* the one just made may come again */
 void tr_ring_refresh(struct alc_vcpu *v, struct tr *t); /* for what the MSRs are now */
-u64 tr_answer(struct alc_vcpu *v, enum tr_answer what); /* 0: done */
 
 /* cache.c */
 int tr_cache_create(struct tr *t, struct alc_err *err);
@@ -711,7 +743,12 @@ void tr_jump_clear(const struct tr *t, struct tr_jump *j);
 bool tr_jump_is_clear(const struct tr_jump *j);
 /* What was translated of a page where that no longer is. */
 void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va);
-bool tr_has_code(struct tr *t, u64 va); /* of its page, or of another one */
+/* Of the supervisor's page at va: -1 if none was translated, else its number in kernel_pages. */
+int tr_kernel_page(const struct tr *t, u64 va);
+void tr_kernel_pages_changed(struct tr *t); /* some were taken out */
+/* What the filter of user code says of va's page. */
+bool tr_user_code(const struct tr *t, u64 va);
+void tr_user_code_add(struct tr *t, u64 va);
 
 /* spaces.c */
 extern const struct x86_engine_ops tr_ops;

@@ -21,6 +21,7 @@ enum {
 	AROUND = 8, /* pages on either side that are mapped with the one that is wanted */
 	LEVELS = 4,
 };
+#define NO_TERABYTE  (~0ull)
 #define WINDOW_BYTES (1ull << WINDOW_SHIFT)
 #define RUN_BYTES    ((u64)RUN_PAGES * ALC_PAGE_SIZE)
 
@@ -116,10 +117,17 @@ static void slot_set(struct tr_windows *w, unsigned slot, const u8 *host)
 	w->slots[slot] = (u64)(uintptr_t)(host ? host : w->nowhere) - slot_base(slot);
 }
 
+static void guesses_forget(struct tr_windows *w)
+{
+	for (unsigned k = 0; k < WINDOW_GUESSES; k++)
+		w->t->guesses[k].terabyte = NO_TERABYTE;
+}
+
 static void slots_load(struct tr_windows *w, const struct space *s, bool on)
 {
 	for (unsigned k = 0; k < s->nwindows; k++)
 		slot_set(w, s->windows[k].slot, on ? s->windows[k].host : NULL);
+	guesses_forget(w);
 }
 
 /* Addresses of the host's where nothing is mapped, with guards. */
@@ -807,6 +815,7 @@ struct tr_windows *tr_windows_create(struct tr *t, u64 *slots)
 	w->nowhere += WINDOW_GUARD;
 	for (unsigned k = 0; k < WINDOW_SLOTS; k++)
 		slot_set(w, k, NULL);
+	guesses_forget(w);
 	w->since = cycles();
 	return w;
 }

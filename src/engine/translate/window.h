@@ -50,7 +50,7 @@ struct tr_window_stats tr_windows_stats(const struct tr_windows *w);
 /*
  * The guest's address space may be another one, or has been flushed: true if user mode has windows
  * now. interp.epoch says what may have changed of its lower half: it was `left` until now. Not from
- * within translated code.
+ * within translated code of user mode.
  */
 bool tr_windows_switch(struct tr_windows *w, u64 left);
 /* One page of the present one was flushed. */

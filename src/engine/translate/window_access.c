@@ -51,160 +51,22 @@ bool tr_window_fault(struct tr *t, u32 site, u64 host)
 		missed(t, &s);
 	else if (r == -EAGAIN)
 		t->windows_due = true;
-	/* The page fault of this access, unless another exception goes before it. */
-	t->faulted = r == -EFAULT && s.size <= 8;
+	/* The page fault of this access, unless another exception goes before it: what goes on
+	 * past the lower half is no page fault whatever is mapped.
+	 */
+	t->faulted = r == -EFAULT && s.size <= 8 && x86_canonical(t->c.v->fault.cr2 + s.size - 1);
 	return !r;
 }
 
-/* ---- What scratch registers hold ----
- *
- * What was looked up for an address holds for all that are not far from it: a window's guards take
- * what is beyond. So it is kept, in the register that it was loaded into, for later accesses of
- * the same base and index, as long as these change by nothing but known additions.
- */
+/* ---- Slots ---- */
 
-enum { REACH = 1 << 30 };
-
-static struct held *held_of(struct gen *g, unsigned reg)
-{
-	return &g->held[reg - T0];
-}
-
-void held_drop(struct gen *g, unsigned reg)
-{
-	held_of(g, reg)->live = false;
-}
-
-bool held_in(const struct gen *g, unsigned reg)
-{
-	return g->held[reg - T0].live;
-}
-
-void held_none(struct gen *g)
-{
-	for (unsigned reg = T0; reg <= T2; reg++)
-		held_drop(g, reg);
-}
-
-/* Those of which it is known what they do to scratch registers, as far as they go by windows. */
-static bool leaves_held(const struct tr_insn *i)
-{
-	switch (i->kind) {
-	case K_PLAIN:
-		return !i->x87_pointers;
-	case K_LEA:
-	case K_NOP:
-	case K_PUSH_REG:
-	case K_PUSH_IMM:
-	case K_POP_REG:
-	case K_JCC:
-		return true;
-	default:
-		return false;
-	}
-}
-
-void held_before(struct gen *g)
-{
-	g->holding = g->in->windows && tr_has(g->t, TR_HELD) && leaves_held(g->i) &&
-		     windows_for(g, g->i);
-	if (!g->holding)
-		held_none(g);
-}
-
-void held_after(struct gen *g)
-{
-	if (!g->holding)
-		held_none(g);
-	for (unsigned reg = T0; reg <= T2; reg++) {
-		struct held *h = held_of(g, reg);
-		i64 base = 0, index = 0;
-
-		if (!h->live)
-			continue;
-		h->live = (h->base == NO_REG || tr_insn_adds(g->i, h->base, &base)) &&
-			  (h->index == NO_REG || tr_insn_adds(g->i, h->index, &index));
-		h->ref -= base + (i64)((u64)index << h->shift);
-	}
-}
-
-static bool reaches(const struct held *h, i64 disp)
-{
-	return disp - h->ref < REACH && h->ref - disp < REACH;
-}
-
-/* Places from there on are none, and those that come will take their numbers. */
-static void places_end(struct gen *g, unsigned mark)
-{
-	if (mark < g->nplaces)
-		g->nplaces = mark;
-	for (unsigned k = 0; k < ARRAY_LEN(g->held); k++)
-		if (g->held[k].mark > g->nplaces)
-			g->held[k].mark = g->nplaces;
-}
-
-/* 0: none; else who comes in by a place that was passed since would not have it. */
-static unsigned held_find(struct gen *g, const struct tr_insn *i, i64 disp)
-{
-	for (unsigned reg = T0; reg <= T2; reg++) {
-		struct held *h = held_of(g, reg);
-
-		if (!h->live || h->base != i->base || h->index != i->index ||
-		    h->shift != i->shift || !reaches(h, disp))
-			continue;
-		places_end(g, h->mark);
-		h->stamp = ++g->stamp;
-		return reg;
-	}
-	return 0;
-}
-
-/* A register to be loaded: free, or what was not used for longest. */
-static unsigned held_take(struct gen *g, unsigned but)
-{
-	static const u8 order[] = {T1, T2, T0};
-	unsigned best = 0;
-
-	for (unsigned k = 0; k < ARRAY_LEN(order); k++) {
-		const struct held *h = held_of(g, order[k]);
-
-		if (order[k] == but || g->kept & BIT(order[k]))
-			continue;
-		if (!h->live || !g->holding) {
-			best = order[k];
-			break;
-		}
-		if (!best || h->stamp < held_of(g, best)->stamp)
-			best = order[k];
-	}
-	held_drop(g, best);
-	return best;
-}
-
-static void hold(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref)
-{
-	if (!g->holding)
-		return;
-	*held_of(g, reg) = (struct held){.base = i->base,
-					 .index = i->index,
-					 .shift = i->shift,
-					 .live = true,
-					 .ref = ref,
-					 .mark = g->nplaces,
-					 .stamp = ++g->stamp};
-}
-
-/* ---- Operands ---- */
-
-void window_slot(struct gen *g, unsigned reg, unsigned of)
+/* reg, of whose low byte it is, becomes what is to be added. */
+static void slot_of_number(struct gen *g, unsigned reg)
 {
 	struct code *c = g->c;
 
 	_Static_assert(WINDOW_SLOTS == 256, "a byte");
-	/* rorx reg, of, 40; movzx reg, its low byte */
-	E_CODE(c, 0xc4, 0x43 | (of > 7 ? 0 : 0x20), 0xfb, 0xf0, 0xc0 | (reg & 7) << 3 | (of & 7),
-	       WINDOW_SHIFT);
-	E_CODE(c, 0x45, 0x0f, 0xb6, 0xc0 | (reg & 7) << 3 | (reg & 7));
+	E_CODE(c, 0x45, 0x0f, 0xb6, 0xc0 | (reg & 7) << 3 | (reg & 7)); /* movzx */
 	e_load(c, reg,
 	       (struct hmem){.base = -1,
 			     .index = (int)reg,
@@ -212,6 +74,88 @@ void window_slot(struct gen *g, unsigned reg, unsigned of)
 			     .disp = T_OFF(slots),
 			     .gs = true});
 }
+
+void window_slot(struct gen *g, unsigned reg, unsigned of)
+{
+	E_CODE(g->c, 0xc4, 0x43 | (of > 7 ? 0 : 0x20), 0xfb, 0xf0, 0xc0 | (reg & 7) << 3 | (of & 7),
+	       WINDOW_SHIFT); /* rorx */
+	slot_of_number(g, reg);
+}
+
+/* ---- Guesses ----
+ *
+ * Where the next address is what was loaded by the last one, in a loop, the way from the address by
+ * its slot to the data is as long as another load. A guess is not on that way: the terabyte was
+ * the same the last time, and what to add is found without waiting for the address. It takes
+ * flags.
+ */
+
+static i32 guess_off(u64 rip)
+{
+	return T_OFF(guesses) + (i32)((ban_hash(rip) % WINDOW_GUESSES) * sizeof(struct tr_guess));
+}
+
+/* An address that moves by a constant in each iteration, or not at all, is known in time. */
+static bool is_steady(const struct tr_loop *l, unsigned insn, unsigned reg)
+{
+	return reg == NO_REG || (l->steps & l->at[insn - l->head].known) >> reg & 1;
+}
+
+static bool guess_wanted(const struct gen *g, const struct tr_insn *i)
+{
+	if (!tr_has(g->t, TR_GUESSES) || i != g->i || i->kind != K_PLAIN || i->strong ||
+	    (i->weak && g->fstate == FLAGS_HOST))
+		return false;
+	for (unsigned k = 0; k < g->nloops; k++) {
+		const struct tr_loop *l = &g->w->loops[k];
+
+		if (g->index >= l->head && g->index <= l->last)
+			return !is_steady(l, g->index, i->base) ||
+			       !is_steady(l, g->index, i->index);
+	}
+	return false;
+}
+
+static void guess_slot(struct gen *g, unsigned reg, unsigned of)
+{
+	i32 guess = guess_off(gen_rip(g, g->i));
+	struct code *c = g->c;
+	struct stub *s;
+	u32 jump;
+
+	e_rr(c, OP_MOV_LOAD, true, reg, of);
+	E_CODE(c, 0x49, 0xc1, 0xe8 | (reg & 7), WINDOW_SHIFT); /* shr reg */
+	e_rm(c, OP_CMP, true, reg, hm_gs(guess + (i32)offsetof(struct tr_guess, terabyte)));
+	jump = e_jcc(c, CC_NE);
+	e_load(c, reg, hm_gs(guess + (i32)offsetof(struct tr_guess, addend)));
+	s = new_stub(g, STUB_GUESS);
+	s->jump = jump;
+	s->back = c->at;
+	s->disp = guess;
+	s->target = (i32)reg;
+}
+
+/* Wrong: now it is that one. */
+void stub_guess(struct gen *g, const struct stub *s)
+{
+	unsigned reg = (unsigned)s->target;
+	struct code *c = g->c;
+
+	e_store(c, hm_gs(s->disp + (i32)offsetof(struct tr_guess, terabyte)), reg);
+	slot_of_number(g, reg);
+	e_store(c, hm_gs(s->disp + (i32)offsetof(struct tr_guess, addend)), reg);
+	e_jmp_to(c, s->back);
+}
+
+static void find_addend(struct gen *g, const struct tr_insn *i, unsigned reg, unsigned of)
+{
+	if (guess_wanted(g, i))
+		guess_slot(g, reg, of);
+	else
+		window_slot(g, reg, of);
+}
+
+/* ---- Operands ---- */
 
 static u32 operand_site(struct gen *g, unsigned size, unsigned access)
 {
@@ -225,12 +169,12 @@ static u32 operand_site(struct gen *g, unsigned size, unsigned access)
 /* A base that is in a register, and a displacement. */
 static struct access at_base(struct gen *g, const struct tr_insn *i, unsigned size, unsigned access)
 {
-	unsigned reg = held_find(g, i, i->disp);
+	unsigned reg = held_addend(g, i, i->disp);
 
 	if (!reg) {
 		reg = held_take(g, g->reserved);
-		window_slot(g, reg, host_reg(i->base));
-		hold(g, reg, i, 0);
+		find_addend(g, i, reg, host_reg(i->base));
+		hold_addend(g, reg, i, 0);
 	}
 	return (struct access){
 		.m = {.base = (int)host_reg(i->base), .index = (int)reg, .disp = (i32)i->disp},
@@ -273,16 +217,13 @@ static struct access at_any(struct gen *g, const struct tr_insn *i)
 	struct access a = {.busy = BIT(T0)};
 	unsigned reg;
 
-	if (i->seg || (i->index != NO_REG && in_state(i->index)))
-		held_drop(g, T1);
-	held_drop(g, T0);
 	ea_operand(g, i);
-	reg = plain ? held_find(g, i, i->disp) : 0;
+	reg = plain ? held_addend(g, i, i->disp) : 0;
 	if (!reg) {
 		reg = held_take(g, T0);
-		window_slot(g, reg, T0);
+		find_addend(g, i, reg, T0);
 		if (plain)
-			hold(g, reg, i, i->disp);
+			hold_addend(g, reg, i, i->disp);
 	}
 	a.site = operand_site(g, i->size, i->access);
 	a.m = (struct hmem){.base = T0, .index = (int)reg};
