@@ -126,8 +126,14 @@ static void remove_cpus(struct machine *m)
 /* -EINVAL is for descriptions that make no sense: an image that does not is -ENOEXEC. */
 static int load_images(struct machine *m, const struct boot_params *boot, struct alc_err *err)
 {
-	int r = boot_load(&m->space, boot, m->vcpus[0], err);
+	const struct machine_parts *p = &m->parts;
+	int r = p->images_fetch ? p->images_fetch(p->ctx, err) : 0;
 
+	if (r)
+		return r;
+	r = boot_load(&m->space, boot, m->vcpus[0], err);
+	if (p->images_release)
+		p->images_release(p->ctx);
 	if (r != -EINVAL)
 		return r;
 	if (err)

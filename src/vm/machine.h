@@ -32,6 +32,12 @@ struct machine_parts {
 					     reset loads them again */
 	struct boot_image firmware;       /* bytes NULL: none; else there is no kernel */
 	struct boot_image vga_rom;        /* for firmware; bytes NULL: none */
+	/*
+	 * Optional, for kernel and initrd: their bytes are needed now, and till they are let go.
+	 * In between they need take no memory.
+	 */
+	int (*images_fetch)(void *ctx, struct alc_err *err);
+	void (*images_release)(void *ctx);
 	/* Streams of desc->devices, by their index there; NULL: none has any. */
 	const struct alc_char *streams;
 	struct alc_char com1, com2;

@@ -178,16 +178,26 @@ bool is_locked(const struct tr_insn *i)
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
 
+/* The copy of a run shares the run's sites, as far as flags are in the same place. */
 u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
-	return new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
-					    .kind = SITE_INTERP,
-					    .flags = (u8)g->fstate,
-					    .size = (u8)size,
-					    .access = (u8)access,
-					    .locked = is_locked(g->i),
-					    .x87 = (g->i->fpu & UNIT_X87) != 0,
-					    .stack = stack});
+	const struct tr_site s = {.rip = gen_rip(g, g->i),
+				  .kind = SITE_INTERP,
+				  .flags = (u8)g->fstate,
+				  .size = (u8)size,
+				  .access = (u8)access,
+				  .locked = is_locked(g->i),
+				  .x87 = (g->i->fpu & UNIT_X87) != 0,
+				  .stack = stack};
+	u32 *of = g->w->sites[g->index], n;
+
+	for (unsigned k = 0; k < 2 && gen_is_cold(g); k++)
+		if (of[k] && tr_site_like(g->t, of[k], &s))
+			return of[k];
+	n = new_site(g, s);
+	if (!g->copying)
+		of[of[0] != 0] = n;
+	return n;
 }
 
 /* A check in the making: its flags are cared for and its address is in T0. */
@@ -401,11 +411,14 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 	return a;
 }
 
+static unsigned log_rounded_up(unsigned size)
+{
+	return size > 1 ? 32 - (unsigned)__builtin_clz(size - 1) : 0;
+}
+
 static i32 limit_off(unsigned size)
 {
-	unsigned k = size > 1 ? 32 - (unsigned)__builtin_clz(size - 1) : 0; /* rounded up */
-
-	return (i32)(offsetof(struct tr_range, limit) + k * sizeof(u64));
+	return (i32)(offsetof(struct tr_range, limit) + log_rounded_up(size) * sizeof(u64));
 }
 
 /* ---- 32-bit code ----
@@ -599,6 +612,43 @@ static struct access member_operand(struct gen *g, const struct tr_insn *i)
 	return at_address(g, i, site);
 }
 
+/* ---- Copies of runs ---- */
+
+/* T1 = the addend of the address in T0, by the runtime, which spares flags. */
+static u32 checked(struct gen *g, unsigned size, unsigned access, bool ranged)
+{
+	u32 site = access_site(g, size, access, ranged);
+	unsigned check = log_rounded_up(size) + (access & X86_WRITE ? CHECK_SIZES : 0);
+
+	e_mov_imm(g->c, T1, site);
+	e_call_to(g->c, g->t->rt.checked[g->in->user][ranged ? (unsigned)CHECK_RANGE : check]);
+	return site;
+}
+
+static struct access copied_operand(struct gen *g, const struct tr_insn *i)
+{
+	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
+	u32 site;
+
+	ea_operand(g, i);
+	site = checked(g, i->size, i->access,
+		       simple && i->base == X86_RSP && fits_range(i) && tr_has(g->t, TR_RANGE));
+	if (!simple || in_state(i->base))
+		return at_address(g, i, site);
+	return (struct access){
+		.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
+		.busy = BIT(T1),
+		.site = site};
+}
+
+static struct access copied_word(struct gen *g, i32 disp, unsigned access)
+{
+	e_lea(g->c, T0, hm(H_RSP, disp));
+	return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
+			       .busy = BIT(T1),
+			       .site = checked(g, 8, access, tr_has(g->t, TR_RANGE))};
+}
+
 struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
@@ -611,6 +661,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return fast_operand(g, i);
 	if (windows_for(g, i))
 		return window_operand(g, i);
+	if (gen_is_cold(g) && !is_locked(i) && i->size <= CHECK_SIZE_MAX)
+		return copied_operand(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
 	if (is_locked(i))
@@ -658,6 +710,8 @@ struct access access_stack(struct gen *g, i32 disp, unsigned access)
 		return check_compat_stack(g, H_RSP, disp, 4, access, EA_STACK);
 	if (windows_for(g, g->i))
 		return window_at(g, X86_RSP, disp, 8, access);
+	if (gen_is_cold(g))
+		return copied_word(g, disp, access);
 	if (group_addend(g, g->i->stack_group))
 		return (struct access){.m = {.base = H_RSP, .index = T1, .disp = disp},
 				       .busy = BIT(T1),
@@ -695,7 +749,7 @@ void stub_slow(struct gen *g, const struct stub *s)
 	else
 		ea_operand(g, g->i);
 	e_mov_imm(c, T1, s->site);
-	stack = s->site && tr_site(g->t, s->site)->stack;
+	stack = s->site && tr_slot(g->t, s->site)->stack;
 	e_call_to(c, stack ? g->t->rt.range_miss[g->in->user] : g->t->rt.slow);
 	e_jmp_to(c, s->back);
 }

@@ -146,5 +146,5 @@ void insn_answer(struct gen *g, const struct tr_insn *i)
 	e_call_to(c, g->t->rt.slow);
 	take(g, i);
 	if (site)
-		tr_site(g->t, site)->resume = c->at;
+		tr_slot(g->t, site)->value = c->at;
 }

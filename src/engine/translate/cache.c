@@ -8,104 +8,12 @@
  * when a kernel mapping changes under translated code, what was translated of that page dies.
  *
  * Code of a page whose bytes were written to is dead: its entries are overwritten by calls to the
- * runtime. Its memory is used again only after all code was dropped.
+ * runtime. Its memory is used again only after its segment was dropped (store.c, evict.c).
  */
 #include <sys/mman.h>
 
 #include "base/errno.h"
 #include "engine/translate/translate.h"
-
-enum { ARENA_CHUNK = 1 << 20, ARENA_CHUNKS = 96, SITES_CHUNK = 4096, SITE_CHUNKS = 1024 };
-enum { CODE_SLACK = 1 << 20 }; /* room for one more region */
-
-/* ---- Memory ---- */
-
-void *tr_alloc(struct tr *t, size_t size)
-{
-	struct tr_arena *a = &t->arena;
-	void *p;
-
-	size = align_up(size, 16);
-	if (size > ARENA_CHUNK)
-		return NULL;
-	if (!a->used_chunks || a->used + size > ARENA_CHUNK) {
-		if (a->used_chunks == ARENA_CHUNKS)
-			return NULL;
-		if (a->used_chunks == a->nchunks) {
-			u8 *chunk = host_alloc(t->c.v->plat->host, ARENA_CHUNK);
-
-			if (!chunk)
-				return NULL;
-			a->chunks[a->nchunks++] = chunk;
-		}
-		a->used_chunks++;
-		a->used = 0;
-	}
-	p = a->chunks[a->used_chunks - 1] + a->used;
-	a->used += size;
-	return p;
-}
-
-static union tr_slot *slot(const struct tr *t, u32 n)
-{
-	return &t->sites[n / SITES_CHUNK][n % SITES_CHUNK];
-}
-
-u32 tr_site_new(struct tr *t, const struct tr_site *s)
-{
-	bool link = s->kind == SITE_LINK;
-	u32 chunk;
-
-	if (link && t->nsites % SITES_CHUNK == SITES_CHUNK - 1)
-		t->nsites++; /* its two places are in one chunk */
-	chunk = t->nsites / SITES_CHUNK;
-	if (chunk == SITE_CHUNKS)
-		return 0;
-	if (t->nsites % SITES_CHUNK == 0) {
-		t->sites[chunk] = tr_alloc(t, SITES_CHUNK * sizeof(union tr_slot));
-		if (!t->sites[chunk])
-			return 0;
-	}
-	slot(t, t->nsites)->site = *s;
-	if (!link)
-		return t->nsites++;
-	slot(t, t->nsites + 1)->link = (struct tr_link){0};
-	t->nsites += 2;
-	return t->nsites - 2;
-}
-
-struct tr_site *tr_site(struct tr *t, u32 site)
-{
-	return &slot(t, site)->site;
-}
-
-struct tr_link *tr_link_of(struct tr *t, u32 site)
-{
-	return &slot(t, site + 1)->link;
-}
-
-bool tr_fault_point(struct tr *t, u32 off, u32 site)
-{
-	if (t->nfaults == t->faults_max)
-		return false;
-	t->faults[t->nfaults++] = (struct tr_fault_point){.off = off, .site = site};
-	return true;
-}
-
-u32 tr_fault_site(const struct tr *t, u32 off)
-{
-	u32 low = 0, high = t->nfaults;
-
-	while (low < high) {
-		u32 mid = (low + high) / 2;
-
-		if (t->faults[mid].off < off)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < t->nfaults && t->faults[low].off == off ? t->faults[low].site : 0;
-}
 
 /* ---- Pairs ---- */
 
@@ -178,13 +86,9 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 	u64 bytes = t->vm->cache_bytes / t->c.v->cpuid->ncpus;
 	int r;
 
-	bytes = align_up(bytes < 8 << 20 ? 8 << 20 : bytes, ALC_PAGE_SIZE);
-	t->faults_max = (u32)(bytes / 48);
-	t->arena.chunks = host_alloc(h, ARENA_CHUNKS * sizeof(*t->arena.chunks));
-	t->sites = host_alloc(h, SITE_CHUNKS * sizeof(*t->sites));
-	t->faults = host_alloc(h, t->faults_max * sizeof(*t->faults));
-	if (!t->arena.chunks || !t->sites || !t->faults || pairs_create(t))
-		return alc_fail(err, -ENOMEM, "no memory for the translations of vCPU %u",
+	bytes = align_up(bytes < 8 << 20 ? 8 << 20 : bytes, SEGMENTS * ALC_PAGE_SIZE);
+	if (pairs_create(t))
+		return alc_fail(err, -ENOMEM, "no memory for the return pairs of vCPU %u",
 				t->c.v->index);
 	r = h->code_map(h->ctx, bytes, &t->code);
 	if (r)
@@ -195,6 +99,9 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 		t->emit.state = (i32)(uintptr_t)t->c.v;
 	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
+	if (tr_store_create(t))
+		return alc_fail(err, -ENOMEM, "no memory for the translations of vCPU %u",
+				t->c.v->index);
 	tr_cache_flush(t);
 	t->n_code_flushes = 0;
 	return 0;
@@ -204,11 +111,7 @@ void tr_cache_destroy(struct tr *t)
 {
 	const struct alc_host *h = t->c.v->plat->host;
 
-	for (unsigned k = 0; k < t->arena.nchunks; k++)
-		host_free(h, t->arena.chunks[k], ARENA_CHUNK);
-	host_free(h, t->arena.chunks, ARENA_CHUNKS * sizeof(*t->arena.chunks));
-	host_free(h, t->sites, SITE_CHUNKS * sizeof(*t->sites));
-	host_free(h, t->faults, t->faults_max * sizeof(*t->faults));
+	tr_store_destroy(t);
 	if (t->code.size)
 		h->code_unmap(h->ctx, &t->code);
 	pairs_destroy(t);
@@ -259,21 +162,20 @@ void tr_forget_ranges(struct tr *t)
 	tr_reach_forget(t);
 }
 
+void tr_forget_lookups(struct tr *t)
+{
+	__builtin_memset(t->lookups, 0, sizeof(t->lookups));
+}
+
 void tr_cache_flush(struct tr *t)
 {
-	/* Sites 0 and 1 are no place. */
-	static const struct tr_site gone = {.kind = SITE_GONE, .flags = FLAGS_MEM};
-
-	t->arena.used_chunks = 0;
-	t->nsites = 0;
-	t->nfaults = 0;
-	t->emit.at = t->code_start;
+	tr_store_reset(t);
 	__builtin_memset(t->entries, 0, sizeof(t->entries));
 	__builtin_memset(t->regions, 0, sizeof(t->regions));
 	__builtin_memset(t->views, 0, sizeof(t->views));
-	__builtin_memset(t->lookups, 0, sizeof(t->lookups));
 	__builtin_memset(t->pages, 0, sizeof(t->pages));
-	t->norder = t->nkernel_pages = 0;
+	tr_forget_lookups(t);
+	t->nkernel_pages = 0;
 	t->kernel_large.count = 0;
 	t->kernel_nonglobal = false;
 	tr_kernel_pages_changed(t);
@@ -284,17 +186,35 @@ void tr_cache_flush(struct tr *t)
 	tr_forget_spaces(t);
 	tr_forget_ranges(t);
 	tr_reach_reset(t);
-	tr_site_new(t, &gone);
-	tr_site_new(t, &gone);
 	t->n_code_flushes++;
+	t->drops++;
 }
 
 bool tr_cache_full(const struct tr *t)
 {
-	return t->emit.at + CODE_SLACK > t->emit.size || t->arena.used_chunks + 4 > ARENA_CHUNKS ||
-	       t->nfaults + 4096 > t->faults_max || t->norder + 2 > REGIONS_MAX ||
-	       t->nkernel_pages + 2 > KERNEL_PAGES ||
-	       t->nsites + 2 * SITES_CHUNK > SITE_CHUNKS * SITES_CHUNK;
+	return tr_segment_full(t) || tr_pools_full(t) || t->nkernel_pages + 2 > KERNEL_PAGES;
+}
+
+void tr_forget_targets(struct tr *t, const struct tr_segment *g)
+{
+	const u8 *begin = tr_host(t, g->begin);
+	size_t size = g->end - g->begin;
+
+	tr_forget_spaces(t);
+	for (unsigned user = 0; user < 2; user++) {
+		u64 *pair = (u64 *)(uintptr_t)t->pair_saved[user];
+		u64 *top = (u64 *)(uintptr_t)tr_pair_base(t, user);
+
+		for (unsigned k = 0; k < JUMP_CACHE; k++)
+			if ((size_t)(t->jumps[user][k].host - begin) < size)
+				tr_jump_clear(t, &t->jumps[user][k]);
+		for (; pair < top; pair += 2) {
+			if (pair[0] - (u64)(uintptr_t)begin >= size)
+				continue;
+			pair[0] = (u64)(uintptr_t)tr_host(t, t->rt.indirect);
+			pair[1] = NO_RETURN;
+		}
+	}
 }
 
 /* ---- Entries ---- */
@@ -381,13 +301,20 @@ static void note_kernel_page(struct tr *t, const struct tr_region *r)
 		tlb_large_add(&t->kernel_large, r->rip);
 }
 
+static void add_to_order(struct tr *t, struct tr_region *r)
+{
+	struct tr_segment *g = t->segment;
+
+	g->order[g->norder++] = r;
+}
+
 void tr_region_add(struct tr *t, struct tr_region *r)
 {
 	unsigned h = region_hash(r->page);
 
 	r->page_next = t->regions[h];
 	t->regions[h] = r;
-	t->order[t->norder++] = r;
+	add_to_order(t, r);
 	note_kernel_page(t, r);
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (!r->mem_heads[k].pops)
@@ -398,7 +325,7 @@ void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j)
 {
 	j->page_next = r->joins;
 	r->joins = j;
-	t->order[t->norder++] = j;
+	add_to_order(t, j);
 	tr_entry_add(t, &j->mem_heads[0]);
 }
 
@@ -433,7 +360,7 @@ static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struc
 			*link = e->next;
 			continue;
 		}
-		if (e->rip == v->rip && e->mode == tr_mode(t) && e->region->page == page &&
+		if (e->rip == v->rip && e->region->mode == tr_mode(t) && e->region->page == page &&
 		    holds(e) && second_holds(v, t, e)) {
 			at = link;
 			found = e;
@@ -475,6 +402,19 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 
 /* ---- Links ---- */
 
+/* When there are too many, all are forgotten: links are made anew then, with other numbers. */
+static struct tr_page_id *new_page_id(struct tr *t)
+{
+	struct tr_page_id *p = tr_page_id_new(t);
+
+	if (p)
+		return p;
+	__builtin_memset(t->pages, 0, sizeof(t->pages));
+	__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
+	t->npage_ids = 0;
+	return tr_page_id_new(t);
+}
+
 /* The number of a user page's mapping, now believed by translated code. */
 static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 {
@@ -487,9 +427,7 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 		if (p->va == va && p->page == page)
 			break;
 	if (!p) {
-		p = tr_alloc(t, sizeof(*p));
-		if (!p)
-			return 0;
+		p = new_page_id(t);
 		*p = (struct tr_page_id){
 			.va = va, .page = page, .id = ++t->page_id_next, .next = t->pages[h]};
 		t->pages[h] = p;
@@ -536,6 +474,8 @@ static struct reliance reliance(struct tr *t, const struct tr_site *s, const str
 	return r;
 }
 
+enum { GUARD_BYTES = 64 };
+
 /* Code that goes to e only while its pages are where they were. */
 static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
 		 const struct reliance *r)
@@ -548,24 +488,37 @@ static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e
 	return at;
 }
 
+/* For code that was made before, in any segment. */
+static struct code patch_at(const struct tr *t, u32 at)
+{
+	return (struct code){.base = t->emit.base, .size = (u32)t->code.size, .at = at};
+}
+
+static void bind_anywhere(struct tr *t, u32 rel, u32 target)
+{
+	struct code c = patch_at(t, 0);
+
+	e_bind(&c, rel, target);
+}
+
 /* Past what would put flags into memory, for as long as this entry is what it is. */
 static void link_dead(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
 {
-	if (l->dead_linked)
+	if (l->dead_entry)
 		return;
-	l->dead_linked = true;
+	l->dead_entry = e->host;
 	l->dead_next = e->dead_links;
-	e->dead_links = site;
-	e_bind(&t->emit, l->dead, e->host);
+	e->dead_links = site & mask_low(28);
+	bind_anywhere(t, l->dead, e->host);
 }
 
-static void unlink_dead(struct tr *t, struct tr_entry *e)
+void tr_unlink_dead(struct tr *t, struct tr_entry *e)
 {
 	for (u32 site = e->dead_links; site;) {
 		struct tr_link *l = tr_link_of(t, site);
 
-		e_bind(&t->emit, l->dead, l->dead_stub);
-		l->dead_linked = false;
+		bind_anywhere(t, l->dead, l->dead_stub);
+		l->dead_entry = 0;
 		site = l->dead_next;
 	}
 	e->dead_links = 0;
@@ -573,66 +526,79 @@ static void unlink_dead(struct tr *t, struct tr_entry *e)
 
 void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 {
-	const struct tr_site *s = tr_site(t, site);
-	struct tr_link *l = tr_link_of(t, site);
+	struct tr_link *l;
 	struct reliance r;
+	struct tr_site s;
 
-	if (!tr_has(t, TR_LINK) || !e->mem || s->region->dead || !l->patch ||
-	    e->mode != s->region->mode || tr_cache_full(t))
+	if (!tr_has(t, TR_LINK) || !e->mem)
 		return;
-	r = reliance(t, s, e);
+	tr_site_read(t, site, &s);
+	l = tr_link_of(t, site);
+	if (s.region->dead || !l->patch || e->region->mode != s.region->mode)
+		return;
+	r = reliance(t, &s, e);
 	if (r.any) {
 		u32 known = r.first ^ r.second << 16 ^ r.second >> 16;
 
 		/* The link may be there already, and only its pages have been in doubt. */
-		if (known == l->known)
+		if (known == l->known || t->emit.at + GUARD_BYTES > t->emit.size ||
+		    !tr_way_of_link(t, site, e->host) || !tr_way_of_link(t, site, t->emit.at))
 			return;
 		l->known = known;
-		e_bind(&t->emit, l->patch, guard(t, l, e, &r));
+		bind_anywhere(t, l->patch, guard(t, l, e, &r));
 	} else {
+		if (!tr_way_of_link(t, site, e->host))
+			return;
 		if (l->dead && !e->live)
 			link_dead(t, l, site, e);
-		e_bind(&t->emit, l->patch, e->host);
+		bind_anywhere(t, l->patch, e->host);
 	}
 	t->n_links++;
 }
 
+/* What stands at an offset jumps to e's code from now on. */
+static void replace_by(struct tr *t, u32 at, const struct tr_entry *e)
+{
+	struct code c = patch_at(t, at);
+
+	if (tr_way_of_jump(t, at, e->host))
+		e_jmp_to(&c, e->host);
+}
+
 void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e)
 {
-	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = j->begin};
-
 	j->mem_heads[0].dead = true;
-	unlink_dead(t, &j->mem_heads[0]);
-	e_jmp_to(&at, e->host);
+	tr_unlink_dead(t, &j->mem_heads[0]);
+	replace_by(t, j->begin, e);
 }
 
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e)
 {
-	struct code at = {.base = t->emit.base, .size = t->emit.size, .at = gone->host};
+	struct code at = patch_at(t, gone->host);
 
 	if (!tr_has(t, TR_LINK) || !e->mem || e->region->page != gone->region->page ||
-	    e->mode != gone->mode)
+	    e->region->mode != gone->region->mode)
 		return;
 	if (gone->pops)
 		E_CODE(&at, 0x48, 0x8d, 0x64, 0x24, 8); /* as it was; what follows is an entry */
 	else
-		e_jmp_to(&at, e->host);
+		replace_by(t, gone->host, e);
 }
 
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 {
 	unsigned slot = tr_jump_index(rip);
-	struct tr_jump *j = &t->jumps[(e->mode & MODE_USER) != 0][slot];
+	struct tr_jump *j = &t->jumps[(e->region->mode & MODE_USER) != 0][slot];
 
 	if (!tr_has(t, TR_JUMPS) || !e->mem)
 		return;
 	/* The supervisor's part is not emptied when address spaces change. */
-	if (!(e->mode & MODE_USER) && !(rip >> 63))
+	if (!(e->region->mode & MODE_USER) && !(rip >> 63))
 		return;
 	tr_user_code_add(t, rip);
 	if (e->region->page2)
 		tr_user_code_add(t, rip + ALC_PAGE_SIZE);
-	if (e->mode & MODE_USER) {
+	if (e->region->mode & MODE_USER) {
 		if (t->njump_log < JUMP_LOG)
 			t->jump_log[t->njump_log] = (u16)slot;
 		if (t->njump_log <= JUMP_LOG)
@@ -644,44 +610,44 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 /* ---- Invalidation ---- */
 
 /* The entry, of a dead region, whose code began at an offset. */
-const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off)
+struct tr_entry *tr_gone_entry(struct tr *t, u32 off)
 {
-	unsigned low = 0, high = t->norder;
-	const struct tr_region *r;
+	const struct tr_segment *g = tr_segment_of(t, off);
+	unsigned low = 0, high = g->norder;
+	struct tr_region *r;
 
 	while (high - low > 1) {
 		unsigned mid = (low + high) / 2;
 
-		if (t->order[mid]->begin <= off)
+		if (g->order[mid]->begin <= off)
 			low = mid;
 		else
 			high = mid;
 	}
-	r = t->order[low];
+	r = g->order[low];
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (r->mem_heads[k].host == off && r->mem_heads[k].mem)
 			return &r->mem_heads[k];
 	return NULL;
 }
 
-static void kill_region(struct tr *t, struct tr_region *r)
+void tr_region_kill(struct tr *t, struct tr_region *r)
 {
 	r->dead = true;
 	if (r->whole) {
-		kill_region(t, r->whole);
+		tr_region_kill(t, r->whole);
 		return;
 	}
 	for (struct tr_region *j = r->joins; j; j = j->page_next)
-		kill_region(t, j);
+		tr_region_kill(t, j);
 	t->n_killed++;
 	for (unsigned k = 0; k < r->nheads; k++) {
-		struct code at = {.base = t->emit.base, .size = t->emit.size};
+		struct code at = patch_at(t, r->mem_heads[k].host);
 
 		r->mem_heads[k].dead = true;
 		if (!r->mem_heads[k].mem)
 			continue;
-		unlink_dead(t, &r->mem_heads[k]);
-		at.at = r->mem_heads[k].host;
+		tr_unlink_dead(t, &r->mem_heads[k]);
 		e_call_to(&at, t->rt.gone);
 	}
 }
@@ -694,7 +660,7 @@ void tr_region_drop(struct tr *t, struct tr_region *r)
 		link = &(*link)->page_next;
 	if (!*link || r->dead)
 		return; /* a join: it is its region that has the code */
-	kill_region(t, r);
+	tr_region_kill(t, r);
 	*link = r->page_next;
 }
 
@@ -704,12 +670,48 @@ static void kill_page(struct tr *t, const struct alc_page *p)
 
 	while ((r = *link)) {
 		if (r->page == p && r->gen != atomic_load(&p->gen)) {
-			kill_region(t, r);
+			tr_region_kill(t, r);
 			*link = r->page_next;
 			continue;
 		}
 		link = &r->page_next;
 	}
+}
+
+static void unlist_entries(struct tr *t, const struct tr_segment *g, const struct tr_region *r)
+{
+	for (unsigned k = 0; k < r->nheads; k++) {
+		struct tr_entry **link = &t->entries[entry_hash(r->mem_heads[k].rip)];
+
+		while (*link)
+			if (tr_segment_has(g, *link))
+				*link = (*link)->next;
+			else
+				link = &(*link)->next;
+	}
+}
+
+/* It is not there if a store to its page killed it. */
+static void unlist_region(struct tr *t, struct tr_region *r)
+{
+	struct tr_region **link = &t->regions[region_hash(r->page)];
+
+	while (*link && *link != r)
+		link = &(*link)->page_next;
+	if (*link)
+		*link = r->page_next;
+	if (r->nplaces)
+		tr_view_leave(t, r);
+}
+
+void tr_unlist(struct tr *t, const struct tr_segment *g)
+{
+	for (unsigned k = 0; k < g->norder; k++) {
+		if (!g->order[k]->join)
+			unlist_region(t, g->order[k]);
+		unlist_entries(t, g, g->order[k]);
+	}
+	tr_forget_lookups(t);
 }
 
 static void lock_hits(struct tr *t)
@@ -758,7 +760,7 @@ void tr_kill_view(struct tr *t, const struct alc_page *page, u64 va)
 
 	while ((r = *link)) {
 		if (r->page == page && (r->rip & ALC_PAGE_MASK) == va) {
-			kill_region(t, r);
+			tr_region_kill(t, r);
 			*link = r->page_next;
 			continue;
 		}

@@ -13,14 +13,15 @@
 
 /* Blocks are cold code, but for what is never translated: they needn't stay. */
 enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
+enum { BLOCKS_BYTES_MIN = 4 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
-	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
-	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
-	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
-	[TR_REACH] = "reach",   [TR_DIRECT] = "direct",
+	[TR_LINK] = "link",         [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range",       [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins",       [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
+	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
+	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
+	[TR_EVICTION] = "eviction", [TR_REACH] = "reach",       [TR_DIRECT] = "direct",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -29,8 +30,9 @@ static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_XSAVE] = "xsave",
 };
 static const char *const poison_names[TR_POISONS] = {
-	[POISON_TLB] = "tlb",   [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
-	[POISON_STEP] = "step", [POISON_PAIRS] = "pairs", [POISON_CUT] = "cut",
+	[POISON_TLB] = "tlb",     [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
+	[POISON_STEP] = "step",   [POISON_PAIRS] = "pairs", [POISON_CUT] = "cut",
+	[POISON_EVICT] = "evict",
 };
 
 static void probe(const struct alc_host *host, struct alc_engine_score *score)
@@ -173,7 +175,9 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
-	t->c.blocks_bytes = BLOCKS_BYTES;
+	t->c.blocks_bytes = BLOCKS_BYTES / v->cpuid->ncpus;
+	if (t->c.blocks_bytes < BLOCKS_BYTES_MIN)
+		t->c.blocks_bytes = BLOCKS_BYTES_MIN;
 	t->host_parts = host_parts() & ~vm->without;
 	t->zmm = cpuid_has(v->cpuid, X86_FEAT_AVX512F) && tr_host_has(t, TR_HOST_AVX);
 	tr_x87_init(t);
@@ -322,8 +326,10 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"regions", t->n_regions},
 		{"instructions_translated", t->n_insns},
 		{"translated_bytes", t->n_bytes},
-		{"code_bytes", t->emit.at},
+		{"cache_bytes", tr_used_bytes(t)},
 		{"code_flushes", t->n_code_flushes},
+		{"evictions", t->n_evictions},
+		{"regions_evicted", t->n_evicted_regions},
 		{"regions_invalidated", t->n_killed},
 		{"links", t->n_links},
 		{"entries", t->n_enters},

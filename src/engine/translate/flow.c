@@ -480,7 +480,7 @@ void flow_stub(struct gen *g, const struct stub *s)
 		}
 		break;
 	default:
-		if (s->site && tr_site(g->t, s->site)->kind == SITE_LINK)
+		if (s->site && tr_slot(g->t, s->site)->kind == SITE_LINK)
 			tr_link_of(g->t, s->site)->stub = c->at;
 		if (s->bracket)
 			flags_unbracket(g);

@@ -114,8 +114,19 @@ void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
 	};
 }
 
+/* What was checked by itself, as in copies, faults if it is an operation that can. */
+static bool may_fault(const struct gen *g)
+{
+	const struct tr_insn *i = g->i;
+
+	return !gen_is_cold(g) || g->in->region->mode & MODE_WINDOWS || i->fpu ||
+	       i->kind != K_PLAIN || (i->map == 0 && (i->opcode & ~1u) == 0xf6);
+}
+
 void main_point(struct gen *g, u32 site)
 {
+	if (!may_fault(g))
+		return;
 	g->full |= !tr_fault_point(g->t, g->c->at, site);
 }
 
@@ -414,7 +425,7 @@ void insn_one(struct gen *g, const struct tr_insn *i)
 
 	flow_leave(g, site);
 	if (site)
-		tr_site(g->t, site)->resume = g->c->at;
+		tr_slot(g->t, site)->value = g->c->at;
 	g->fstate = FLAGS_HOST;
 }
 
@@ -549,22 +560,21 @@ static void publish(struct gen *g)
 {
 	struct tr_region *r = g->in->region;
 
-	r->nheads = g->nheads;
+	r->nheads = (u16)g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
 	/* An instruction that lies across two pages is found by its entry alone. */
-	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : g->nplaces;
+	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : (u16)g->nplaces;
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
 	if (!r->mem_heads || !r->places) {
 		g->full = true;
 		return;
 	}
-	__builtin_memcpy(r->places, g->w->places, r->nplaces * sizeof(*r->places));
+	tr_places_pack(r, g->w->places);
 	for (unsigned k = 0; k < g->nheads; k++) {
 		struct tr_entry *e = &r->mem_heads[k];
 
 		*e = g->w->heads[k];
 		e->region = r;
-		e->mode = tr_mode(g->t);
 	}
 }
 
@@ -583,6 +593,7 @@ bool tr_generate(struct gen_context *in)
 	fast_find(&g);
 	reach_find(&g);
 	groups_find(&g);
+	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);

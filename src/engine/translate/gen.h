@@ -91,7 +91,8 @@ enum { GROUPS_MAX = 255, RUNS_MAX = 255 };
 enum { STUBS_MAX = 6 * REGION_INSNS, FIXUPS_MAX = 3 * REGION_INSNS };
 
 struct gen_work {
-	u32 label[REGION_INSNS]; /* of each head */
+	u32 label[REGION_INSNS];    /* of each head */
+	u32 sites[REGION_INSNS][2]; /* of each instruction's accesses */
 	struct stub stubs[STUBS_MAX];
 	struct fixup fixups[FIXUPS_MAX];
 	struct tr_entry heads[3 * REGION_INSNS];
@@ -123,6 +124,12 @@ struct gen {
 	const struct fast_loop *fast; /* whose copy is being emitted */
 	unsigned kept;                /* BIT(register): scratch registers with a stream of its */
 };
+
+/* In the copy of a run that is for failed checks: fast.c's copies are anything but cold. */
+static inline bool gen_is_cold(const struct gen *g)
+{
+	return g->copying && !g->fast;
+}
 
 /* A checked memory operand: where it is in the host, and which scratch registers that takes. */
 struct access {

@@ -9,8 +9,8 @@
  * of them or, if flags are in use there, before an instruction further up at which they are not.
  *
  * A check that fails asks nobody: it goes to a copy of the rest of the run, in the cold code, in
- * which each access has its own check. So no page is touched before its time, and bytes that lie
- * across pages or are of unlike rights cost no more than they would alone.
+ * which each access is checked by the runtime. So no page is touched before its time, and bytes
+ * that lie across pages or are of unlike rights cost no more than they would alone.
  *
  * Between check and access nothing can invalidate what was checked: translations change, and
  * rights are taken away, only when this vCPU is outside of translated code, or in a slow access

@@ -14,13 +14,13 @@
 
 enum { JOIN_HOT = 128 }; /* times the threshold */
 
+/* Where pages and addresses go up together, neither their sum nor their difference tells much. */
 static struct tr_view **views_of(struct tr *t, const struct alc_page *page, u64 va)
 {
-	/* A sum or a difference would be the same for all of what is mapped in one piece. */
-	u64 key = (u64)(uintptr_t)page / sizeof(*page) * 0x9e3779b97f4a7c15ull ^ va >> 12 ^
-		  va >> 25;
+	u32 number = (u32)((uintptr_t)page / sizeof(*page));
+	u32 key = number * 0x9e3779b1u ^ (u32)(va >> 12) * 0x85ebca6bu;
 
-	return &t->views[key % VIEW_HASH];
+	return &t->views[key >> (32 - __builtin_ctz(VIEW_HASH))];
 }
 
 static struct tr_view *view(struct tr *t, const struct alc_page *page, u32 mode, u64 rip)
@@ -39,7 +39,7 @@ bool tr_view_add(struct tr *t, struct tr_region *r)
 	if (!r->nplaces)
 		return true;
 	if (!w) {
-		w = tr_alloc(t, sizeof(*w));
+		w = tr_view_new(t);
 		if (!w)
 			return false;
 		first = views_of(t, r->page, r->rip & ALC_PAGE_MASK);
@@ -77,33 +77,53 @@ void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered
 			covered[r->places[k].off / 64] |= BIT(r->places[k].off % 64);
 }
 
-static const struct tr_place *place_at(const struct tr_region *r, unsigned off)
+void tr_places_pack(struct tr_region *r, const struct tr_place *places)
 {
-	unsigned low = 0, high = r->nplaces;
+	u32 at = r->begin;
 
-	while (low < high) {
-		unsigned mid = (low + high) / 2;
+	for (unsigned k = 0; k < r->nplaces; k++) {
+		u32 distance = places[k].host - at;
 
-		if (r->places[mid].off < off)
-			low = mid + 1;
-		else
-			high = mid;
+		if (distance > UINT16_MAX) {
+			r->nplaces = (u16)k;
+			return;
+		}
+		r->places[k] = (struct tr_packed_place){.off = places[k].off & 0xfff,
+							.load_flags = places[k].load_flags,
+							.live = places[k].live,
+							.distance = (u16)distance};
+		r->lines |= BIT(places[k].off / 64);
+		at = places[k].host;
 	}
-	return low < r->nplaces && r->places[low].off == off ? &r->places[low] : NULL;
+}
+
+static bool place_at(const struct tr_region *r, unsigned off, struct tr_place *out)
+{
+	u32 at = r->begin;
+
+	for (unsigned k = 0; k < r->nplaces && r->places[k].off <= off; k++) {
+		const struct tr_packed_place *p = &r->places[k];
+
+		at += p->distance;
+		*out = (struct tr_place){
+			.host = at, .off = p->off, .load_flags = p->load_flags, .live = p->live};
+		if (p->off == off)
+			return true;
+	}
+	return false;
 }
 
 /* The region, of the page at RIP, that has RIP's instruction. */
-static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, const struct tr_place **p)
+static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_place *p)
 {
+	u64 line = BIT(page_offset(v->rip) / 64);
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
 	struct tr_view *w = it ? view(t, it->page, tr_mode(t), v->rip) : NULL;
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
-	for (; link && (r = next_of(link)); link = &r->view_next) {
-		*p = place_at(r, (unsigned)page_offset(v->rip));
-		if (*p)
+	for (; link && (r = next_of(link)); link = &r->view_next)
+		if (r->lines & line && place_at(r, (unsigned)page_offset(v->rip), p))
 			return r;
-	}
 	return NULL;
 }
 
@@ -163,7 +183,7 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 
 struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 {
-	const struct tr_place *to = NULL;
+	struct tr_place to;
 	struct tr_region *r, *j;
 	struct tr_entry *e;
 
@@ -183,18 +203,35 @@ struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 				.rip = v->rip,
 				.mem_heads = e,
 				.nheads = 1,
-				.join = ++t->njoins};
+				.join = ++t->njoins,
+				.into = r};
 	*count_of(t, j) = t->vm->threshold ? t->vm->threshold * JOIN_HOT : 2;
-	if (!emit_join(t, j, to))
+	if (!emit_join(t, j, &to))
 		return NULL;
-	*e = (struct tr_entry){.rip = v->rip,
-			       .host = j->begin,
-			       .mode = r->mode,
-			       .mem = true,
-			       .live = to->live,
-			       .region = j};
+	*e = (struct tr_entry){
+		.rip = v->rip, .host = j->begin, .mem = true, .live = to.live, .region = j};
 	tr_join_add(t, r, j);
 	return e;
+}
+
+void tr_view_leave(struct tr *t, struct tr_region *r)
+{
+	struct tr_view *w = view(t, r->page, r->mode, r->rip), **in;
+	struct tr_region **link;
+
+	if (!w)
+		return;
+	/* It may have been found dead, and be out of it already. */
+	for (link = &w->regions; *link && *link != r; link = &(*link)->view_next)
+		;
+	if (*link)
+		*link = r->view_next;
+	if (w->regions)
+		return;
+	for (in = views_of(t, r->page, r->rip & ALC_PAGE_MASK); *in != w; in = &(*in)->next)
+		;
+	*in = w->next;
+	tr_view_free(t, w);
 }
 
 /* Its counter went below 0: a region that begins here, if there can be one. */

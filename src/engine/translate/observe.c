@@ -98,13 +98,16 @@ static void note_of(const struct listing *l, u32 off, char *out, size_t size)
 	struct tr *t = l->g->t;
 	const struct tr_region *r = l->g->region;
 	u32 site = tr_fault_site(t, off);
+	struct tr_site s;
 
 	out[0] = '\0';
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (r->mem_heads[k].host == off)
 			fmt_text(out, size, "  ; head %lx", (unsigned long)r->mem_heads[k].rip);
-	if (!out[0] && site)
-		fmt_text(out, size, "  ; %lx", (unsigned long)tr_site(t, site)->rip);
+	if (!out[0] && site) {
+		tr_site_read(t, site, &s);
+		fmt_text(out, size, "  ; %lx", (unsigned long)s.rip);
+	}
 }
 
 static void list_host(const struct listing *l)

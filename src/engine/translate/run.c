@@ -24,7 +24,7 @@ static u64 flags_of(u32 image)
 static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 {
 	struct interp *c = &t->c;
-	u64 epoch = c->epoch[s->rip >> 63], flushes = t->n_code_flushes;
+	u64 epoch = c->epoch[s->rip >> 63], drops = t->drops;
 	u32 mode = c->mode;
 	struct block *b;
 
@@ -40,7 +40,7 @@ static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 	c->slot = NULL;
 	return v->rip == s->rip + s->next && c->mode == mode && !c->align_check && !c->exit &&
 	       !atomic_load_explicit(&v->attention, memory_order_relaxed) &&
-	       c->epoch[s->rip >> 63] == epoch && t->n_code_flushes == flushes && !s->region->dead;
+	       c->epoch[s->rip >> 63] == epoch && t->drops == drops && !s->region->dead;
 }
 
 /* ---- Translated code ---- */
@@ -48,16 +48,18 @@ static bool run_one(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
 /* False: there is no translated code any more. */
 static bool poison(struct alc_vcpu *v, struct tr *t)
 {
-	u64 flushes = t->n_code_flushes;
+	u64 drops = t->drops;
 
 	t->rng = t->rng * 6364136223846793005ull + 1442695040888963407ull;
 	if (!(t->rng >> 60) && tr_poison_due(t, POISON_FLUSH))
 		tr_cache_flush(t);
+	if (!(t->rng >> 60) && tr_poison_due(t, POISON_EVICT))
+		tr_evict_some(t);
 	if (!(t->rng >> 54) && tr_poison_due(t, POISON_RANDOM))
 		tr_ops.flush_all(v);
 	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
-	return t->n_code_flushes == flushes;
+	return t->drops == drops;
 }
 
 /* Enters at a code offset; *s is where it left. */
@@ -72,7 +74,8 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_
 	/* SYSCALL and SYSRET may have changed it. */
 	user = (c->mode & MODE_USER) != 0;
 	t->pair_saved[user] = t->pair_rsp;
-	*s = *tr_site(t, t->exit_site);
+	tr_site_read(t, t->exit_site, s);
+	t->segments[t->exit_site >> SITE_SHIFT].uses++;
 	t->n_exits[s->kind]++;
 	flags_put(c, flags_of(s->flags == FLAGS_HOST ? t->flags_host : t->flags_mem));
 	tr_count_take_back(v, s);
@@ -110,6 +113,8 @@ static void leave_gone(struct alc_vcpu *v, struct tr *t)
 	if (e->pops)
 		t->pair_saved[(t->c.mode & MODE_USER) != 0] += 8;
 	next = tr_lookup(v, t);
+	if (!next || !next->mem)
+		next = tr_join(v, t);
 	if (next)
 		tr_replace(t, e, next);
 }
@@ -119,13 +124,13 @@ static struct tr_entry *translate(struct alc_vcpu *v, struct tr *t)
 	struct tr_entry *e;
 
 	if (tr_cache_full(t))
-		tr_cache_flush(t);
+		tr_make_room(t);
 	e = tr_join(v, t);
 	if (e)
 		return e;
 	e = tr_translate(v, t, false);
 	if (!e && t->emit.at > t->emit.size)
-		tr_cache_flush(t);
+		tr_make_room(t);
 	return e;
 }
 
@@ -180,7 +185,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 {
 	u32 host = e->host;
 	u8 fpu = e->region->fpu;
-	u64 flushes = t->n_code_flushes;
+	u64 drops = t->drops;
 	struct tr_site s = {0}; /* where it left last */
 
 	for (;;) {
@@ -188,7 +193,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 			return false;
 		if (unlikely(e->region->dead) || !tr_count_again(v, &s))
 			return false;
-		t->low_kernel |= !(e->mode & MODE_USER) && !(e->rip >> 63);
+		t->low_kernel |= !(e->region->mode & MODE_USER) && !(e->rip >> 63);
 		enter(v, t, host, fpu, &s);
 		switch (s.kind) {
 		case SITE_ONE:
@@ -235,7 +240,7 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 		e = linkable(v, t);
 		if (!e)
 			return false;
-		if (t->n_code_flushes == flushes && s.kind == SITE_LINK)
+		if (t->drops == drops && s.kind == SITE_LINK)
 			tr_link(t, t->exit_site, e);
 		else if (s.kind == SITE_INDIRECT)
 			tr_jump_add(t, v->rip, e);

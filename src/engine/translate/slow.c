@@ -32,21 +32,30 @@ static void set_range(struct tr *t, u64 gva)
 }
 
 /* SSE operands have their alignment looked at first. */
-static bool aligned_enough(const struct tr_site *s, u64 gva)
+static bool aligned_enough(const struct tr_slot *s, u64 gva)
 {
 	return s->size <= 8 || !(gva & (s->size - 1u));
+}
+
+static u64 answer(struct alc_vcpu *v, struct tr *t, u32 site, u64 operand)
+{
+	struct tr_site s;
+
+	tr_site_read(t, site, &s);
+	return tr_answer(v, &s, operand);
 }
 
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 {
 	struct tr *t = tr_of(v);
-	const struct tr_site *s = tr_site(t, site);
+	const struct tr_slot *s = tr_slot(t, site);
 	const struct tlb_entry *e = &t->c.tlb[tlb_index(gva)];
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
 	if (s->answer)
-		return tr_answer(v, s, gva);
+		return answer(v, t, site, gva);
 	t->n_slow++;
+	t->segments[site >> SITE_SHIFT].uses++;
 	if (unlikely(tr_poison_due(t, POISON_TLB)))
 		tr_ops.flush_all(v);
 	/*

@@ -32,7 +32,7 @@ static u32 one_site(struct gen *g, const struct tr_insn *i)
 static void resume_here(struct gen *g, u32 site)
 {
 	if (site)
-		tr_site(g->t, site)->resume = g->c->at;
+		tr_slot(g->t, site)->value = g->c->at;
 }
 
 static void op_imm32(struct code *c, unsigned ext, struct hmem m, u32 imm)

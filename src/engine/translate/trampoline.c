@@ -248,6 +248,88 @@ static void emit_range_miss(struct tr *t, unsigned user)
 	e_jmp_to(c, t->rt.slow);
 }
 
+static void take_entry_offset(struct code *c)
+{
+	e_rr(c, OP_MOV_LOAD, false, T1, T0);
+	E_CODE(c, 0x41, 0xc1, 0xea, 7); /* shr r10d, 7 */
+	e_and32_imm(c, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry));
+}
+
+static void keep_flags(struct code *c)
+{
+	e_push(c, X86_RAX);
+	e_flags_to_ax(c);
+	e_push(c, X86_RAX);
+}
+
+static void restore_flags(struct code *c)
+{
+	e_pop(c, X86_RAX);
+	e_flags_from_ax(c);
+	e_pop(c, X86_RAX);
+}
+
+/*
+ * A check for code that is run seldom and shall be short. Address in T0, site in T1; comes back
+ * with the addend in T1 and everything else as it was, or leaves.
+ */
+static void emit_checked(struct tr *t, unsigned user, unsigned check)
+{
+	i32 table = T_OFF(tables) + (i32)((user ? TLB_TABLE_USER : TLB_TABLE_KERNEL) * TLB_SIZE *
+					  sizeof(struct tlb_entry));
+	i32 range = T_OFF(range) + (i32)(user * sizeof(struct tr_range));
+	i32 tag = table + (i32)(check < CHECK_SIZES ? offsetof(struct tlb_entry, rtag)
+						    : offsetof(struct tlb_entry, wtag));
+	i32 addend = table + (i32)offsetof(struct tlb_entry, addend);
+	i32 limit = range + (i32)(offsetof(struct tr_range, limit) + 3 * sizeof(u64));
+	bool ranged = check == CHECK_RANGE;
+	struct code *c = &t->emit;
+	u32 failed;
+
+	t->rt.checked[user][check] = c->at;
+	keep_flags(c);
+	e_rr(c, OP_MOV_LOAD, true, X86_RAX, T0);
+	if (ranged) {
+		e_rm(c, OP_SUB, true, X86_RAX, hm_gs(range + (i32)offsetof(struct tr_range, base)));
+		e_rm(c, OP_CMP, true, X86_RAX, hm_gs(limit));
+		failed = e_jcc(c, CC_A);
+		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	} else {
+		e_push(c, T1);
+		take_entry_offset(c);
+		e_rm(c, OP_SUB, true, X86_RAX, hm_gs_at(T1, tag));
+		e_cmp_imm(c, X86_RAX, ALC_PAGE_SIZE - (1 << check % CHECK_SIZES));
+		failed = e_jcc(c, CC_A);
+		e_load(c, T1, hm_gs_at(T1, addend));
+		e_lea(c, X86_RSP, hm(X86_RSP, 8));
+	}
+	restore_flags(c);
+	e8(c, 0xc3);
+
+	/* What leaves must find no more on the stack than pairs. */
+	e_bind_here(c, failed);
+	if (!ranged)
+		e_pop(c, T1);
+	restore_flags(c);
+	e_store(c, hm_gs(T_OFF(check_address)), T0);
+	e_pop(c, T0);
+	e_store(c, hm_gs(T_OFF(check_return)), T0);
+	e_load(c, T0, hm_gs(T_OFF(check_address)));
+	e_call_to(c, ranged ? t->rt.range_miss[user] : t->rt.slow);
+	e_load(c, T0, hm_gs(T_OFF(check_return)));
+	e_push(c, T0);
+	e_load(c, T0, hm_gs(T_OFF(check_address)));
+	if (ranged) {
+		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
+	} else {
+		keep_flags(c);
+		take_entry_offset(c);
+		e_load(c, T1, hm_gs_at(T1, addend));
+		restore_flags(c);
+	}
+	e8(c, 0xc3);
+}
+
 void e_jump_offset(struct code *c)
 {
 	enum { LOG = 4 };
@@ -316,6 +398,9 @@ void tr_emit_runtime(struct tr *t)
 	emit_ask(t, tr_reach_missed);
 	emit_range_miss(t, 0);
 	emit_range_miss(t, 1);
+	for (unsigned user = 0; user < 2; user++)
+		for (unsigned k = 0; k < CHECKS; k++)
+			emit_checked(t, user, k);
 	emit_indirect(t);
 	emit_return_miss(t, 0);
 	emit_return_miss(t, 1);

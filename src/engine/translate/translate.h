@@ -161,7 +161,6 @@ enum tr_answer {
 	ANSWER_RETURN,
 };
 
-/* There are as many of them as there are memory operands. */
 struct tr_site {
 	u64 rip;
 	struct tr_region *region;
@@ -182,34 +181,40 @@ struct tr_site {
 	u32 uncount : 10; /* instructions that were counted but come after this place */
 };
 
-/* What else belongs to a SITE_LINK, in the place of the site that would be next. */
-struct tr_link {
-	u32 patch; /* code offset of a rel32 */
-	u32 stub;  /* and to which it led at first */
-	u32 known; /* of user pages, what the link relies on */
-	/*
-	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
-	 * and the next site of which such a jump leads to the same entry.
-	 */
-	u32 dead, dead_stub;
-	u32 dead_next : 31, dead_linked : 1;
+/* As it is kept. */
+struct tr_slot {
+	u32 region : 18; /* its number in the segment */
+	u32 off : 12;    /* of rip in its page */
+	u32 x87 : 1;
+	u32 kind : 4, flags : 1, next : 4, answer : 3, locked : 1, stack : 1, access : 1, size : 7,
+		uncount : 10;
+	u32 value; /* resume, undo, fop; SITE_LINK: the number of its link in the segment */
 };
 
-union tr_slot {
-	struct tr_site site;
-	struct tr_link link;
+/* What else belongs to a SITE_LINK. */
+struct tr_link {
+	i32 target; /* distance of rip from the page's beginning */
+	u32 patch;  /* code offset of a rel32 */
+	u32 stub;   /* and to which it led at first */
+	u32 known;  /* of user pages, what the link relies on */
+	/*
+	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
+	 * the entry's code to which it leads now, or 0; and the next site of which such a jump
+	 * leads to the same entry.
+	 */
+	u32 dead, dead_stub, dead_entry, dead_next;
 };
 
 struct tr_entry {
 	u64 rip;
 	struct tr_entry *next; /* of the same hash */
-	u32 mode, host;        /* host: code offset */
-	bool mem;              /* flags in memory: jumps may be linked here */
-	bool pops;             /* where a callee returns to, with the pair on the stack */
-	bool live;             /* flags may be read */
-	bool dead;             /* of a dead region */
-	u32 dead_links;        /* the first site whose `dead` leads here, or 0 */
 	struct tr_region *region;
+	u32 host;            /* code offset */
+	u32 dead_links : 28; /* the first site whose `dead` leads here, or 0 */
+	bool mem : 1;        /* flags in memory: jumps may be linked here */
+	bool pops : 1;       /* where a callee returns to, with the pair on the stack */
+	bool live : 1;       /* flags may be read */
+	bool dead : 1;       /* of a dead region */
 };
 
 /* An instruction of a region, by which join.c finds a way to it. */
@@ -218,6 +223,12 @@ struct tr_place {
 	u16 off;         /* in its page */
 	bool load_flags; /* flags must be the host's there */
 	bool live;       /* they may be read there */
+};
+
+/* As it is kept: its code's distance from that of the one before, or from the region's. */
+struct tr_packed_place {
+	u16 off : 12, load_flags : 1, live : 1;
+	u16 distance;
 };
 
 struct tr_region {
@@ -229,12 +240,15 @@ struct tr_region {
 	u8 fpu;                      /* UNIT_* */
 	struct tr_region *page_next; /* of the same page */
 	struct tr_entry *mem_heads;  /* array */
-	unsigned nheads;
 	u64 rip;
-	u32 begin, end;          /* code offsets */
-	struct tr_place *places; /* instructions to come in at, in the order of addresses */
-	unsigned nplaces;
+	u32 begin, end; /* code offsets */
+	u16 nheads, nplaces;
 	u32 join; /* its number if it is a join, which is a region without places */
+	union {
+		struct tr_packed_place *places; /* to come in at, in the order of addresses */
+		struct tr_region *into;         /* of a join; NULL: that has gone */
+	};
+	u64 lines; /* of the page that have places, 64 bytes each */
 	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
@@ -246,6 +260,39 @@ struct tr_view {
 	u32 mode;
 	struct tr_region *regions; /* by view_next */
 	struct tr_view *next;
+};
+
+struct tr_page_id {
+	u64 va;
+	const struct alc_page *page;
+	u32 id;
+	struct tr_page_id *next;
+};
+
+/* What leads into a segment from another one: a site that is linked, or a jump over an entry. */
+struct tr_way {
+	u32 from;   /* the site, or the entry's code offset */
+	u32 serial; /* of the segment where that is */
+	bool is_jump;
+};
+
+enum { SEGMENTS = 16, SITE_SHIFT = 20 };
+
+/* See store.c and evict.c. */
+struct tr_segment {
+	u32 begin, end; /* code offsets */
+	u32 at;         /* where code goes on, unless it is tr.segment */
+	u32 serial;     /* another one each time that it was dropped */
+	u32 nsites, nlinks, nfaults, norder, nways;
+	u32 sites_max, links_max, faults_max, order_max, ways_max;
+	struct tr_slot *sites;
+	struct tr_link *links;
+	struct tr_fault_point *faults;
+	struct tr_region **order; /* by code offset */
+	u8 *arena;
+	size_t nbytes, arena_size;
+	struct tr_way *ways;
+	u64 uses; /* how often translated code was left there, lately */
 };
 
 struct tr_jump {
@@ -318,6 +365,7 @@ enum tr_feature {
 	TR_GUESSES,  /* and guessing where an address is */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
 	TR_X87,      /* x87 and MMX instructions */
+	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -328,6 +376,7 @@ enum tr_poison {
 	POISON_STEP,   /* every entry leaves again */
 	POISON_PAIRS,  /* hardly any room for return pairs */
 	POISON_CUT,    /* regions have a few instructions */
+	POISON_EVICT,  /* parts of the cache are dropped often */
 	TR_POISONS,
 };
 
@@ -340,12 +389,20 @@ enum tr_host_part {
 	TR_HOST_PARTS,
 };
 
+/*
+ * Checks that the runtime makes for code that is run seldom: of operands of 1 to 32 bytes that are
+ * read, of such that are written, and of words in the range around RSP.
+ */
+enum { CHECK_SIZES = 6, CHECK_RANGE = 2 * CHECK_SIZES, CHECKS };
+enum { CHECK_SIZE_MAX = 1 << (CHECK_SIZES - 1) };
+
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
 	u32 enter, leave, slow, reach, gone, indirect, return_miss[2], range_miss[2], syscall,
 		sysret, iret;
 	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
 	u32 load_vector, save_vector, load_x87, save_x87;
+	u32 checked[2][CHECKS]; /* by user mode */
 };
 
 /* An exact host address at which a guest instruction may fault, in ascending order. */
@@ -385,12 +442,6 @@ struct tr_guess {
 	u64 terabyte, addend;
 };
 
-struct tr_arena {
-	u8 **chunks;
-	unsigned nchunks, used_chunks;
-	size_t used;
-};
-
 struct tr {
 	struct interp c;
 	_Alignas(64) u8 x87[X87_AREA]; /* an XSAVE area for x87 state alone */
@@ -409,6 +460,7 @@ struct tr {
 	u64 return_kept[4];
 	u64 answer;
 	u64 host_rsp, slow_rsp, save_rax, exit_target, pair_rsp;
+	u64 check_address, check_return;
 	const u8 *target;
 	u32 joins[JOIN_COUNTS];    /* how often each may be taken yet, before it is hot */
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
@@ -438,13 +490,16 @@ struct tr {
 	u8 window_misses[WINDOW_BANS / 8];
 	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
 	bool counting; /* translations keep v->instructions and obey v->run_until (count.c) */
-	struct tr_arena arena;
 	struct builder *builder; /* region.c's own */
 	struct gen_work *work;   /* gen.c's own */
-	union tr_slot **sites;   /* chunks of SITES_CHUNK */
-	u32 nsites;
-	struct tr_fault_point *faults;
-	u32 nfaults, faults_max;
+	struct tr_segment segments[SEGMENTS];
+	struct tr_segment *segment; /* to which translations are added */
+	u64 drops;                  /* of segments: what was known of translations may be gone */
+	u8 *reserved;
+	size_t reserved_size;
+	struct tr_view *view_pool, *free_views;
+	struct tr_page_id *id_pool;
+	unsigned nviews, npage_ids;
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
 	struct tr_view *views[VIEW_HASH];
@@ -464,20 +519,13 @@ struct tr {
 	 */
 	u64 user_code[USER_CODE / 64];
 	u32 page_id_next;
-	struct tr_page_id {
-		u64 va;
-		const struct alc_page *page;
-		u32 id;
-		struct tr_page_id *next;
-	} * pages[PAGE_CACHE];
+	struct tr_page_id *pages[PAGE_CACHE];
 	/* Which of page_ids and jumps[1] are in use; more than fit: not known. */
 	unsigned npage_log, njump_log;
 	u16 page_log[PAGE_LOG], jump_log[JUMP_LOG];
 	struct tr_space spaces[TLB_SPACES];
 	u64 spaces_used;
-	bool low_kernel;                      /* such code in the lower half may have pairs */
-	struct tr_region *order[REGIONS_MAX]; /* by code offset */
-	unsigned norder;
+	bool low_kernel; /* such code in the lower half may have pairs */
 	u32 njoins;
 	struct {
 		u64 va;
@@ -493,8 +541,8 @@ struct tr {
 	struct alc_page *hits[HITS_MAX];
 	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_window_bans, n_faults, n_enters, n_interp_blocks,
-		n_verified, n_fast_loops, n_reaches_left;
+		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_window_bans, n_faults,
+		n_enters, n_interp_blocks, n_verified, n_fast_loops, n_reaches_left;
 };
 
 struct tr_vm {
@@ -637,7 +685,9 @@ bool tr_view_add(struct tr *t, struct tr_region *r);
 void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered);
 /* An entry that leads to RIP's instruction in the middle of a region; NULL: none has it. */
 struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
+void tr_places_pack(struct tr_region *r, const struct tr_place *places);
 void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
+void tr_view_leave(struct tr *t, struct tr_region *r); /* if it is in one */
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
@@ -696,13 +746,7 @@ void tr_ring_refresh(struct alc_vcpu *v, struct tr *t); /* for what the MSRs are
 int tr_cache_create(struct tr *t, struct alc_err *err);
 void tr_cache_destroy(struct tr *t);
 void tr_cache_flush(struct tr *t);
-bool tr_cache_full(const struct tr *t);
-void *tr_alloc(struct tr *t, size_t size);
-u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
-struct tr_site *tr_site(struct tr *t, u32 site);
-struct tr_link *tr_link_of(struct tr *t, u32 site); /* of a SITE_LINK */
-bool tr_fault_point(struct tr *t, u32 off, u32 site);
-u32 tr_fault_site(const struct tr *t, u32 off); /* 0: none there */
+bool tr_cache_full(const struct tr *t); /* nothing can be added before room is made */
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
 void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
@@ -721,7 +765,15 @@ void tr_region_drop(struct tr *t, struct tr_region *r);
 void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
-const struct tr_entry *tr_gone_entry(const struct tr *t, u32 off);
+struct tr_entry *tr_gone_entry(struct tr *t, u32 off);
+/* Nothing leads to it past what puts flags into memory. */
+void tr_unlink_dead(struct tr *t, struct tr_entry *e);
+void tr_forget_lookups(struct tr *t);
+void tr_region_kill(struct tr *t, struct tr_region *r);
+/* Takes what a segment has out of the tables; all of its regions are dead already. */
+void tr_unlist(struct tr *t, const struct tr_segment *g);
+/* Jumps of the guest's and returns of its callees don't lead into a segment any more. */
+void tr_forget_targets(struct tr *t, const struct tr_segment *g);
 void tr_forget_ranges(struct tr *t);
 void tr_jump_clear(const struct tr *t, struct tr_jump *j);
 bool tr_jump_is_clear(const struct tr_jump *j);
@@ -737,6 +789,38 @@ void tr_user_code_add(struct tr *t, u64 va);
 /* spaces.c */
 extern const struct x86_engine_ops tr_ops;
 void tr_forget_spaces(struct tr *t); /* those that don't run */
+
+/* store.c */
+int tr_store_create(struct tr *t) ALC_MUST_CHECK;
+void tr_store_destroy(struct tr *t);
+void tr_store_reset(struct tr *t); /* everything has gone */
+size_t tr_used_bytes(const struct tr *t);
+struct tr_segment *tr_segment_of(struct tr *t, u32 off);
+bool tr_segment_has(const struct tr_segment *g, const void *p); /* in its arena */
+bool tr_segment_full(const struct tr *t);
+void tr_segment_open(struct tr *t, struct tr_segment *g);
+void tr_segment_reset(struct tr *t, struct tr_segment *g);
+bool tr_pools_full(const struct tr *t);
+void *tr_alloc(struct tr *t, size_t size);
+u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
+void tr_site_read(struct tr *t, u32 site, struct tr_site *s);
+struct tr_slot *tr_slot(struct tr *t, u32 site);
+u32 tr_site_serial(struct tr *t, u32 site);                         /* of its segment */
+bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s); /* the same, of its region */
+struct tr_link *tr_link_of(struct tr *t, u32 site);                 /* of a SITE_LINK */
+bool tr_fault_point(struct tr *t, u32 off, u32 site);
+u32 tr_fault_site(struct tr *t, u32 off);  /* 0: none there */
+struct tr_view *tr_view_new(struct tr *t); /* NULL: no room, as below */
+void tr_view_free(struct tr *t, struct tr_view *w);
+struct tr_page_id *tr_page_id_new(struct tr *t);
+
+/* evict.c */
+/* Room for more translations, where tr_cache_full() says so or one turned out not to fit. */
+void tr_make_room(struct tr *t);
+void tr_evict_some(struct tr *t); /* for POISON_EVICT */
+/* To be told of what leads from one segment to another; false: no memory, it must not. */
+bool tr_way_of_link(struct tr *t, u32 site, u32 to) ALC_MUST_CHECK;
+bool tr_way_of_jump(struct tr *t, u32 from, u32 to) ALC_MUST_CHECK;
 
 /*
  * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and

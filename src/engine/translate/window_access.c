@@ -40,20 +40,21 @@ static void missed(struct tr *t, const struct tr_site *s)
 
 bool tr_window_fault(struct tr *t, u32 site, u64 host)
 {
-	const struct tr_site *s = tr_site(t, site);
+	struct tr_site s;
 	int r;
 
-	if (!(s->region->mode & MODE_WINDOWS))
+	tr_site_read(t, site, &s);
+	if (!(s.region->mode & MODE_WINDOWS))
 		return false;
-	r = tr_windows_fault(t->windows, host, s->access);
+	r = tr_windows_fault(t->windows, host, s.access);
 	if (r == -EACCES)
-		missed(t, s);
+		missed(t, &s);
 	else if (r == -EAGAIN)
 		t->windows_due = true;
 	/* The page fault of this access, unless another exception goes before it: what goes on
 	 * past the lower half is no page fault whatever is mapped.
 	 */
-	t->faulted = r == -EFAULT && s->size <= 8 && x86_canonical(t->c.v->fault.cr2 + s->size - 1);
+	t->faulted = r == -EFAULT && s.size <= 8 && x86_canonical(t->c.v->fault.cr2 + s.size - 1);
 	return !r;
 }
 

@@ -43,12 +43,14 @@ static void take_pointers(struct alc_vcpu *v, struct tr *t)
 {
 	u64 off = ld64(t->x87 + IMAGE_FIP) - (u64)(uintptr_t)t->code.rx;
 	u32 site = off < t->code.size ? tr_fault_site(t, (u32)off) : 0;
+	struct tr_site s;
 
 	if (!site)
 		return;
-	v->fpu.fip = tr_site(t, site)->rip;
+	tr_site_read(t, site, &s);
+	v->fpu.fip = s.rip;
 	if (ld16(t->x87 + IMAGE_FOP) != NO_FOP)
-		v->fpu.fop = (u16)tr_site(t, site)->fop;
+		v->fpu.fop = (u16)s.fop;
 }
 
 void tr_x87_take(struct alc_vcpu *v, struct tr *t)
@@ -194,7 +196,7 @@ bool tr_x87_decode(const struct dec *d, const struct tr *t, struct tr_insn *i)
 void x87_site(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	if (site)
-		tr_site(g->t, site)->fop = i->fop;
+		tr_slot(g->t, site)->value = i->fop;
 }
 
 void x87_data_pointer(struct gen *g, const struct tr_insn *i)

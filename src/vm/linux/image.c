@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ static int read_file(struct image *im, int fd, u64 max_bytes)
 {
 	size_t cap = READ_FIRST;
 	struct stat st;
+	int rc;
 
 	if (fstat(fd, &st))
 		return -errno;
@@ -53,7 +55,12 @@ static int read_file(struct image *im, int fd, u64 max_bytes)
 			return -EFBIG;
 		cap = (size_t)st.st_size + 1;
 	}
-	return read_up_to(im, fd, cap, max_bytes);
+	rc = read_up_to(im, fd, cap, max_bytes);
+	if (!rc && S_ISREG(st.st_mode) && im->len == (size_t)st.st_size) {
+		im->file_bytes = im->len;
+		im->changed = st.st_mtim;
+	}
+	return rc;
 }
 
 int image_read(struct image *im, const char *what, const char *path, u64 max_bytes,
@@ -66,7 +73,13 @@ int image_read(struct image *im, const char *what, const char *path, u64 max_byt
 		return alc_fail(err, rc, "can't open the %s '%s': %s", what, path, strerror(-rc));
 	}
 	rc = read_file(im, fd, max_bytes);
-	close(fd);
+	im->what = what;
+	im->path = path;
+	im->fd = fd;
+	if (rc || !im->file_bytes)
+		close(fd);
+	if (rc)
+		im->file_bytes = 0;
 	if (rc == -EFBIG || (!rc && im->len > max_bytes))
 		return alc_fail(err, -ENOSPC, "the %s '%s' is larger than %s of %llu MiB", what,
 				path, room, (unsigned long long)(max_bytes >> 20));
@@ -89,8 +102,72 @@ int image_append(struct image *im, const void *bytes, size_t len, struct alc_err
 	return 0;
 }
 
+/* ---- Without its pages ---- */
+
+/* The whole pages that are the file's alone. */
+static u8 *pages_of(const struct image *im, size_t *len)
+{
+	uintptr_t at = (uintptr_t)im->bytes;
+	uintptr_t first = align_up(at, ALC_PAGE_SIZE);
+	uintptr_t end = align_down(at + im->file_bytes, ALC_PAGE_SIZE);
+
+	*len = end > first ? end - first : 0;
+	return im->bytes + (first - at);
+}
+
+void image_release(struct image *im)
+{
+	size_t len;
+	u8 *pages;
+
+	if (!im->file_bytes)
+		return;
+	pages = pages_of(im, &len);
+	im->released = len && !madvise(pages, len, MADV_DONTNEED);
+}
+
+static bool is_unchanged(const struct image *im)
+{
+	struct stat st;
+
+	return !fstat(im->fd, &st) && (size_t)st.st_size == im->file_bytes &&
+	       st.st_mtim.tv_sec == im->changed.tv_sec && st.st_mtim.tv_nsec == im->changed.tv_nsec;
+}
+
+static bool read_again(const struct image *im)
+{
+	size_t len, done = 0;
+	u8 *pages = pages_of(im, &len);
+
+	while (done < len) {
+		ssize_t n = pread(im->fd, pages + done, len - done,
+				  (off_t)((size_t)(pages - im->bytes) + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return is_unchanged(im);
+}
+
+int image_fetch(struct image *im, struct alc_err *err)
+{
+	if (!im->released)
+		return 0;
+	if (!is_unchanged(im) || !read_again(im))
+		return alc_fail(err, -ESTALE,
+				"the %s '%s' has changed since the machine was started", im->what,
+				im->path);
+	im->released = false;
+	return 0;
+}
+
 void image_free(struct image *im)
 {
+	if (im->file_bytes)
+		close(im->fd);
 	free(im->bytes);
 	*im = (struct image){0};
 }

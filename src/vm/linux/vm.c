@@ -33,6 +33,22 @@ static int read_images(struct alc_vm *vm, struct alc_err *err)
 	return rc;
 }
 
+static int images_fetch(void *ctx, struct alc_err *err)
+{
+	struct alc_vm *vm = ctx;
+	int rc = image_fetch(&vm->kernel, err);
+
+	return rc ? rc : image_fetch(&vm->initrd, err);
+}
+
+static void images_release(void *ctx)
+{
+	struct alc_vm *vm = ctx;
+
+	image_release(&vm->kernel);
+	image_release(&vm->initrd);
+}
+
 static void guest_ready(void *ctx)
 {
 	struct alc_vm *vm = ctx;
@@ -173,6 +189,8 @@ static int make(struct alc_host *host, struct alc_vm *vm, struct alc_err *err)
 			   vm->initrd.len},
 		.firmware = {vm->desc.firmware, vm->firmware.bytes, vm->firmware.len},
 		.vga_rom = {"VGA BIOS", vm->vga_rom.bytes, vm->vga_rom.len},
+		.images_fetch = images_fetch,
+		.images_release = images_release,
 		.streams = streams_list(vm->streams),
 		.com1 = console_stream(&vm->com1),
 		.com2 = console_stream(&vm->com2),

@@ -3,6 +3,7 @@
 #define VM_LINUX_VM_LINUX_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include "char/fds.h"
 #include "host/linux/loop.h"
@@ -15,6 +16,12 @@ struct vsock_unix;
 struct image {
 	u8 *bytes; /* NULL: none */
 	size_t len;
+	/* A regular file, from which they can be read again: 0 otherwise. */
+	size_t file_bytes;
+	int fd;
+	struct timespec changed;
+	bool released; /* the pages between have no content */
+	const char *what, *path;
 };
 
 struct console {
@@ -77,6 +84,12 @@ int image_read(struct image *im, const char *what, const char *path, u64 max_byt
 int image_append(struct image *im, const void *bytes, size_t len,
 		 struct alc_err *err) ALC_MUST_CHECK;
 void image_free(struct image *im);
+/*
+ * Gives back to the host what a regular file has too; and gets it again, which fails if that file
+ * has been changed.
+ */
+void image_release(struct image *im);
+int image_fetch(struct image *im, struct alc_err *err) ALC_MUST_CHECK;
 /* The VGA's BIOS, from beside the firmware or where the package has it; none is fine. */
 int image_vga_rom(struct image *im, const char *firmware, struct alc_err *err) ALC_MUST_CHECK;
 
