@@ -152,7 +152,7 @@ i32 tlb_addend_off(const struct gen *g)
 }
 
 /* T1 = byte offset in the table of the entry for the address in a register. */
-static void entry_offset_of(struct gen *g, unsigned reg)
+void tlb_entry_offset_of(struct gen *g, unsigned reg)
 {
 	struct code *c = g->c;
 
@@ -168,7 +168,7 @@ static void entry_offset_of(struct gen *g, unsigned reg)
 
 void tlb_entry_offset(struct gen *g)
 {
-	entry_offset_of(g, T0);
+	tlb_entry_offset_of(g, T0);
 }
 
 /* An access that must be one for other CPUs too; XCHG is so without a prefix. */
@@ -248,13 +248,40 @@ static void check_tag_in(struct gen *g, const struct check *k, unsigned reg, uns
 static void check_tag_of(struct gen *g, const struct check *k, unsigned reg, unsigned size,
 			 unsigned access)
 {
-	entry_offset_of(g, reg);
+	tlb_entry_offset_of(g, reg);
 	check_tag_in(g, k, T0, size, access);
 }
 
 static void check_tag(struct gen *g, const struct check *k, unsigned size, unsigned access)
 {
 	check_tag_of(g, k, T0, size, access);
+}
+
+/*
+ * T0, the offset in the page, becomes the operand's address by the entry's page, whatever was
+ * checked: `spectre`. The page is that of the reading tag; the other may be none.
+ */
+static struct access masked(struct gen *g, const struct check *k)
+{
+	struct code *c = g->c;
+
+	e_and32_imm(c, T0, ALC_PAGE_SIZE - 1);
+	e_rm(c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, X86_READ)));
+	e_rm(c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
+	if (k->bracket)
+		flags_unbracket(g);
+	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = k->site};
+}
+
+static struct access check_masked(struct gen *g, const struct tr_insn *i)
+{
+	struct check k = check_begin(g, i->size, i->access, false);
+
+	ea_operand(g, i);
+	if (k.bracket)
+		flags_bracket(g);
+	check_tag(g, &k, i->size, i->access);
+	return masked(g, &k);
 }
 
 /* Base and displacement: the base keeps its register, the check is off the path of the data. */
@@ -278,7 +305,7 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 }
 
 /* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
-static struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
+struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	struct hmem m = {.base = T0, .index = T1};
 
@@ -297,7 +324,7 @@ static struct access check_any(struct gen *g, const struct tr_insn *i)
 	if (k.bracket)
 		flags_bracket(g);
 	e_rr(g->c, OP_MOV_LOAD, true, T2, T0);
-	entry_offset_of(g, T0);
+	tlb_entry_offset_of(g, T0);
 	check_tag_in(g, &k, T2, i->size, i->access);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
@@ -340,7 +367,9 @@ struct access access_bits(struct gen *g, const struct tr_insn *i)
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, i->size, i->access);
-	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, i->access)));
+	if (g->t->vm->spectre)
+		e_and32_imm(g->c, T0, ALC_PAGE_SIZE - 1);
+	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_tag_off(g, X86_READ)));
 	e_rm(g->c, OP_ADD, true, T0, hm_gs_at(T1, tlb_addend_off(g)));
 	e_and32_imm(g->c, T2, i->size * 8 - 1);
 	if (k.bracket)
@@ -427,6 +456,8 @@ static struct access check_compat(struct gen *g, const struct tr_insn *i)
 	}
 	e_rr(g->c, OP_MOV_LOAD, false, T2, T0);
 	check_tag(g, &k, i->size, i->access);
+	if (g->t->vm->spectre)
+		return masked(g, &k);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
@@ -457,6 +488,8 @@ static struct access check_compat_stack(struct gen *g, unsigned base, i32 disp, 
 		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	} else {
 		check_tag(g, &k, size, access);
+		if (g->t->vm->spectre)
+			return masked(g, &k);
 		e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	}
 	e_lea32(c, T0, hm((int)base, disp));
@@ -547,7 +580,7 @@ u32 access_group_check(struct gen *g, const struct group *p, bool bracket)
 		jump = e_jcc(c, CC_A);
 		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	} else {
-		entry_offset_of(g, T0);
+		tlb_entry_offset_of(g, T0);
 		e_rm(c, OP_SUB, true, T0,
 		     hm_gs_at(T1, tlb_tag_off(g, p->write ? X86_WRITE : X86_READ)));
 		e_cmp_imm(c, T0, (i32)(ALC_PAGE_SIZE - span));
@@ -622,6 +655,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 
 	if (g->in->compat)
 		return access_compat(g, i);
+	if (g->t->vm->spectre)
+		return check_masked(g, i);
 	if (fast_has(g))
 		return fast_operand(g, i);
 	if (windows_for(g, i))
@@ -632,6 +667,8 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return member_operand(g, i);
 	if (is_locked(i))
 		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
+	if (reach_wanted(g))
+		return reach_operand(g, i);
 	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
 	    tr_has(g->t, TR_RANGE))
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
@@ -657,6 +694,8 @@ static struct access stack_by_table(struct gen *g, unsigned base, i32 disp, unsi
 	if (k.bracket)
 		flags_bracket(g);
 	check_tag(g, &k, 8, access);
+	if (g->t->vm->spectre)
+		return masked(g, &k);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);

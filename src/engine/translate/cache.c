@@ -95,6 +95,8 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
 				t->c.v->index);
 	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
+	if (tr_has(t, TR_DIRECT) && (u64)(uintptr_t)(t + 1) <= INT32_MAX)
+		t->emit.state = (i32)(uintptr_t)t->c.v;
 	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
 	if (tr_store_create(t))
@@ -157,6 +159,7 @@ void tr_forget_ranges(struct tr *t)
 {
 	for (unsigned k = 0; k < 2; k++)
 		t->range[k] = (struct tr_range){.base = NO_RETURN, .addend = NO_RETURN};
+	tr_reach_forget(t);
 }
 
 void tr_forget_lookups(struct tr *t)
@@ -182,6 +185,7 @@ void tr_cache_flush(struct tr *t)
 	tr_forget_jumps(t, true);
 	tr_forget_spaces(t);
 	tr_forget_ranges(t);
+	tr_reach_reset(t);
 	t->n_code_flushes++;
 	t->drops++;
 }

@@ -68,6 +68,10 @@ static void head_mem(struct code *c, bool w, unsigned reg, const struct hmem *m)
 
 void e_rm(struct code *c, unsigned op, bool w, unsigned reg, struct hmem m)
 {
+	if (m.gs && c->state) {
+		m.gs = false;
+		m.disp += c->state;
+	}
 	head_mem(c, w, reg, &m);
 	e8(c, op);
 	e_modrm_mem(c, reg, &m);
@@ -265,6 +269,26 @@ void e_bind(struct code *c, u32 rel, u32 target)
 		return;
 	for (unsigned i = 0; i < 4; i++)
 		c->base[rel + i] = (u8)(d >> 8 * i);
+}
+
+/* The forms that SDM vol. 2 recommends (NOP). */
+void e_nop(struct code *c, unsigned n)
+{
+	static const u8 forms[][8] = {{0x90},
+				      {0x66, 0x90},
+				      {0x0f, 0x1f, 0},
+				      {0x0f, 0x1f, 0x40},
+				      {0x0f, 0x1f, 0x44},
+				      {0x66, 0x0f, 0x1f, 0x44},
+				      {0x0f, 0x1f, 0x80},
+				      {0x0f, 0x1f, 0x84}};
+
+	while (n) {
+		unsigned len = n < 8 ? n : 8;
+
+		e_bytes(c, forms[len - 1], len);
+		n -= len;
+	}
 }
 
 void e_flags_to_ax(struct code *c)

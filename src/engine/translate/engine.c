@@ -16,12 +16,12 @@ enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
 enum { BLOCKS_BYTES_MIN = 4 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
-	[TR_LINK] = "link",         [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
-	[TR_RANGE] = "range",       [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
-	[TR_JOINS] = "joins",       [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
-	[TR_EVICTION] = "eviction",
+	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
+	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
+	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
+	[TR_REACH] = "reach",   [TR_DIRECT] = "direct",     [TR_EVICTION] = "eviction",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -171,7 +171,7 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 
 	memset(t, 0, sizeof(*t));
 	t->vm = vm;
-	t->off = vm->off;
+	t->off = tr_off(vm);
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
@@ -236,6 +236,15 @@ static int parse_perf_map(struct tr_vm *vm, const char *value, struct alc_err *e
 	return tr_perf_map_open(vm, err);
 }
 
+/* Only the check of a TLB entry has an address that can be confined. */
+static int parse_spectre(struct tr_vm *vm, const char *value, struct alc_err *err)
+{
+	if (strcmp(value, "yes") != 0)
+		return alc_fail(err, -EINVAL, "spectre is yes or not given, not '%s'", value);
+	vm->spectre = true;
+	return 0;
+}
+
 static int parse_windows(struct tr_vm *vm, const char *value, struct alc_err *err)
 {
 	static const char *const names[] = {
@@ -293,12 +302,15 @@ static int configure(void *opaque, const char *key, const char *value, struct al
 		return parse_windows(vm, value, err);
 	if (!strcmp(key, "perf-map"))
 		return parse_perf_map(vm, value, err);
+	if (!strcmp(key, "spectre"))
+		return parse_spectre(vm, value, err);
 	if (!strcmp(key, "dump"))
 		return parse_dump(vm, value, err);
-	return alc_fail(err, -EINVAL,
-			"the translator has no option '%s'; it has off, poison, "
-			"poison-every, without, threshold, cache-mib, windows, perf-map and dump",
-			key);
+	return alc_fail(
+		err, -EINVAL,
+		"the translator has no option '%s'; it has off, poison, "
+		"poison-every, without, threshold, cache-mib, windows, perf-map, spectre and dump",
+		key);
 }
 
 /* ---- Counters ---- */
@@ -334,6 +346,8 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"joins_hot", t->n_exits[SITE_HOT]},
 		{"loops_copied", t->n_fast_loops},
 		{"loops_unchecked", t->n_fast_runs},
+		{"reaches", t->nreaches},
+		{"reaches_given_up", t->n_reaches_left},
 		{"host_faults", t->n_faults},
 		{"interpreted_blocks", t->n_interp_blocks},
 		{"kernel_verifications", t->n_verified},

@@ -274,22 +274,23 @@ static void insn_loop(struct gen *g, const struct tr_insn *i)
 
 /* ---- Calls and returns ---- */
 
-/* Stores the return address and pushes its half of the pair; takes T0. */
+/* Stores the return address and pushes its half of the pair; takes T0 and T1. */
 static void push_return(struct gen *g, const struct tr_insn *i)
 {
 	u64 next = gen_rip(g, i) + i->len;
 	bool small = (u64)(i64)(i32)next == next;
 	i32 word = (i32)gen_word(g);
 	struct access a = access_stack(g, -word, X86_WRITE);
+	unsigned value = a.busy & BIT(T0) ? T1 : T0;
 	struct code *c = g->c;
 
 	if (small || g->in->compat) {
 		main_point(g, a.site);
 		gen_store_word_imm(g, a.m, (i32)next);
 	} else {
-		e_mov_imm(c, T0, next);
+		e_mov_imm(c, value, next);
 		main_point(g, a.site);
-		e_store(c, a.m, T0);
+		e_store(c, a.m, value);
 	}
 	gen_lea_word(g, H_RSP, H_RSP, -word);
 	if (!tr_has(g->t, TR_PAIRS))
@@ -299,8 +300,8 @@ static void push_return(struct gen *g, const struct tr_insn *i)
 		e32(c, (u32)next);
 	} else {
 		if (g->in->compat)
-			e_mov_imm(c, T0, next);
-		e_push(c, T0);
+			e_mov_imm(c, value, next);
+		e_push(c, value);
 	}
 }
 

@@ -545,6 +545,8 @@ static void emit_stubs(struct gen *g)
 			stub_slow(g, &s);
 		else if (s.kind == STUB_COPY)
 			stub_copy(g, &s);
+		else if (s.kind == STUB_REACH)
+			stub_reach(g, &s);
 		else if (s.kind == STUB_LOOP)
 			stub_loop(g, &s);
 		else if (s.kind == STUB_GUESS)
@@ -589,6 +591,7 @@ bool tr_generate(struct gen_context *in)
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
 	fast_find(&g);
+	reach_find(&g);
 	groups_find(&g);
 	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));
 	in->region->begin = g.c->at;

@@ -21,6 +21,7 @@ enum stub_kind {
 	STUB_CALL,  /* an indirect call whose target is not in the cache */
 	STUB_COPY,  /* of a run: target is its number */
 	STUB_GUESS, /* a terabyte was not the one: target is the register */
+	STUB_REACH, /* an address is not in its access's range: target is that's number */
 	STUB_LOOP,  /* the way into a loop without checks, and that: target is its number */
 };
 
@@ -211,8 +212,11 @@ struct access access_frame(struct gen *g);
 struct access access_bits(struct gen *g, const struct tr_insn *i);
 /* T1 = byte offset in the TLB of the entry for the address in T0; takes flags. */
 void tlb_entry_offset(struct gen *g);
+void tlb_entry_offset_of(struct gen *g, unsigned reg); /* the address is in another register */
 i32 tlb_tag_off(const struct gen *g, unsigned access);
 i32 tlb_addend_off(const struct gen *g);
+/* The address in T0 and the addend in T1. */
+struct access at_address(struct gen *g, const struct tr_insn *i, u32 site);
 u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
@@ -271,6 +275,12 @@ void fast_note_after(struct gen *g);
 bool fast_has(const struct gen *g); /* does the memory operand need no check? */
 struct access fast_operand(struct gen *g, const struct tr_insn *i);
 void stub_loop(struct gen *g, const struct stub *s);
+
+/* reach.c */
+void reach_find(struct gen *g);
+bool reach_wanted(const struct gen *g); /* does g->i have a range of its own? */
+struct access reach_operand(struct gen *g, const struct tr_insn *i);
+void stub_reach(struct gen *g, const struct stub *s);
 
 /* count.c */
 void count_before(struct gen *g, unsigned k); /* instruction k: a run of them may begin there */

@@ -186,7 +186,7 @@ unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsi
 
 /* ---- Streams ---- */
 
-static bool is_locked(const struct tr_insn *i)
+bool tr_insn_locked(const struct tr_insn *i)
 {
 	return i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86);
 }
@@ -215,7 +215,7 @@ static bool is_stream(const struct gen_context *in, const struct tr_loop *l, uns
 	const struct tr_loop_point *p = &l->at[k];
 	i64 step, lo;
 
-	if (i->kind != K_PLAIN || !i->mem || i->a32 || i->seg || is_locked(i) || !p->reached ||
+	if (i->kind != K_PLAIN || !i->mem || i->a32 || i->seg || tr_insn_locked(i) || !p->reached ||
 	    !steps_known(l, p, i->base) || !steps_known(l, p, i->index))
 		return false;
 	step = moved_by(i, l->step);

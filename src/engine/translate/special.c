@@ -298,10 +298,16 @@ static void after_run(struct gen *g, unsigned to, unsigned reg, const struct tr_
 /* MOVS and STOS, repeated or not, upwards and within a page at either end: the host's own. */
 void insn_string(struct gen *g, const struct tr_insn *i)
 {
-	bool bracket = flags_prepare(g), moves = (i->opcode & ~1u) == 0xa4;
+	bool moves = (i->opcode & ~1u) == 0xa4, bracket;
 	struct code *c = g->c;
-	u32 site = one_site(g, i), retry;
+	u32 site, retry;
 
+	if (g->t->vm->spectre) {
+		insn_one(g, i);
+		return;
+	}
+	bracket = flags_prepare(g);
+	site = one_site(g, i);
 	if (g->in->compat) { /* what is checked below is accessed: no upper halves */
 		gen_move_word(g, X86_RDI, X86_RDI);
 		gen_move_word(g, X86_RSI, X86_RSI);

@@ -160,16 +160,15 @@ static void emit_leave(struct tr *t)
 }
 
 /*
- * A check failed: address in T0, site in T1. Comes back with everything but T0 and T1 as it was
- * if the access can be made now, else leaves. x87 state stays where it is: what is
- * called from here has nothing to do with long double.
+ * C is asked what it can do about the address in T0, for the site or whatever is in T1. Comes back
+ * with everything but T0 and T1 as it was if that is 0, else leaves. x87 state stays where it is:
+ * what is called from here has nothing to do with long double.
  */
-static void emit_slow(struct tr *t)
+static void emit_ask(struct tr *t, u64 (*fn)(struct alc_vcpu *v, u64 gva, u32 site))
 {
 	struct code *c = &t->emit;
 	u32 failed;
 
-	t->rt.slow = c->at;
 	e_push(c, X86_RAX);
 	e_flags_to_ax(c);
 	e_push(c, X86_RAX);
@@ -184,7 +183,7 @@ static void emit_slow(struct tr *t)
 	e_mov_imm(c, X86_RDI, (u64)(uintptr_t)t->c.v);
 	e_rr(c, OP_MOV_LOAD, true, X86_RSI, T0);
 	e_rr(c, OP_MOV_LOAD, false, X86_RDX, T1);
-	e_call_abs(c, (const void *)(uintptr_t)tr_slow_access);
+	e_call_abs(c, (const void *)(uintptr_t)fn);
 	call_if(c, T_OFF(slow_fpu), UNIT_VECTOR, t->rt.load_vector);
 	e_load(c, X86_RSP, hm_gs(T_OFF(slow_rsp)));
 	for (unsigned k = ARRAY_LEN(volatile_regs); k-- > 0;)
@@ -393,7 +392,10 @@ void tr_emit_runtime(struct tr *t)
 	emit_fpu(t);
 	emit_enter(t);
 	emit_leave(t);
-	emit_slow(t);
+	t->rt.slow = t->emit.at;
+	emit_ask(t, tr_slow_access);
+	t->rt.reach = t->emit.at;
+	emit_ask(t, tr_reach_missed);
 	emit_range_miss(t, 0);
 	emit_range_miss(t, 1);
 	for (unsigned user = 0; user < 2; user++)

@@ -128,6 +128,7 @@ struct tr_insn {
 	u8 strong, weak;
 	/* group.c: numbers from 1 on, or 0 */
 	u8 run, group, stack_group;
+	bool reach; /* reach.c: it may have a range of its own */
 };
 
 /* ---- Translated code (cache.c) -----------------------------------------------------------------
@@ -308,6 +309,19 @@ struct tr_range {
 	u64 addend;
 };
 
+/* The range of an access that may be anywhere: reach.c. */
+struct tr_reach {
+	u64 base, limit, addend; /* limit: its length less the operand's */
+	u32 misses;              /* so many more before C is asked */
+};
+
+struct tr_reach_info {
+	u32 check, back, miss, miss_end, slow_jump, slow; /* code offsets */
+	u8 size, bad;
+	bool write, user, set, given_up;
+	u64 since; /* the TSC when the range was set, or 0 */
+};
+
 enum {
 	JUMP_CACHE = 4096, /* by tr_jump_index() */
 	PAGE_CACHE = 4096, /* tr.page_ids */
@@ -326,6 +340,7 @@ enum {
 	REGION_HASH = 4096,
 	HITS_MAX = 64,
 	ADDENDS = 32,
+	REACHES = 16384,
 	FAST_STREAMS = 8,
 	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
@@ -341,6 +356,8 @@ enum tr_feature {
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
 	TR_LOOPS,    /* innermost loops without checks */
+	TR_DIRECT,   /* the vCPU's state by its address instead of GS */
+	TR_REACH,    /* ranges of accesses in loops */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
 	TR_ANSWERS,  /* the TSC without leaving it */
@@ -381,8 +398,8 @@ enum { CHECK_SIZE_MAX = 1 << (CHECK_SIZES - 1) };
 
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
-	u32 enter, leave, slow, gone, indirect, return_miss[2], range_miss[2], syscall, sysret,
-		iret;
+	u32 enter, leave, slow, reach, gone, indirect, return_miss[2], range_miss[2], syscall,
+		sysret, iret;
 	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
 	u32 load_vector, save_vector, load_x87, save_x87;
 	u32 checked[2][CHECKS]; /* by user mode */
@@ -436,6 +453,7 @@ struct tr {
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
+	struct tr_reach reaches[REACHES];
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
 	struct tr_return returns[3];
@@ -456,7 +474,11 @@ struct tr {
 	struct alc_host_code code;
 	struct code emit;
 	struct tr_runtime rt;
-	u32 code_start;    /* behind the runtime */
+	struct tr_reach_info reach_info[REACHES];
+	unsigned nreaches, nreaches_set, nreaches_free;
+	u16 reaches_set[REACHES];  /* which have a range */
+	u16 reaches_free[REACHES]; /* of those, whose code was dropped */
+	u32 code_start;            /* behind the runtime */
 	bool zmm;          /* the guest has AVX-512: all of its state is in or out together */
 	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
@@ -521,7 +543,7 @@ struct tr {
 	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_window_bans, n_faults,
-		n_enters, n_interp_blocks, n_verified, n_fast_loops;
+		n_enters, n_interp_blocks, n_verified, n_fast_loops, n_reaches_left;
 };
 
 struct tr_vm {
@@ -536,6 +558,7 @@ struct tr_vm {
 	 * come to an end otherwise.
 	 */
 	u32 poison_every;
+	bool spectre; /* addresses are confined even where a check is mispredicted */
 	u64 cache_bytes;
 	/* observe.c */
 	int perf_map; /* a descriptor, or -1 */
@@ -551,6 +574,15 @@ static inline struct tr *tr_of(const struct alc_vcpu *v)
 static inline bool tr_has(const struct tr *t, enum tr_feature f)
 {
 	return !(t->off >> f & 1);
+}
+
+/* What is off for a whole machine. */
+static inline u32 tr_off(const struct tr_vm *vm)
+{
+	const u32 unmasked = BIT(TR_RANGE) | BIT(TR_CONSTANT) | BIT(TR_GROUPS) | BIT(TR_LOOPS) |
+			     BIT(TR_REACH) | BIT(TR_WINDOWS);
+
+	return vm->off | (vm->spectre ? unmasked : 0);
 }
 
 static inline bool tr_host_has(const struct tr *t, enum tr_host_part p)
@@ -683,6 +715,12 @@ void tr_emit_runtime(struct tr *t);
 void tr_enter(struct tr *t, u32 host, u8 fpu);
 /* Called by the runtime: 0 if the access can be made now. */
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
+
+/* reach.c */
+void tr_reach_reset(struct tr *t);
+void tr_reach_drop(struct tr *t, const struct tr_segment *g); /* the code of some has gone */
+void tr_reach_forget(struct tr *t);
+u64 tr_reach_missed(struct alc_vcpu *v, u64 gva, u32 n); /* called by the runtime */
 
 /*
  * window_access.c: translated code that goes by windows faulted at a site, at that host address.

@@ -538,7 +538,8 @@ static void pass_time(struct tr_windows *w)
 bool tr_windows_consider(struct tr_windows *w)
 {
 	bool always = w->t->vm->windows == WINDOWS_ALWAYS;
-	bool never = w->t->vm->windows == WINDOWS_NEVER || !tr_has(w->t, TR_WINDOWS);
+	bool never = w->t->vm->windows == WINDOWS_NEVER || w->t->vm->spectre ||
+		     !tr_has(w->t, TR_WINDOWS);
 	struct space *s = w->now;
 
 	if (!s)

@@ -13,6 +13,9 @@ enum {
 	PAGE_BYTES = 4096,
 	/* From here on straight from the kernel: zeroed and populated only when touched. */
 	ALLOC_MAP_MIN = 128 << 10,
+	/* Of such a size where the kernel has room below 2 GiB, within reach of 32 bits. */
+	ALLOC_LOW_MIN = 1 << 20,
+	ALLOC_LOW_MAX = 16 << 20,
 };
 
 static bool round_up(u64 size, u64 to, u64 *out)
@@ -25,8 +28,12 @@ static bool round_up(u64 size, u64 to, u64 *out)
 
 static void *map_anonymous(size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool low = size >= ALLOC_LOW_MIN && size <= ALLOC_LOW_MAX;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | (low ? MAP_32BIT : 0), -1, 0);
 
+	if (low && p == MAP_FAILED)
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
