@@ -151,6 +151,7 @@ static void drop(struct tr *t, struct tr_segment *g)
 	for (u32 k = 0; k < g->nways; k++)
 		undo(t, &g->ways[k]);
 	tr_forget_targets(t, g);
+	tr_reach_drop(t, g);
 	tr_unlist(t, g);
 	t->n_evictions++;
 	t->n_evicted_regions += g->norder;

@@ -114,13 +114,13 @@ void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
 	};
 }
 
-/* What was checked by itself, as in copies, faults if it is an operation that can. */
+/* What was checked by itself, as in copies, faults if it is DIV or asks for alignment. */
 static bool may_fault(const struct gen *g)
 {
 	const struct tr_insn *i = g->i;
 
 	return !gen_is_cold(g) || g->in->region->mode & MODE_WINDOWS || i->fpu ||
-	       i->kind != K_PLAIN || (i->map == 0 && (i->opcode & ~1u) == 0xf6);
+	       i->kind != K_PLAIN || i->size > 8 || (i->map == 0 && (i->opcode & ~1u) == 0xf6);
 }
 
 void main_point(struct gen *g, u32 site)

@@ -77,7 +77,7 @@ static i32 reach_off(unsigned n)
 bool reach_wanted(const struct gen *g)
 {
 	/* The cold code has no room to keep flags. */
-	return g->i->reach && g->t->nreaches < REACHES &&
+	return g->i->reach && (g->t->nreaches < REACHES || g->t->nreaches_free) &&
 	       !(g->fstate == FLAGS_HOST && g->i->strong);
 }
 
@@ -87,11 +87,16 @@ static bool is_simple(const struct tr_insn *i)
 	return i->base != NO_REG && i->index == NO_REG && !in_state(i->base);
 }
 
+static unsigned take_reach(struct tr *t)
+{
+	return t->nreaches_free ? t->reaches_free[--t->nreaches_free] : t->nreaches++;
+}
+
 /* T0: the address, and T1 its addend from then on. */
 struct access reach_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = is_simple(i);
-	unsigned n = g->t->nreaches++, probe = simple ? T0 : T2;
+	unsigned n = take_reach(g->t), probe = simple ? T0 : T2;
 	struct code *c = g->c;
 	struct stub *s;
 	u32 site, jump;
@@ -101,6 +106,7 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 	g->t->reaches[n] = none;
 	g->t->reach_info[n] = (struct tr_reach_info){.check = c->at,
 						     .size = i->size,
+						     .set = g->t->reach_info[n].set,
 						     .write = i->access & X86_WRITE,
 						     .user = g->in->user};
 	ea_operand(g, i);
@@ -182,7 +188,20 @@ void tr_reach_forget(struct tr *t)
 /* The translations are gone too. */
 void tr_reach_reset(struct tr *t)
 {
-	t->nreaches = t->nreaches_set = 0;
+	t->nreaches = t->nreaches_set = t->nreaches_free = 0;
+	__builtin_memset(t->reach_info, 0, sizeof(t->reach_info));
+}
+
+void tr_reach_drop(struct tr *t, const struct tr_segment *g)
+{
+	for (unsigned n = 0; n < t->nreaches; n++) {
+		u32 *check = &t->reach_info[n].check;
+
+		if (!*check || *check < g->begin || *check >= g->end)
+			continue;
+		*check = 0;
+		t->reaches_free[t->nreaches_free++] = (u16)n;
+	}
 }
 
 static u64 tag_of(const struct tr_reach_info *i, const struct tlb_entry *e)
@@ -230,7 +249,7 @@ static void set_range(struct tr *t, unsigned n, u64 page)
 static void give_up(struct tr *t, unsigned n)
 {
 	struct tr_reach_info *i = &t->reach_info[n];
-	struct code at = {.base = t->emit.base, .at = i->check, .size = t->emit.size};
+	struct code at = {.base = t->emit.base, .at = i->check, .size = (u32)t->code.size};
 
 	i->given_up = true;
 	t->n_reaches_left++;

@@ -475,9 +475,10 @@ struct tr {
 	struct code emit;
 	struct tr_runtime rt;
 	struct tr_reach_info reach_info[REACHES];
-	unsigned nreaches, nreaches_set;
-	u16 reaches_set[REACHES]; /* which have a range */
-	u32 code_start;           /* behind the runtime */
+	unsigned nreaches, nreaches_set, nreaches_free;
+	u16 reaches_set[REACHES];  /* which have a range */
+	u16 reaches_free[REACHES]; /* of those, whose code was dropped */
+	u32 code_start;            /* behind the runtime */
 	bool zmm;          /* the guest has AVX-512: all of its state is in or out together */
 	u32 host_parts;    /* BIT(enum tr_host_part): those to use */
 	u8 *pair_stack[2]; /* mapped with guard pages */
@@ -717,6 +718,7 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site);
 
 /* reach.c */
 void tr_reach_reset(struct tr *t);
+void tr_reach_drop(struct tr *t, const struct tr_segment *g); /* the code of some has gone */
 void tr_reach_forget(struct tr *t);
 u64 tr_reach_missed(struct alc_vcpu *v, u64 gva, u32 n); /* called by the runtime */
 
