@@ -16,12 +16,12 @@ enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 16 << 20 };
 enum { BLOCKS_BYTES_MIN = 4 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
-	[TR_LINK] = "link",     [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
-	[TR_RANGE] = "range",   [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
-	[TR_JOINS] = "joins",   [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups", [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",     [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
-	[TR_REACH] = "reach",   [TR_DIRECT] = "direct",     [TR_EVICTION] = "eviction",
+	[TR_LINK] = "link",         [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
+	[TR_RANGE] = "range",       [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
+	[TR_JOINS] = "joins",       [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
+	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
+	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
+	[TR_EVICTION] = "eviction", [TR_REACH] = "reach",       [TR_DIRECT] = "direct",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
