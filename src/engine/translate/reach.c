@@ -188,8 +188,8 @@ void tr_reach_forget(struct tr *t)
 /* The translations are gone too. */
 void tr_reach_reset(struct tr *t)
 {
+	__builtin_memset(t->reach_info, 0, t->nreaches * sizeof(*t->reach_info));
 	t->nreaches = t->nreaches_set = t->nreaches_free = 0;
-	__builtin_memset(t->reach_info, 0, sizeof(t->reach_info));
 }
 
 void tr_reach_drop(struct tr *t, const struct tr_segment *g)
