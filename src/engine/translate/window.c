@@ -84,12 +84,16 @@ struct window *window_of(struct space *s, unsigned slot)
 
 /* ---- Spaces ---- */
 
-/* What a space's windows cost comes out of a twentieth of its time; from a debt it retreats. */
-enum { MEANS = 20 };
-/* In cycles, some GHz: windows from 20 ms on, 15 ms of debt, a second chance after 300 ms. */
+/*
+ * What a space's windows cost it comes out of a twentieth of its time; from a debt it retreats.
+ * Filling them is an investment, of which an eighth counts; what is unmapped again was a bad one.
+ */
+enum { MEANS = 20, INVESTMENT = 8 };
+/* In cycles, some GHz: windows from 20 ms on, 6 ms of debt, a second chance after 300 ms. */
 #define HOT_CYCLES  60000000ull
-#define DEBT_CYCLES 45000000ull
+#define DEBT_CYCLES 18000000ull
 #define PENALTY     900000000ull
+#define FILL_CYCLES 16000ull /* of one page */
 
 static void charge(struct tr_windows *w, u64 cost)
 {
@@ -205,9 +209,27 @@ static void pass_time(struct tr_windows *w)
 {
 	u64 now = cycles();
 
-	if (w->now)
+	if (w->now) {
 		w->now->cycles += now - w->since;
+		w->now->faults += w->t->c.n_faults - w->faults_since;
+	}
 	w->since = now;
+	w->faults_since = w->t->c.n_faults;
+}
+
+/*
+ * It has run for a while since it was looked at last. Who faults in new pages all the time would do
+ * so twice for each.
+ */
+static bool is_worth_it(struct space *s)
+{
+	u64 passed = s->cycles - s->watched_cycles, faults = s->faults - s->watched_faults;
+
+	if (s->cycles < s->not_before || passed < HOT_CYCLES)
+		return false;
+	s->watched_cycles = s->cycles;
+	s->watched_faults = s->faults;
+	return faults * FILL_CYCLES * MEANS < passed;
 }
 
 bool tr_windows_consider(struct tr_windows *w)
@@ -222,16 +244,24 @@ bool tr_windows_consider(struct tr_windows *w)
 	pass_time(w);
 	if (s->hot && (never || w->exhausted || (!always && s->debt > DEBT_CYCLES)))
 		retreat(w, s);
-	else if (!s->hot && !never && (always || s->cycles > HOT_CYCLES + s->not_before))
+	else if (!s->hot && !never && (always || is_worth_it(s)))
 		promote(w, s);
 	else if (s->hot && s->lacking)
 		extend(w, s);
 	return s->hot;
 }
 
+static void verify(struct tr_windows *w)
+{
+	u64 begin = cycles(), unmapped = w->stats.unmapped;
+
+	runs_verify(w, w->now);
+	charge(w, cycles() - begin + (w->stats.unmapped - unmapped) * FILL_CYCLES);
+}
+
 bool tr_windows_switch(struct tr_windows *w, u64 left)
 {
-	u64 cr3 = w->t->c.v->cr3 & ALC_PAGE_MASK, begin;
+	u64 cr3 = w->t->c.v->cr3 & ALC_PAGE_MASK;
 
 	pass_time(w);
 	if (w->now && w->now->hot)
@@ -244,23 +274,21 @@ bool tr_windows_switch(struct tr_windows *w, u64 left)
 	w->now = space_of(w, cr3);
 	w->now->used = ++w->clock;
 	if (w->now->hot) {
-		begin = cycles();
 		if (w->now->epoch != w->t->c.epoch[0])
-			runs_verify(w, w->now);
+			verify(w);
 		slots_load(w, w->now, true);
-		charge(w, cycles() - begin);
 	}
 	return w->now->hot;
 }
 
 void tr_windows_flush_page(struct tr_windows *w, u64 gva)
 {
-	u64 begin = cycles();
+	u64 unmapped = w->stats.unmapped;
 
 	if (!w->now || !w->now->hot)
 		return;
 	runs_verify_page(w, w->now, gva);
-	charge(w, cycles() - begin);
+	charge(w, (w->stats.unmapped - unmapped) * FILL_CYCLES);
 }
 
 /* ---- Faults ---- */
@@ -287,7 +315,7 @@ int tr_windows_fault(struct tr_windows *w, u64 host, unsigned access)
 		s->lacking = true;
 		r = -EAGAIN;
 	}
-	charge(w, cycles() - begin);
+	charge(w, r ? FILL_CYCLES : (cycles() - begin) / INVESTMENT);
 	return r;
 }
 

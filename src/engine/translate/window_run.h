@@ -64,14 +64,16 @@ struct window {
 };
 
 struct space {
-	u64 cr3;        /* without a PCID */
-	u64 epoch;      /* of the lower half when it was left: interp.epoch */
-	bool hot;       /* has windows */
-	bool lacking;   /* an access went to a terabyte without one */
-	bool full;      /* and it got none for it */
-	u64 used;       /* when, for replacement */
-	u64 cycles;     /* that it ran, with or without windows */
-	u64 not_before; /* of cycles: it was better off without them */
+	u64 cr3;                            /* without a PCID */
+	u64 epoch;                          /* of the lower half when it was left: interp.epoch */
+	bool hot;                           /* has windows */
+	bool lacking;                       /* an access went to a terabyte without one */
+	bool full;                          /* and it got none for it */
+	u64 used;                           /* when, for replacement */
+	u64 cycles;                         /* that it ran, with or without windows */
+	u64 faults;                         /* that the guest got meanwhile */
+	u64 watched_cycles, watched_faults; /* those before the time that is being looked at */
+	u64 not_before;                     /* of cycles: it was better off without them */
 	u64 penalty;
 	u64 debt, debt_at; /* what windows cost it beyond its means; when (cycles) that was reckoned
 			    */
@@ -89,6 +91,7 @@ struct tr_windows {
 	u32 by_page[PAGE_HASH], free_node;
 	unsigned nwindows, windows_max;
 	u64 clock, since; /* the last switch; and when `now` was charged last */
+	u64 faults_since; /* interp.n_faults then */
 	bool exhausted;   /* the host would not map */
 	struct tr_window_stats stats;
 	unsigned nnodes, nmapped;
