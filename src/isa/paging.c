@@ -10,15 +10,6 @@
 
 #include "isa/cpuid.h"
 
-#define PTE_P  BIT(0)
-#define PTE_W  BIT(1)
-#define PTE_U  BIT(2)
-#define PTE_A  BIT(5)
-#define PTE_D  BIT(6)
-#define PTE_PS BIT(7)
-#define PTE_G  BIT(8)
-#define PTE_NX BIT(63)
-
 struct format {
 	u8 levels;
 	u8 entry_size;

@@ -4,6 +4,16 @@
 
 #include "isa/x86.h"
 
+/* Bits of paging entries. */
+#define PTE_P  BIT(0)
+#define PTE_W  BIT(1)
+#define PTE_U  BIT(2)
+#define PTE_A  BIT(5)
+#define PTE_D  BIT(6)
+#define PTE_PS BIT(7)
+#define PTE_G  BIT(8)
+#define PTE_NX BIT(63)
+
 /* What a walk found: one page of 4 KiB, 2 MiB, 4 MiB or 1 GiB. */
 struct x86_translation {
 	alc_gpa gpa;   /* of the address itself */
