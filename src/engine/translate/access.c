@@ -171,13 +171,6 @@ void tlb_entry_offset(struct gen *g)
 	tlb_entry_offset_of(g, T0);
 }
 
-/* An access that must be one for other CPUs too; XCHG is so without a prefix. */
-bool is_locked(const struct tr_insn *i)
-{
-	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
-	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
-}
-
 /* The copy of a run shares the run's sites, as far as flags are in the same place. */
 u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 {
@@ -186,7 +179,7 @@ u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 				  .flags = (u8)g->fstate,
 				  .size = (u8)size,
 				  .access = (u8)access,
-				  .locked = is_locked(g->i),
+				  .locked = tr_insn_locked(g->i),
 				  .x87 = (g->i->fpu & UNIT_X87) != 0,
 				  .stack = stack};
 	u32 *of = g->w->sites[g->index], n;
@@ -238,7 +231,7 @@ static void check_tag_in(struct gen *g, const struct check *k, unsigned reg, uns
 	e_rm(g->c, OP_SUB, true, reg, hm_gs_at(T1, tlb_tag_off(g, access)));
 	e_cmp_imm(g->c, reg, (i32)(ALC_PAGE_SIZE - size));
 	check_failed(g, k, CC_A);
-	if (is_locked(g->i) && size > 1) {                            /* see slow.c */
+	if (tr_insn_locked(g->i) && size > 1) {                       /* see slow.c */
 		E_CODE(g->c, 0x41, 0xf6, 0xc0 | (reg & 7), size - 1); /* test reg, size - 1 */
 		check_failed(g, k, CC_NE);
 	}
@@ -508,7 +501,7 @@ static struct access access_compat(struct gen *g, const struct tr_insn *i)
 {
 	u64 gva = constant_address(g, i);
 
-	if (is_locked(i) || i->seg)
+	if (tr_insn_locked(i) || i->seg)
 		return check_compat(g, i);
 	if (i->base == X86_RSP && i->index == NO_REG && fits_range(i))
 		return check_compat_stack(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
@@ -661,11 +654,11 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return fast_operand(g, i);
 	if (windows_for(g, i))
 		return window_operand(g, i);
-	if (gen_is_cold(g) && !is_locked(i) && i->size <= CHECK_SIZE_MAX)
+	if (gen_is_cold(g) && !tr_insn_locked(i) && i->size <= CHECK_SIZE_MAX)
 		return copied_operand(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
-	if (is_locked(i))
+	if (tr_insn_locked(i))
 		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
 	if (reach_wanted(g))
 		return reach_operand(g, i);

@@ -239,7 +239,6 @@ void hold_addend(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref);
 void hold_value(struct gen *g, unsigned reg, unsigned guest);
 
 /* Shared with window_access.c. */
-bool is_locked(const struct tr_insn *i);
 u64 constant_address(const struct gen *g, const struct tr_insn *i);
 unsigned fields_in_state(const struct tr_insn *i);
 

@@ -33,27 +33,6 @@ static bool change_of_address(const struct tr_insn *i, const struct group *p, i6
 	return true;
 }
 
-/* ---- Runs ---- */
-
-/* Instructions that may stand in a run, as far as they are not its end. */
-static bool may_run(const struct tr_insn *i)
-{
-	switch (i->kind) {
-	case K_PLAIN:
-	case K_LEA:
-	case K_NOP:
-	case K_PUSH_REG:
-	case K_PUSH_IMM:
-	case K_PUSH_MEM:
-	case K_POP_REG:
-	case K_JCC:
-	case K_BITS:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* ---- Groups ---- */
 
 static bool is_stack_access(const struct gen *g, unsigned base, unsigned index, unsigned size)
@@ -106,10 +85,8 @@ static u8 join(struct gen *g, struct group like, unsigned insn, unsigned first)
 
 static void join_operand(struct gen *g, struct tr_insn *i, unsigned insn, unsigned first)
 {
-	bool xchg = i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86;
-
 	if ((i->kind != K_PLAIN && i->kind != K_PUSH_MEM) || !i->mem || i->a32 || i->seg ||
-	    i->prefixes & PFX_LOCK || xchg || (i->base == NO_REG && i->index == NO_REG))
+	    tr_insn_locked(i) || (i->base == NO_REG && i->index == NO_REG))
 		return;
 	i->group = join(g,
 			(struct group){.base = i->base,
@@ -228,7 +205,8 @@ void groups_find(struct gen *g)
 		return;
 	for (unsigned begin = 0; begin < n; begin = end) {
 		end = begin;
-		while (end < n && may_run(&insns[end]) && !(end > begin && fast_ends(g, end - 1)) &&
+		while (end < n && tr_insn_runs_on(&insns[end]) &&
+		       !(end > begin && fast_ends(g, end - 1)) &&
 		       (end == begin || !insns[end].head) &&
 		       (end == begin || insns[end].off == insns[end - 1].off + insns[end - 1].len))
 			end++;

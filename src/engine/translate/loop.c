@@ -1,38 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "engine/translate/loop.h"
 
-/* ---- What instructions do to registers ---- */
-
-bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add)
-{
-	*add = 0;
-	switch (i->kind) {
-	case K_PUSH_REG:
-	case K_PUSH_IMM:
-	case K_PUSH_MEM:
-		*add = reg == X86_RSP ? -8 : 0;
-		return true;
-	case K_POP_REG:
-		*add = reg == X86_RSP ? 8 : 0;
-		return i->op_reg != reg;
-	case K_LEA:
-		if (i->w && !i->a32 && !i->rip_relative && i->index == NO_REG && i->reg == reg &&
-		    i->base == reg) {
-			*add = i->disp;
-			return true;
-		}
-		break;
-	case K_PLAIN:
-		if (i->adds && i->rm == reg) {
-			*add = i->added;
-			return true;
-		}
-		break;
-	default:
-		break;
-	}
-	return !(i->written >> reg & 1);
-}
+/* ---- The shape ---- */
 
 static bool writes(const struct tr_insn *i, unsigned reg)
 {
@@ -41,30 +10,9 @@ static bool writes(const struct tr_insn *i, unsigned reg)
 	return !tr_insn_adds(i, reg, &add) || add;
 }
 
-/* ---- The shape ---- */
-
 static bool jumps(const struct tr_insn *i)
 {
 	return i->kind == K_JCC || i->kind == K_JMP;
-}
-
-static bool may_stand_in(const struct tr_insn *i)
-{
-	switch (i->kind) {
-	case K_PLAIN:
-	case K_LEA:
-	case K_NOP:
-	case K_PUSH_REG:
-	case K_PUSH_IMM:
-	case K_PUSH_MEM:
-	case K_POP_REG:
-	case K_BITS:
-	case K_JCC:
-	case K_JMP:
-		return true;
-	default:
-		return false;
-	}
 }
 
 static bool is_loop(const struct gen_context *in, unsigned head, unsigned last)
@@ -74,7 +22,7 @@ static bool is_loop(const struct gen_context *in, unsigned head, unsigned last)
 	for (unsigned k = head; k <= last; k++) {
 		const struct tr_insn *i = &in->insns[k];
 
-		if (!may_stand_in(i))
+		if (!tr_insn_runs_on(i) && i->kind != K_JMP)
 			return false;
 		if (k < last && jumps(i) && i->target <= i->off)
 			return false;
@@ -185,11 +133,6 @@ unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsi
 }
 
 /* ---- Streams ---- */
-
-bool tr_insn_locked(const struct tr_insn *i)
-{
-	return i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86);
-}
 
 static bool steps_known(const struct tr_loop *l, const struct tr_loop_point *p, unsigned reg)
 {

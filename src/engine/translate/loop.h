@@ -45,10 +45,6 @@ struct tr_stream {
 	i64 lo, hi;
 };
 
-/* False: the register becomes something else; else what is added to it. */
-bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add);
-bool tr_insn_locked(const struct tr_insn *i); /* XCHG is so without a prefix */
-
 unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsigned max);
 
 /*

@@ -649,6 +649,14 @@ static inline const u8 *tr_host(const struct tr *t, u32 off)
 /* decode.c: fills i from the bytes at a page offset; false: it does not end in this page. */
 bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i);
 
+/* insn.c */
+/* False: the register becomes something else; else what is added to it. */
+bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add);
+/* It must be one access for other CPUs too; XCHG is so without a prefix. */
+bool tr_insn_locked(const struct tr_insn *i);
+/* Control goes on behind it, but for a conditional jump, and translated code is not left by it. */
+bool tr_insn_runs_on(const struct tr_insn *i);
+
 /*
  * compat.c, for 32-bit code: whether an operand at an FS or GS address can be translated; and an
  * encoding that means the same to the host, in 64-bit mode: before and after operands are known.

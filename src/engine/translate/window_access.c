@@ -12,14 +12,14 @@
 
 /* ---- Faults ---- */
 
-static unsigned ban_hash(u64 rip)
+static unsigned rip_hash(u64 rip)
 {
 	return (u32)(rip ^ rip >> 17) * 0x9e3779b1u >> (32 - __builtin_ctz(WINDOW_BANS));
 }
 
 bool tr_window_banned(const struct tr *t, u64 rip)
 {
-	unsigned h = ban_hash(rip);
+	unsigned h = rip_hash(rip);
 
 	return t->window_bans[h / 64] >> h % 64 & 1;
 }
@@ -27,12 +27,15 @@ bool tr_window_banned(const struct tr *t, u64 rip)
 /* Devices, and pages that somebody watches stores to: each such access costs a signal. */
 static void missed(struct tr *t, const struct tr_site *s)
 {
-	enum { PATIENCE = 4 };
-	unsigned h = ban_hash(s->rip);
+	enum { PATIENCE = 4, BANS_MAX = WINDOW_BANS / 16 };
+	unsigned h = rip_hash(s->rip);
 
 	if (++t->window_misses[h / 8] < PATIENCE)
 		return;
 	t->window_misses[h / 8] = 0;
+	/* Programs come and go: what was banned for those of long ago hits others by its hash. */
+	if (t->n_window_bans % BANS_MAX == BANS_MAX - 1)
+		__builtin_memset(t->window_bans, 0, sizeof(t->window_bans));
 	t->window_bans[h / 64] |= BIT(h % 64);
 	t->n_window_bans++;
 	tr_region_drop(t, s->region);
@@ -92,7 +95,7 @@ void window_slot(struct gen *g, unsigned reg, unsigned of)
 
 static i32 guess_off(u64 rip)
 {
-	return T_OFF(guesses) + (i32)((ban_hash(rip) % WINDOW_GUESSES) * sizeof(struct tr_guess));
+	return T_OFF(guesses) + (i32)((rip_hash(rip) % WINDOW_GUESSES) * sizeof(struct tr_guess));
 }
 
 /* An address that moves by a constant in each iteration, or not at all, is known in time. */
@@ -256,5 +259,5 @@ unsigned window_takes(const struct tr_insn *i)
 
 bool windows_for(const struct gen *g, const struct tr_insn *i)
 {
-	return g->in->windows && !is_locked(i) && !tr_window_banned(g->t, gen_rip(g, i));
+	return g->in->windows && !tr_insn_locked(i) && !tr_window_banned(g->t, gen_rip(g, i));
 }

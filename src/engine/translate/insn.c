@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What decoded instructions do, as far as several parts of the generator ask. */
+#include "engine/translate/translate.h"
+
+bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add)
+{
+	*add = 0;
+	switch (i->kind) {
+	case K_PUSH_REG:
+	case K_PUSH_IMM:
+	case K_PUSH_MEM:
+		*add = reg == X86_RSP ? -8 : 0;
+		return true;
+	case K_POP_REG:
+		*add = reg == X86_RSP ? 8 : 0;
+		return i->op_reg != reg;
+	case K_LEA:
+		if (i->w && !i->a32 && !i->rip_relative && i->index == NO_REG && i->reg == reg &&
+		    i->base == reg) {
+			*add = i->disp;
+			return true;
+		}
+		break;
+	case K_PLAIN:
+		if (i->adds && i->rm == reg) {
+			*add = i->added;
+			return true;
+		}
+		break;
+	default:
+		break;
+	}
+	return !(i->written >> reg & 1);
+}
+
+bool tr_insn_runs_on(const struct tr_insn *i)
+{
+	switch (i->kind) {
+	case K_PLAIN:
+	case K_LEA:
+	case K_NOP:
+	case K_PUSH_REG:
+	case K_PUSH_IMM:
+	case K_PUSH_MEM:
+	case K_POP_REG:
+	case K_BITS:
+	case K_JCC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool tr_insn_locked(const struct tr_insn *i)
+{
+	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
+	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
+}
