@@ -166,10 +166,15 @@ void e_and32_imm(struct code *c, unsigned reg, u32 imm)
 	e32(c, imm);
 }
 
+static void mem_imm8(struct code *c, unsigned op, unsigned ext, struct hmem m, unsigned imm)
+{
+	e_rm(c, op, false, ext, m);
+	e8(c, imm);
+}
+
 void e_cmp8_mem(struct code *c, struct hmem m, unsigned imm)
 {
-	e_rm(c, 0x80, false, 7, m);
-	e8(c, imm);
+	mem_imm8(c, 0x80, 7, m, imm);
 }
 
 void e_cmp32_mem(struct code *c, struct hmem m, u32 imm)
@@ -180,32 +185,27 @@ void e_cmp32_mem(struct code *c, struct hmem m, u32 imm)
 
 void e_cmp32_mem8(struct code *c, struct hmem m, unsigned imm)
 {
-	e_rm(c, 0x83, false, 7, m);
-	e8(c, imm);
+	mem_imm8(c, 0x83, 7, m, imm);
 }
 
 void e_or8_mem(struct code *c, struct hmem m, unsigned imm)
 {
-	e_rm(c, 0x80, false, 1, m);
-	e8(c, imm);
+	mem_imm8(c, 0x80, 1, m, imm);
 }
 
 void e_and8_mem(struct code *c, struct hmem m, unsigned imm)
 {
-	e_rm(c, 0x80, false, 4, m);
-	e8(c, imm);
+	mem_imm8(c, 0x80, 4, m, imm);
 }
 
 void e_test8_mem(struct code *c, struct hmem m, unsigned imm)
 {
-	e_rm(c, 0xf6, false, 0, m);
-	e8(c, imm);
+	mem_imm8(c, 0xf6, 0, m, imm);
 }
 
 void e_store8_imm(struct code *c, struct hmem m, unsigned imm)
 {
-	e_rm(c, 0xc6, false, 0, m);
-	e8(c, imm);
+	mem_imm8(c, 0xc6, 0, m, imm);
 }
 
 /* ---- Control ---- */

@@ -112,7 +112,9 @@ static unsigned others(const struct gen *g, const struct fast_loop *l)
 {
 	unsigned n = 0;
 
-	for (unsigned k = l->head; k <= l->last && !g->in->windows; k++)
+	if (g->in->windows)
+		return 0;
+	for (unsigned k = l->head; k <= l->last; k++)
 		n += takes(l, &g->in->insns[k], k, false) == 3 && !stream_of(l, k);
 	return n;
 }
@@ -120,7 +122,9 @@ static unsigned others(const struct gen *g, const struct fast_loop *l)
 /* Where there are windows, are they what all of its accesses go by? */
 static bool is_uniform(const struct gen *g, const struct fast_loop *l)
 {
-	for (unsigned k = l->head; k <= l->last && g->in->windows; k++)
+	if (!g->in->windows)
+		return true;
+	for (unsigned k = l->head; k <= l->last; k++)
 		if (g->in->insns[k].mem && !windows_for(g, &g->in->insns[k]))
 			return false;
 	return true;
