@@ -382,6 +382,15 @@ class Listings(Base):
         self.assertEqual(len(stats["cpus"]), 2)
         self.assertEqual(stats["engine"], "translate")
 
+    def test_windows_refused(self):
+        for options in ("off=windows", "spectre=yes", "without=bmi2"):
+            done = self.kernel("off", "--engine", f"translate,windows=always,{options}")
+            self.assertEqual(done.returncode, 2, options)
+            self.assertIn(b"windows=always can't be had", done.stderr, options)
+        done = self.kernel("off", "--engine", "translate,windows=often")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"auto, always or never", done.stderr)
+
     def test_translator_dump(self):
         done = self.kernel("long", "--engine", "translate,threshold=0,dump=1000e8", check=0)
         lines = [line.removeprefix("alcazar: ") for line in done.stderr.decode().splitlines()]

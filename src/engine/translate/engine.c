@@ -189,6 +189,12 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	if (r)
 		return r;
 	r = tr_cache_create(t, err);
+	if (!r && vm->windows == WINDOWS_ALWAYS && (!t->windows || !tr_has(t, TR_WINDOWS)))
+		r = alc_fail(
+			err, -ENOTSUP,
+			"windows=always can't be had: it needs BMI2 and addresses for %u vCPUs, "
+			"and neither spectre=yes nor off=windows",
+			v->cpuid->ncpus);
 	if (r) {
 		vcpu_destroy(v);
 		return r;

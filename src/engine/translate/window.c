@@ -93,6 +93,7 @@ enum { MEANS = 20, INVESTMENT = 8 };
 #define HOT_CYCLES  60000000ull
 #define DEBT_CYCLES 18000000ull
 #define PENALTY     900000000ull
+#define PENALTY_MAX (PENALTY << 20)
 #define FILL_CYCLES 16000ull /* of one page */
 
 static void charge(struct tr_windows *w, u64 cost)
@@ -132,7 +133,7 @@ static struct space *space_of(struct tr_windows *w, u64 cr3)
 }
 
 /* Terabytes of the lower half that the guest's uppermost table has something in. */
-static bool windows_for(struct tr_windows *w, struct space *s)
+static bool windows_make(struct tr_windows *w, struct space *s)
 {
 	struct alc_vcpu *v = w->t->c.v;
 	u64 table = v->cr3 & mask_low(X86_PHYS_BITS) & ALC_PAGE_MASK;
@@ -166,7 +167,7 @@ static void promote(struct tr_windows *w, struct space *s)
 {
 	if (w->nwindows + SPACE_WINDOWS > w->windows_max)
 		coldest_out(w);
-	if (!windows_for(w, s))
+	if (!windows_make(w, s))
 		return;
 	s->hot = true;
 	s->lacking = s->full = false;
@@ -181,7 +182,7 @@ static void extend(struct tr_windows *w, struct space *s)
 {
 	unsigned before = s->nwindows;
 
-	windows_for(w, s);
+	windows_make(w, s);
 	slots_load(w, s, true);
 	s->lacking = false;
 	s->full = s->nwindows == before;
@@ -192,7 +193,7 @@ static void retreat(struct tr_windows *w, struct space *s)
 	slots_load(w, s, false);
 	space_empty(w, s);
 	s->not_before = s->cycles + s->penalty;
-	s->penalty *= 4;
+	s->penalty = min_u64(s->penalty * 4, PENALTY_MAX);
 	w->exhausted = false;
 	w->stats.retreats++;
 }
@@ -235,8 +236,7 @@ static bool is_worth_it(struct space *s)
 bool tr_windows_consider(struct tr_windows *w)
 {
 	bool always = w->t->vm->windows == WINDOWS_ALWAYS;
-	bool never = w->t->vm->windows == WINDOWS_NEVER || w->t->vm->spectre ||
-		     !tr_has(w->t, TR_WINDOWS);
+	bool never = w->t->vm->windows == WINDOWS_NEVER || !tr_has(w->t, TR_WINDOWS);
 	struct space *s = w->now;
 
 	if (!s)
@@ -302,7 +302,9 @@ int tr_windows_fault(struct tr_windows *w, u64 host, unsigned access)
 
 	w->stats.faults++;
 	v->fault.vector = 0xff;
-	for (unsigned k = 0; s && k < s->nwindows; k++) {
+	if (!s)
+		return r;
+	for (unsigned k = 0; k < s->nwindows; k++) {
 		u64 off = host - (u64)(uintptr_t)s->windows[k].host;
 
 		if (off < WINDOW_BYTES)
@@ -311,7 +313,7 @@ int tr_windows_fault(struct tr_windows *w, u64 host, unsigned access)
 			    : v->fault.vector == X86_PFV ? -EFAULT
 							 : -EACCES;
 	}
-	if (s && !s->full && host - (u64)(uintptr_t)w->nowhere < WINDOW_BYTES) {
+	if (!s->full && host - (u64)(uintptr_t)w->nowhere < WINDOW_BYTES) {
 		s->lacking = true;
 		r = -EAGAIN;
 	}
@@ -329,10 +331,11 @@ static size_t bytes_for(unsigned nnodes)
 struct tr_windows *tr_windows_create(struct tr *t, u64 *slots)
 {
 	const struct x86_platform *plat = t->c.v->plat;
-	unsigned nnodes = PAGES_MAX / t->c.v->cpuid->ncpus;
+	unsigned ncpus = t->c.v->cpuid->ncpus, nnodes = PAGES_MAX / ncpus;
 	struct tr_windows *w;
 
-	if (!tr_host_has(t, TR_HOST_BMI2) || plat->space->ram.fd < 0)
+	if (!tr_host_has(t, TR_HOST_BMI2) || plat->space->ram.fd < 0 ||
+	    WINDOWS_MAX / ncpus < SPACE_WINDOWS)
 		return NULL;
 	w = host_alloc(plat->host, bytes_for(nnodes));
 	if (!w)
@@ -340,7 +343,7 @@ struct tr_windows *tr_windows_create(struct tr *t, u64 *slots)
 	w->t = t;
 	w->slots = slots;
 	w->nnodes = nnodes;
-	w->windows_max = WINDOWS_MAX / t->c.v->cpuid->ncpus;
+	w->windows_max = WINDOWS_MAX / ncpus;
 	for (u32 n = 1; n < nnodes; n++)
 		w->nodes[n].next = n + 1 < nnodes ? n + 1 : 0;
 	w->free_node = 1;

@@ -42,7 +42,7 @@ struct tr_window_stats {
 	u64 spaces, retreats, faults, pages, unmapped, verifications;
 };
 
-/* NULL where the host can't: no BMI2, no object behind guest RAM, no addresses. */
+/* NULL where it can't be: no BMI2, no object behind guest RAM, no addresses, too many vCPUs. */
 struct tr_windows *tr_windows_create(struct tr *t, u64 *slots);
 void tr_windows_destroy(struct tr_windows *w);
 struct tr_window_stats tr_windows_stats(const struct tr_windows *w);

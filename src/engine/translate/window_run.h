@@ -22,14 +22,6 @@ enum {
 #define WINDOW_BYTES (1ull << WINDOW_SHIFT)
 #define RUN_BYTES    ((u64)RUN_PAGES * ALC_PAGE_SIZE)
 
-/* Bits of the guest's paging entries. */
-#define PTE_P  BIT(0)
-#define PTE_W  BIT(1)
-#define PTE_U  BIT(2)
-#define PTE_A  BIT(5)
-#define PTE_D  BIT(6)
-#define PTE_PS BIT(7)
-
 struct entry_copy {
 	const u64 *at;
 	u64 value;
@@ -70,7 +62,7 @@ struct space {
 	bool lacking;                       /* an access went to a terabyte without one */
 	bool full;                          /* and it got none for it */
 	u64 used;                           /* when, for replacement */
-	u64 cycles;                         /* that it ran, with or without windows */
+	u64 cycles;                         /* of the host's TSC, while it was the present one */
 	u64 faults;                         /* that the guest got meanwhile */
 	u64 watched_cycles, watched_faults; /* those before the time that is being looked at */
 	u64 not_before;                     /* of cycles: it was better off without them */
