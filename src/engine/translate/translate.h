@@ -107,7 +107,7 @@ struct tr_insn {
 	u16 written;           /* general registers that it changes, where use_operands() looked */
 	bool adds;             /* and that is all: `added` to rm */
 	i32 added;
-	bool high_byte; /* names AH, CH, DH or BH: can't have a REX prefix */
+	bool high_byte; /* names AH, CH, DH or BH in reg or rm: can't have a REX prefix */
 	u64 imm;
 	/* Memory operand */
 	bool mem, a32, rip_relative;
@@ -453,6 +453,7 @@ struct tr {
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
+	u8 high_byte;                                  /* gen.c, within an instruction */
 	struct tr_reach reaches[REACHES];
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
