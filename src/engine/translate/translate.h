@@ -653,6 +653,8 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 /* insn.c */
 /* False: the register becomes something else; else what is added to it. */
 bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add);
+/* The register becomes the sum of another one, all 64 bits of it, and a constant. */
+bool tr_insn_copies(const struct tr_insn *i, unsigned reg, unsigned *from, i64 *add);
 /* It must be one access for other CPUs too; XCHG is so without a prefix. */
 bool tr_insn_locked(const struct tr_insn *i);
 /* Control goes on behind it, but for a conditional jump, and translated code is not left by it. */

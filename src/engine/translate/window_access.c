@@ -101,7 +101,7 @@ static i32 guess_off(u64 rip)
 /* An address that moves by a constant in each iteration, or not at all, is known in time. */
 static bool is_steady(const struct tr_loop *l, unsigned insn, unsigned reg)
 {
-	return reg == NO_REG || (l->steps & l->at[insn - l->head].known) >> reg & 1;
+	return tr_loop_steady(l, &l->at[insn - l->head], reg);
 }
 
 static bool guess_wanted(const struct gen *g, const struct tr_insn *i)
