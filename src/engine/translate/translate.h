@@ -488,6 +488,7 @@ struct tr {
 	u32 window_mode[2];         /* by user mode: MODE_WINDOWS or 0 */
 	struct tr_windows *windows; /* NULL: can't be */
 	bool windows_due;           /* something may have changed for them */
+	bool windows_lost;          /* the host has not unmapped what it was to */
 	u64 window_bans[WINDOW_BANS / 64];
 	u8 window_misses[WINDOW_BANS / 8];
 	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
