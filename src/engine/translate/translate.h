@@ -359,8 +359,8 @@ enum tr_feature {
 	TR_DIRECT,   /* the vCPU's state by its address instead of GS */
 	TR_REACH,    /* ranges of accesses in loops */
 	TR_JOINS,    /* ways into the middle of regions */
-	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
-	TR_ANSWERS,  /* the TSC without leaving it */
+	TR_RING,     /* SYSCALL, SYSRET and IRETQ from translated code to translated code */
+	TR_ANSWERS,  /* system instructions that C does without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
 	TR_GUESSES,  /* and guessing where an address is */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
@@ -488,6 +488,7 @@ struct tr {
 	u32 window_mode[2];         /* by user mode: MODE_WINDOWS or 0 */
 	struct tr_windows *windows; /* NULL: can't be */
 	bool windows_due;           /* something may have changed for them */
+	bool windows_lost;          /* the host has not unmapped what it was to */
 	u64 window_bans[WINDOW_BANS / 64];
 	u8 window_misses[WINDOW_BANS / 8];
 	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
@@ -555,8 +556,9 @@ struct tr_vm {
 	u32 poison;  /* BIT(enum tr_poison) */
 	u32 without; /* BIT(enum tr_host_part): as if the host lacked them */
 	enum tr_window_use windows;
-	/* TLB, FLUSH and RANDOM happen at one in so many of their chances: whole systems never
-	 * come to an end otherwise.
+	/*
+	 * TLB, FLUSH, EVICT and RANDOM happen at one in so many of their chances: whole systems
+	 * never come to an end otherwise.
 	 */
 	u32 poison_every;
 	bool spectre; /* addresses are confined even where a check is mispredicted */
