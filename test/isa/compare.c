@@ -115,7 +115,9 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 	/* A repeated store that came over itself: when that is noticed is the host's affair. */
 	if (memcmp(host->code + c->at, c->code, c->len))
 		return CASE_INCOMPARABLE;
+	/* Not where only one finds an exception that is of the numbers, not of the access. */
 	if (undefined_in(c, 0).fault &&
+	    (host->fault.vector == X86_XM) == (other->fault.vector == X86_XM) &&
 	    (host->fault.vector != X86_BP || other->fault.vector != X86_BP))
 		return CASE_INCOMPARABLE;
 	return CASE_DIFFERS;
