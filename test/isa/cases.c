@@ -185,6 +185,9 @@ static const struct written written[] = {
 	{"vcvtps2ph to an exact denormal in memory, underflow unmasked: #XM",
 	 CODE_WITH("f16c", "\xb8\x00\x00\x80\x33\xc5\xf9\x6e\xc8\xc4\xe3\x79\x1d\x0e\x04"),
 	 {{R(RSI), D(0x40)}, {SET_MXCSR, 0x1780}}},
+	{"vcvtps2ph to memory that can't be written, overflow unmasked: #XM goes first",
+	 CODE_WITH("f16c", "\xb8\x00\x00\x00\x7f\xc5\xf9\x6e\xc8\xc4\xe3\x79\x1d\x0e\x04"),
+	 {{R(RSI), CASE_RO}, {SET_MXCSR, 0x1b80}}},
 	{"vcvtps2ph of nothing to a register that has a denormal, underflow unmasked",
 	 CODE_WITH(
 		 "avx512vl",

@@ -180,7 +180,7 @@ u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack)
 				  .size = (u8)size,
 				  .access = (u8)access,
 				  .locked = tr_insn_locked(g->i),
-				  .x87 = (g->i->fpu & UNIT_X87) != 0,
+				  .raises = tr_insn_raises(g->i),
 				  .stack = stack};
 	u32 *of = g->w->sites[g->index], n;
 

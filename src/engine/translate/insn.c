@@ -78,3 +78,10 @@ bool tr_insn_locked(const struct tr_insn *i)
 	return (i->kind == K_PLAIN || i->kind == K_BITS) && i->mem &&
 	       (i->prefixes & PFX_LOCK || (i->map == 0 && !i->vex && (i->opcode & ~1u) == 0x86));
 }
+
+bool tr_insn_raises(const struct tr_insn *i)
+{
+	bool vcvtps2ph = (i->vex || i->evex) && i->map == 3 && i->opcode == 0x1d;
+
+	return i->fpu & UNIT_X87 || vcvtps2ph;
+}

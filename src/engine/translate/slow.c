@@ -69,7 +69,7 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	v->fault.vector = 0xff;
 	if (!allows(e, gva, s->size, access) && !tlb_refill(v, &t->c, gva, s->access)) {
 		/* The page fault of this access, unless another exception goes before it. */
-		t->faulted = v->fault.vector == X86_PFV && !s->x87 && aligned_enough(s, gva);
+		t->faulted = v->fault.vector == X86_PFV && !s->raises && aligned_enough(s, gva);
 		goto failed;
 	}
 	/* A stack that can only be read now is not in the range. */

@@ -231,7 +231,7 @@ u32 tr_site_new(struct tr *t, const struct tr_site *s)
 		.stack = s->stack,
 		.access = s->access,
 		.size = s->size,
-		.x87 = s->x87,
+		.raises = s->raises,
 		.uncount = s->uncount,
 		.value = s->kind == SITE_LINK ? link_new(g, (i32)(s->rip - page)) : s->resume,
 	};
@@ -291,7 +291,7 @@ void tr_site_read(struct tr *t, u32 site, struct tr_site *s)
 		.stack = slot->stack,
 		.access = slot->access,
 		.size = slot->size,
-		.x87 = slot->x87,
+		.raises = slot->raises,
 		.uncount = slot->uncount,
 	};
 }
@@ -303,7 +303,7 @@ bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s)
 	tr_site_read(t, site, &o);
 	return o.rip == s->rip && o.kind == s->kind && o.flags == s->flags && o.size == s->size &&
 	       o.access == s->access && o.locked == s->locked && o.stack == s->stack &&
-	       o.x87 == s->x87;
+	       o.raises == s->raises;
 }
 
 bool tr_fault_point(struct tr *t, u32 off, u32 site)

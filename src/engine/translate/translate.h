@@ -177,7 +177,7 @@ struct tr_site {
 	u32 stack : 1;    /* checked by the range cache of RSP */
 	u32 access : 1;   /* X86_READ or X86_WRITE */
 	u32 size : 7;     /* of the operand */
-	u32 x87 : 1;      /* of an instruction with x87 state, whose exceptions may go first */
+	u32 raises : 1;   /* other exceptions of the instruction may go before its page fault */
 	u32 uncount : 10; /* instructions that were counted but come after this place */
 };
 
@@ -185,7 +185,7 @@ struct tr_site {
 struct tr_slot {
 	u32 region : 18; /* its number in the segment */
 	u32 off : 12;    /* of rip in its page */
-	u32 x87 : 1;
+	u32 raises : 1;
 	u32 kind : 4, flags : 1, next : 4, answer : 3, locked : 1, stack : 1, access : 1, size : 7,
 		uncount : 10;
 	u32 value; /* resume, undo, fop; SITE_LINK: the number of its link in the segment */
@@ -657,6 +657,8 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add);
 /* The register becomes the sum of another one, all 64 bits of it, and a constant. */
 bool tr_insn_copies(const struct tr_insn *i, unsigned reg, unsigned *from, i64 *add);
+/* Exceptions of its numbers, or pending ones, go before its page fault. */
+bool tr_insn_raises(const struct tr_insn *i);
 /* It must be one access for other CPUs too; XCHG is so without a prefix. */
 bool tr_insn_locked(const struct tr_insn *i);
 /* Control goes on behind it, but for a conditional jump, and translated code is not left by it. */
