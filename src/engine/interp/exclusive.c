@@ -42,6 +42,8 @@ static void wait_until_alone(const struct interp_vm *vm, const struct interp *se
 		if (!c || c == self)
 			continue;
 		atomic_fetch_or(&v->attention, X86_ATTN_PAUSE);
+		if (vm->kick)
+			vm->kick(v);
 		while (atomic_load(&c->in_guest))
 			p->host->yield(p->host->ctx);
 	}

@@ -211,6 +211,7 @@ struct interp_vm {
 	const struct insn_row **rows; /* by ZydisMnemonic */
 	struct alc_mutex *exclusive;  /* held by who is, or wants to be, alone: exclusive.c */
 	_Atomic(bool) wanted;
+	void (*kick)(struct alc_vcpu *v); /* makes it look at `attention`, or NULL: it does */
 };
 
 /* ---- Leaving a block ---------------------------------------------------------------------- */

@@ -501,6 +501,14 @@ static void bind_anywhere(struct tr *t, u32 rel, u32 target)
 	e_bind(&c, rel, target);
 }
 
+static bool is_bound(const struct tr *t, u32 rel, u32 target)
+{
+	u32 distance;
+
+	__builtin_memcpy(&distance, t->emit.base + rel, sizeof(distance));
+	return rel + (u32)sizeof(distance) + distance == target;
+}
+
 /* Past what would put flags into memory, for as long as this entry is what it is. */
 static void link_dead(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
 {
@@ -547,7 +555,7 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 		l->known = known;
 		bind_anywhere(t, l->patch, guard(t, l, e, &r));
 	} else {
-		if (!tr_way_of_link(t, site, e->host))
+		if (is_bound(t, l->patch, e->host) || !tr_way_of_link(t, site, e->host))
 			return;
 		if (l->dead && !e->live)
 			link_dead(t, l, site, e);
@@ -609,12 +617,11 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 
 /* ---- Invalidation ---- */
 
-/* The entry, of a dead region, whose code began at an offset. */
-struct tr_entry *tr_gone_entry(struct tr *t, u32 off)
+/* The last region that begins at an offset, or before it. */
+static struct tr_region *region_before(struct tr *t, u32 off)
 {
 	const struct tr_segment *g = tr_segment_of(t, off);
 	unsigned low = 0, high = g->norder;
-	struct tr_region *r;
 
 	while (high - low > 1) {
 		unsigned mid = (low + high) / 2;
@@ -624,7 +631,21 @@ struct tr_entry *tr_gone_entry(struct tr *t, u32 off)
 		else
 			high = mid;
 	}
-	r = g->order[low];
+	return high ? g->order[low] : NULL;
+}
+
+struct tr_region *tr_region_at(struct tr *t, u32 off)
+{
+	struct tr_region *r = region_before(t, off);
+
+	return r && off >= r->begin && off < r->end ? r : NULL;
+}
+
+/* The entry, of a dead region, whose code began at an offset. */
+struct tr_entry *tr_gone_entry(struct tr *t, u32 off)
+{
+	struct tr_region *r = region_before(t, off);
+
 	for (unsigned k = 0; k < r->nheads; k++)
 		if (r->mem_heads[k].host == off && r->mem_heads[k].mem)
 			return &r->mem_heads[k];

@@ -13,11 +13,11 @@
  * Counting is for machines that end in the same state, flags in frames of interrupts included; who
  * joins a region joins a run in its middle; who answers must see the exact count; and the copies
  * that accesses in groups fall back to, and those of loops, are of other runs. When an address
- * space gets windows is up to the host's time.
+ * space gets windows is up to the host's time. So is when a signal comes.
  */
 enum {
 	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS) |
-		      BIT(TR_GROUPS) | BIT(TR_LOOPS) | BIT(TR_WINDOWS),
+		      BIT(TR_GROUPS) | BIT(TR_LOOPS) | BIT(TR_WINDOWS) | BIT(TR_KICKS),
 };
 
 static bool ends_run(const struct tr_insn *i)
@@ -123,5 +123,6 @@ void tr_count_begin(struct alc_vcpu *v, struct tr *t)
 		return;
 	t->counting = wanted;
 	t->off = tr_off(t->vm) | (wanted ? NOT_COUNTED : 0);
+	t->attention_mask = tr_has(t, TR_KICKS) ? UINT32_MAX : 0;
 	tr_cache_flush(t);
 }

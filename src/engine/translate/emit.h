@@ -54,6 +54,7 @@ enum {
 	OP_MOV_LOAD8 = 0x8a, /* W has no meaning with these */
 	OP_MOV_STORE8 = 0x88,
 	OP_LEA = 0x8d,
+	OP_TEST = 0x85,
 };
 
 /* Conditions of Jcc. */

@@ -22,6 +22,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
 	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
 	[TR_EVICTION] = "eviction", [TR_REACH] = "reach",       [TR_DIRECT] = "direct",
+	[TR_KICKS] = "kicks",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -90,6 +91,7 @@ static void code_hit(void *ctx, struct alc_page *p)
 			continue;
 		tr_note_hit(tr_of(v), p);
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
+		tr_kick(v);
 	}
 }
 
@@ -116,6 +118,7 @@ static int vm_create(const struct x86_platform *plat, void **out, struct alc_err
 
 	if (!vm)
 		return alc_fail(err, -ENOMEM, "no memory for the translator");
+	vm->interp.kick = tr_kick;
 	r = interp_vm_init(&vm->interp, plat, err);
 	if (r) {
 		host_free(plat->host, vm, sizeof(*vm));
@@ -171,7 +174,6 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 
 	memset(t, 0, sizeof(*t));
 	t->vm = vm;
-	t->off = tr_off(vm);
 	t->c.v = v;
 	t->c.tables = t->tables;
 	t->c.silent_stores = true;
@@ -184,6 +186,8 @@ static int vcpu_create(void *opaque, struct alc_vcpu *v, struct alc_err *err)
 	t->host_mxcsr = 0x1f80;
 	t->rng = v->index + 1;
 	r = tr_signals_install(err);
+	t->off = tr_off(vm);
+	t->attention_mask = tr_has(t, TR_KICKS) ? UINT32_MAX : 0;
 	if (!r)
 		r = interp_vcpu_init(&t->c, &vm->interp, v, err);
 	if (r)
@@ -348,6 +352,9 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"exits_indirect", t->n_exits[SITE_INDIRECT]},
 		{"exits_attention", t->n_exits[SITE_ATTENTION]},
 		{"exits_gone", t->n_exits[SITE_GONE]},
+		{"kicks", t->n_kicks},
+		{"kick_steps", t->n_kick_steps},
+		{"kick_points", t->n_patches},
 		{"joins", t->njoins},
 		{"joins_hot", t->n_exits[SITE_HOT]},
 		{"loops_copied", t->n_fast_loops},
@@ -384,6 +391,7 @@ const struct alc_engine translate_engine = {
 	.vcpu_create = vcpu_create,
 	.vcpu_destroy = vcpu_destroy,
 	.run = tr_run,
+	.kick = tr_kick,
 	.set_state = interp_set_state,
 	.invalidate = interp_invalidate,
 	.stats = stats,

@@ -6,8 +6,7 @@
  * number of iterations. The jump back to the head leads to cold code that looks up the page of each
  * such stream, and works out how many iterations stay in all of them. If those are some, they are
  * made in a copy of the loop in which no access of a stream is checked; then, or if a page is not
- * there, an iteration of the loop as it is follows: it tests `attention`, fills the TLB, crosses
- * pages.
+ * there, an iteration of the loop as it is follows: it fills the TLB, crosses pages.
  *
  * Guest state in the copy is that of the loop at the same instruction, so that its exits and faults
  * are the loop's own. What it has beside that: the value of a register at which it ends, compared
@@ -15,7 +14,7 @@
  * as the body leaves some, else in tr.held.
  *
  * What was looked up holds for as long as a group's check does (group.c), and for the same reason;
- * the number of iterations has a limit, since nobody looks at `attention` meanwhile.
+ * the number of iterations has a limit, since without kicks nobody looks at `attention` meanwhile.
  */
 #include "engine/translate/gen.h"
 
@@ -23,7 +22,7 @@ enum {
 	SPAN_MAX = 512,  /* of a stream's bytes in one iteration */
 	STEP_MAX = 1024, /* in bytes */
 	WORTH = 3,       /* iterations */
-	AT_ONCE = 16384, /* instructions, between two looks at `attention` */
+	AT_ONCE = 16384, /* instructions */
 };
 
 /* ---- Which loops ---- */
@@ -189,6 +188,7 @@ bool fast_jump_back(struct gen *g, u32 rel, unsigned to)
 	s = new_stub(g, STUB_LOOP);
 	s->jump = rel;
 	s->target = (i32)(l - g->w->fast);
+	note_back(g, rel, to);
 	return true;
 }
 

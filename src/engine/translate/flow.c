@@ -65,6 +65,7 @@ static void set_dead(struct gen *g, u32 site, u32 jump, u32 stub)
 		return;
 	tr_link_of(g->t, site)->dead = jump;
 	tr_link_of(g->t, site)->dead_stub = stub;
+	note_point(g, jump, stub, false);
 }
 
 /* To code outside of the region: flags to memory unless the entry turns out not to want them. */
@@ -100,6 +101,7 @@ void flow_fixup(struct gen *g, u32 rel, unsigned insn)
 		.rel = rel,
 		.insn = (u16)insn,
 		.fast = inside ? (u8)(g->fast - g->w->fast + 1) : 0,
+		.back = g->in->insns[insn].off <= g->i->off,
 	};
 }
 
@@ -219,6 +221,28 @@ static void poll(struct gen *g, bool bracket)
 		flags_unbracket(g);
 }
 
+/*
+ * Where jumps back lead when the vCPU is kicked. Links and other entries have their own ways out,
+ * and begin with what may be written over when the region dies.
+ */
+static void enter_unpolled(struct gen *g, const struct tr_insn *i)
+{
+	struct stub *s;
+
+	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));
+	if (i->mem_head && g->in->region->fpu)
+		flow_fpu_check(g);
+	else if (i->mem_head)
+		e_nop(g->c, ENTRY_BYTES);
+	g->w->label[g->index] = g->c->at;
+	if (!i->loop)
+		return;
+	s = new_stub(g, STUB_EXIT);
+	s->site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
+					       .kind = SITE_ATTENTION,
+					       .flags = (u8)g->fstate});
+}
+
 void flow_enter_head(struct gen *g, const struct tr_insn *i)
 {
 	bool falls_in = g->index &&
@@ -230,8 +254,12 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 	    before != K_IRET)
 		flags_for(g, i);
 	held_none(g);
-	g->w->label[g->index] = g->c->at;
 	g->fstate = i->mem_head ? FLAGS_MEM : FLAGS_HOST;
+	if (tr_has(g->t, TR_KICKS)) {
+		enter_unpolled(g, i);
+		return;
+	}
+	g->w->label[g->index] = g->c->at;
 	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));
 	if (i->mem_head) {
 		poll(g, false);
@@ -322,7 +350,7 @@ static void after_call(struct gen *g, const struct tr_insn *i)
 	if (g->in->region->fpu)
 		flow_fpu_check(g);
 	else
-		E_CODE(g->c, 0x0f, 0x1f, 0x44, 0, 0); /* nop */
+		e_nop(g->c, ENTRY_BYTES);
 }
 
 static void insn_call(struct gen *g, const struct tr_insn *i)
@@ -379,9 +407,13 @@ static void load_target(struct gen *g, const struct tr_insn *i, unsigned to)
 
 static void insn_jmp_indirect(struct gen *g, const struct tr_insn *i)
 {
+	u32 miss;
+
 	flags_to_memory(g);
 	load_target(g, i, T0);
-	e_bind(g->c, find_target(g, indirect_site(g, i, 0)), g->t->rt.indirect);
+	miss = find_target(g, indirect_site(g, i, 0));
+	e_bind(g->c, miss, g->t->rt.indirect);
+	note_point(g, miss, g->t->rt.indirect, true);
 	e_jmp_mem(g->c, found_target(g));
 }
 
@@ -410,6 +442,7 @@ static void insn_ret(struct gen *g, const struct tr_insn *i)
 	struct code *c = g->c;
 	i32 freed = (i32)gen_word(g) + (i32)i->imm;
 	struct access a;
+	bool pairs = tr_has(g->t, TR_PAIRS);
 	u32 miss;
 
 	flags_to_memory(g);
@@ -418,14 +451,13 @@ static void insn_ret(struct gen *g, const struct tr_insn *i)
 	gen_load_word(g, T0, a.m);
 	gen_lea_word(g, H_RSP, H_RSP, freed);
 	e_mov_imm(c, T2, indirect_site(g, i, -freed));
-	miss = g->t->rt.return_miss[g->in->user];
-	if (!tr_has(g->t, TR_PAIRS)) {
-		e_jmp_to(c, miss);
-		return;
-	}
-	E_CODE(c, 0x4c, 0x3b, 0x4c, 0x24, 8); /* cmp r9, [rsp + 8] */
-	e_bind(c, e_jcc(c, CC_NE), miss);
-	e8(c, 0xc3);
+	if (pairs)
+		E_CODE(c, 0x4c, 0x3b, 0x4c, 0x24, 8); /* cmp r9, [rsp + 8] */
+	miss = pairs ? e_jcc(c, CC_NE) : e_jmp(c);
+	e_bind(c, miss, g->t->rt.return_miss[g->in->user]);
+	note_point(g, miss, g->t->rt.indirect, pairs);
+	if (pairs)
+		e8(c, 0xc3);
 }
 
 void flow_insn(struct gen *g, const struct tr_insn *i)
@@ -471,6 +503,7 @@ void flow_stub(struct gen *g, const struct stub *s)
 		e_jmp_to(c, s->back);
 		break;
 	case STUB_CALL:
+		note_point(g, s->jump, c->at, true);
 		/* The callee returns here, behind the call, as if it had been the other one. */
 		if (tr_has(g->t, TR_PAIRS)) {
 			e_call_to(c, g->t->rt.indirect);
@@ -480,8 +513,12 @@ void flow_stub(struct gen *g, const struct stub *s)
 		}
 		break;
 	default:
-		if (s->site && tr_slot(g->t, s->site)->kind == SITE_LINK)
+		if (s->site && tr_slot(g->t, s->site)->kind == SITE_LINK) {
 			tr_link_of(g->t, s->site)->stub = c->at;
+			note_point(g, s->jump, c->at, false);
+		}
+		if (!s->jump)
+			g->w->outs[g->index] = c->at;
 		if (s->bracket)
 			flags_unbracket(g);
 		flow_leave(g, s->site);

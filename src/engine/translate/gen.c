@@ -103,6 +103,29 @@ struct stub *new_stub(struct gen *g, enum stub_kind kind)
 	return s;
 }
 
+static void add_point(struct gen *g, struct tr_point p, unsigned head)
+{
+	if (!tr_has(g->t, TR_KICKS))
+		return;
+	if (g->npoints == POINTS_MAX) {
+		g->full = true;
+		return;
+	}
+	g->w->point_heads[g->npoints] = (u16)head;
+	g->w->points[g->npoints++] = p;
+}
+
+void note_point(struct gen *g, u32 rel, u32 to, bool compares)
+{
+	add_point(g, (struct tr_point){.rel = rel, .to = to & mask_low(31), .compares = compares},
+		  0);
+}
+
+void note_back(struct gen *g, u32 rel, unsigned head)
+{
+	add_point(g, (struct tr_point){.rel = rel}, head + 1);
+}
+
 void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
 {
 	g->w->heads[g->nheads++] = (struct tr_entry){
@@ -552,6 +575,8 @@ static void bind_fixups(struct gen *g)
 		const struct fast_loop *l = f->fast ? &g->w->fast[f->fast - 1] : NULL;
 
 		e_bind(g->c, f->rel, l ? l->label[f->insn - l->head] : g->w->label[f->insn]);
+		if (f->back)
+			note_back(g, f->rel, f->insn);
 	}
 }
 
@@ -591,9 +616,20 @@ static void publish(struct gen *g)
 	/* An instruction that lies across two pages is found by its entry alone. */
 	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : (u16)g->nplaces;
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
-	if (!r->mem_heads || !r->places) {
+	r->npoints = (u16)g->npoints;
+	r->points = tr_alloc(g->t, g->npoints * sizeof(*r->points));
+	if (!r->mem_heads || !r->places || !r->points) {
 		g->full = true;
 		return;
+	}
+	for (unsigned k = 0; k < g->npoints; k++) {
+		unsigned head = g->w->point_heads[k];
+
+		r->points[k] = g->w->points[k];
+		if (!head)
+			continue;
+		r->points[k].to = g->w->outs[head - 1] & mask_low(31);
+		g->full |= !r->points[k].to;
 	}
 	tr_places_pack(r, g->w->places);
 	for (unsigned k = 0; k < g->nheads; k++) {
@@ -620,6 +656,7 @@ bool tr_generate(struct gen_context *in)
 	reach_find(&g);
 	groups_find(&g);
 	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));
+	__builtin_memset(t->work->outs, 0, in->n * sizeof(t->work->outs[0]));
 	in->region->begin = g.c->at;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);

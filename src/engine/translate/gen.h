@@ -42,6 +42,7 @@ struct fixup {
 	u32 rel;
 	u16 insn;
 	u8 fast; /* as stub.fast */
+	bool back;
 };
 
 /* Accesses with one check, see group.c. The range of bytes is seen from `at`. */
@@ -101,6 +102,9 @@ struct gen_work {
 	struct tr_loop loops[LOOPS_MAX];
 	struct fast_loop fast[LOOPS_MAX];
 	struct tr_place places[REGION_INSNS];
+	struct tr_point points[POINTS_MAX];
+	u16 point_heads[POINTS_MAX]; /* of a jump back: where to, from 1 on; 0: `to` is known */
+	u32 outs[REGION_INSNS];      /* of heads of loops: the code that leaves there */
 };
 
 struct gen {
@@ -113,7 +117,7 @@ struct gen {
 	unsigned index;
 	enum tr_flags fstate;
 	unsigned counted; /* instructions that were counted, from this one on */
-	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns;
+	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns, npoints;
 	bool full;
 	bool copying;        /* a run or a loop, without groups */
 	bool holding;        /* this instruction leaves alone what scratch registers hold */
@@ -138,6 +142,9 @@ struct access {
 	u32 site;
 };
 
+/* Of an entry, which are written over when the region dies. */
+enum { ENTRY_BYTES = 5 };
+
 /* gen.c */
 u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
@@ -157,6 +164,12 @@ void gen_lea_word(struct gen *g, unsigned to, unsigned base, i32 disp);
 void gen_move_word(struct gen *g, unsigned to, unsigned from);
 u32 new_site(struct gen *g, struct tr_site s);
 struct stub *new_stub(struct gen *g, enum stub_kind kind);
+/*
+ * Here control may go on for long: when the vCPU is kicked, rel leads `to`, or to where it leaves
+ * at a loop's head.
+ */
+void note_point(struct gen *g, u32 rel, u32 to, bool compares);
+void note_back(struct gen *g, u32 rel, unsigned head);
 void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live);
 void insn_plain(struct gen *g, const struct tr_insn *i);
 void main_point(struct gen *g, u32 site); /* the next host instruction may fault as the guest's */

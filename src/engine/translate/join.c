@@ -148,14 +148,18 @@ static void leave(struct tr *t, u32 jump, u32 site)
 
 static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *to)
 {
-	u32 attention = join_site(t, j, SITE_ATTENTION), hot = join_site(t, j, SITE_HOT);
+	bool polls = !tr_has(t, TR_KICKS);
+	u32 hot = join_site(t, j, SITE_HOT),
+	    attention = polls ? join_site(t, j, SITE_ATTENTION) : hot;
 	i32 count = T_OFF(joins) + (i32)(j->join % JOIN_COUNTS * sizeof(u32));
 	struct code *c = &t->emit;
-	u32 if_attention, if_hot, if_fpu = 0, back = 0;
+	u32 if_attention = 0, if_hot, if_fpu = 0, back = 0;
 
 	j->begin = c->at;
-	e_cmp32_mem8(c, hm_gs(V_OFF(attention)), 0);
-	if_attention = e_jcc(c, CC_NE);
+	if (polls) {
+		e_cmp32_mem8(c, hm_gs(V_OFF(attention)), 0);
+		if_attention = e_jcc(c, CC_NE);
+	}
 	e_rm(c, 0x83, false, 5, hm_gs(count)); /* sub, by an immediate byte */
 	e8(c, 1);
 	if_hot = e_jcc(c, CC_B);
@@ -170,7 +174,8 @@ static bool emit_join(struct tr *t, struct tr_region *j, const struct tr_place *
 		e_rr(c, OP_MOV_LOAD, true, X86_RAX, T0);
 	}
 	e_jmp_to(c, to->host);
-	leave(t, if_attention, attention);
+	if (polls)
+		leave(t, if_attention, attention);
 	leave(t, if_hot, hot);
 	if (j->fpu) {
 		e_bind_here(c, if_fpu);

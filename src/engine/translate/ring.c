@@ -121,11 +121,15 @@ void ring_transfer(struct tr *t, unsigned user)
 {
 	i32 table = T_OFF(jumps) + (i32)(user * JUMP_CACHE * sizeof(struct tr_jump));
 	struct code *c = &t->emit;
+	u32 unknown;
 
 	e_lea(c, T2, hm(T2, 1));
 	e_jump_offset(c);
 	e_rm(c, OP_CMP, true, T0, hm_gs_at(T1, table));
-	e_bind(c, e_jcc(c, CC_NE), t->rt.indirect);
+	unknown = e_jcc(c, CC_NE);
+	e_bind(c, unknown, t->rt.indirect);
+	t->ring_jumps[t->ring_points.npoints++] = (struct tr_point){
+		.rel = unknown, .to = t->rt.indirect & mask_low(31), .compares = true};
 	e_jmp_mem(c, hm_gs_at(T1, table + (i32)offsetof(struct tr_jump, host)));
 }
 
@@ -197,11 +201,14 @@ void tr_emit_ring(struct tr *t)
 	struct code *c = &t->emit;
 	u32 step = c->at;
 
+	t->rt.step = t->rt.ring_begin = step;
+	t->ring_points = (struct tr_region){.points = t->ring_jumps};
 	e_rr(c, OP_MOV_LOAD, false, T1, T2);
 	e_jmp_to(c, t->rt.leave);
 	emit_syscall(t, step);
 	emit_sysret(t, step);
 	tr_emit_return(t, step);
+	t->rt.ring_end = c->at;
 }
 
 /* ---- Instructions ---- */
@@ -222,6 +229,7 @@ static u32 two_sites(struct gen *g, const struct tr_insn *i)
 
 void insn_ring(struct gen *g, const struct tr_insn *i)
 {
+	u32 jump;
 
 	if (!tr_has(g->t, TR_RING)) {
 		insn_end(g, i);
@@ -231,7 +239,10 @@ void insn_ring(struct gen *g, const struct tr_insn *i)
 	if (i->kind == K_SYSCALL)
 		e_mov_imm(g->c, T0, gen_rip(g, i) + i->len);
 	e_mov_imm(g->c, T2, two_sites(g, i));
-	e_jmp_to(g->c, i->kind == K_SYSCALL  ? g->t->rt.syscall
-		       : i->kind == K_SYSRET ? g->t->rt.sysret
-					     : g->t->rt.iret);
+	jump = e_jmp(g->c);
+	e_bind(g->c, jump,
+	       i->kind == K_SYSCALL  ? g->t->rt.syscall
+	       : i->kind == K_SYSRET ? g->t->rt.sysret
+				     : g->t->rt.iret);
+	note_point(g, jump, g->t->rt.step, false);
 }

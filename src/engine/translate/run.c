@@ -58,7 +58,8 @@ static bool poison(struct alc_vcpu *v, struct tr *t)
 		tr_evict_some(t);
 	if (!(t->rng >> 54) && tr_poison_due(t, POISON_RANDOM))
 		tr_ops.flush_all(v);
-	if (tr_poisoned(t, POISON_STEP) && t->rng >> 63) /* not always: an entry may poll at once */
+	/* Not always: an entry may poll at once. */
+	if (tr_poisoned(t, POISON_STEP) && !tr_has(t, TR_KICKS) && t->rng >> 63)
 		atomic_fetch_or(&v->attention, X86_ATTN_CODE);
 	return t->drops == drops;
 }
@@ -75,6 +76,12 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_
 	/* SYSCALL and SYSRET may have changed it. */
 	user = (c->mode & MODE_USER) != 0;
 	t->pair_saved[user] = t->pair_rsp;
+	if (t->exit_site == NO_SITE) { /* somebody wanted attention */
+		*s = (struct tr_site){.rip = v->rip, .kind = SITE_ATTENTION, .flags = FLAGS_HOST};
+		t->n_exits[SITE_ATTENTION]++;
+		flags_put(c, flags_of(t->flags_host));
+		return;
+	}
 	tr_site_read(t, t->exit_site, s);
 	t->segments[t->exit_site >> SITE_SHIFT].uses++;
 	t->n_exits[s->kind]++;
@@ -195,6 +202,8 @@ static bool run_translated(struct alc_vcpu *v, struct tr *t, struct tr_entry *e)
 		if (unlikely(e->region->dead) || !tr_count_again(v, &s))
 			return false;
 		t->low_kernel |= !(e->region->mode & MODE_USER) && !(e->rip >> 63);
+		if (tr_poisoned(t, POISON_STEP) && tr_has(t, TR_KICKS))
+			tr_kick_trap(t, s.kind == SITE_ONE ? s.region : e->region);
 		enter(v, t, host, fpu, &s);
 		switch (s.kind) {
 		case SITE_ONE:
@@ -346,8 +355,8 @@ enum alc_exit tr_run(struct alc_vcpu *v, struct alc_err *err)
 	enum alc_exit out = ALC_EXIT_ATTENTION;
 
 	interp_begin(v, &t->c, err);
-	tr_count_begin(v, t);
 	tr_signals_thread(t);
+	tr_count_begin(v, t);
 	for (;;) {
 		if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | t->c.exit |
 			     tr_count_near(v, 1))) {

@@ -6,6 +6,8 @@
  *
  * The stack of return pairs grows without a check: its guard page is where it starts anew. What
  * is forgotten there costs a few mispredicted returns.
+ *
+ * Here are also the handlers of kicks (kick.c), and of the single steps that they may ask for.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,7 +24,7 @@
 
 static _Thread_local struct tr *current;
 
-static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 static struct sigaction before[ARRAY_LEN(signals)];
 static pthread_once_t installed = PTHREAD_ONCE_INIT;
 static int install_result;
@@ -31,6 +33,60 @@ struct tr *tr_current(void)
 {
 	return current;
 }
+
+/* ---- Kicks ---- */
+
+static int kick_signal;
+
+int tr_kick_signal(void)
+{
+	return kick_signal;
+}
+
+enum { TF = 1 << 8 };
+
+static void look(struct tr *t, greg_t *regs)
+{
+	u64 rip = (u64)regs[REG_RIP];
+
+	regs[REG_EFL] &= ~(greg_t)TF;
+	if (tr_kick_at(t, &rip) == KICK_STEP) {
+		regs[REG_EFL] |= TF;
+		t->n_kick_steps++;
+	}
+	regs[REG_RIP] = (greg_t)rip;
+}
+
+static void handle_kick(int n, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	if (current) {
+		current->n_kicks++;
+		look(current, ((ucontext_t *)context)->uc_mcontext.gregs);
+	}
+	errno = saved;
+}
+
+/*
+ * Signals of which only one waits, which is always taken: queues of others may be full. Of these,
+ * programs use neither as a rule.
+ */
+static void take_kick_signal(void)
+{
+	static const int some[] = {SIGSTKFLT, SIGURG};
+	struct sigaction now;
+	struct sigaction ours = {.sa_sigaction = handle_kick,
+				 .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+
+	sigemptyset(&ours.sa_mask);
+	for (unsigned k = 0; k < ARRAY_LEN(some) && !kick_signal; k++)
+		if (!sigaction(some[k], NULL, &now) && now.sa_handler == SIG_DFL &&
+		    !sigaction(some[k], &ours, NULL))
+			kick_signal = some[k];
+}
+
+/* ---- Faults ---- */
 
 /* Which stack's guard page that is; -1: none. */
 static int guard_of(const struct tr *t, u64 addr)
@@ -59,9 +115,13 @@ static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 	site = tr_fault_site(t, (u32)off);
 	if (!site)
 		return false;
+	tr_kick_restore(t); /* code may be changed */
 	if (info->si_signo == SIGSEGV && regs[REG_TRAPNO] == PAGE_FAULT &&
-	    tr_window_fault(t, site, (u64)(uintptr_t)info->si_addr))
+	    tr_window_fault(t, site, (u64)(uintptr_t)info->si_addr)) {
+		if (tr_has(t, TR_KICKS))
+			look(t, regs);
 		return true;
+	}
 	t->n_faults++;
 	regs[REG_R10] = site;
 	regs[REG_RIP] = (greg_t)(uintptr_t)tr_host(t, t->rt.leave);
@@ -87,6 +147,8 @@ static void pass_on(int n, siginfo_t *info, void *context)
 		was->sa_handler(n);
 	else
 		sigaction(n, was, NULL); /* the instruction faults again, for good */
+	if (n == SIGTRAP && was->sa_handler == SIG_DFL)
+		raise(n); /* but that one is done */
 }
 
 static void handle(int n, siginfo_t *info, void *context)
@@ -94,16 +156,24 @@ static void handle(int n, siginfo_t *info, void *context)
 	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
 	int saved = errno;
 
-	if (!current || !take_fault(current, info, regs))
+	if (current && n == SIGTRAP && info->si_code == TRAP_TRACE)
+		look(current, regs);
+	else if (!current || n == SIGTRAP || !take_fault(current, info, regs))
 		pass_on(n, info, context);
 	errno = saved;
 }
 
+/* ---- Installation ---- */
+
+/* A kick waits until a fault was dealt with: it finds translated code where that goes on. */
 static void install(void)
 {
 	struct sigaction a = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
+	take_kick_signal();
 	sigemptyset(&a.sa_mask);
+	if (kick_signal)
+		sigaddset(&a.sa_mask, kick_signal);
 	for (unsigned k = 0; k < ARRAY_LEN(signals); k++)
 		if (sigaction(signals[k], &a, &before[k]))
 			install_result = -errno;
@@ -121,6 +191,7 @@ int tr_signals_install(struct alc_err *err)
 
 static pthread_key_t stack_key;
 static pthread_once_t key_made = PTHREAD_ONCE_INIT;
+static _Thread_local int own_tid; /* 0: this thread is not prepared yet */
 
 static void free_stack(void *stack)
 {
@@ -154,12 +225,27 @@ static void own_stack(void)
 	pthread_setspecific(stack_key, s.ss_sp);
 }
 
+/* Threads begin with all signals blocked. */
+static void open_kicks(void)
+{
+	sigset_t set;
+
+	own_tid = (int)syscall(SYS_gettid);
+	sigemptyset(&set);
+	if (kick_signal)
+		sigaddset(&set, kick_signal);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 void tr_signals_thread(struct tr *t)
 {
 	current = t;
 	if (!t)
 		return;
 	own_stack();
+	if (!own_tid)
+		open_kicks();
+	atomic_store(&t->tid, own_tid);
 	if (tr_host_has(t, TR_HOST_FSGSBASE))
 		__asm__ volatile("wrgsbase %0" ::"r"(t->c.v));
 	else

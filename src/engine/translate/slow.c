@@ -45,6 +45,13 @@ static u64 answer(struct alc_vcpu *v, struct tr *t, u32 site, u64 operand)
 	return tr_answer(v, &s, operand);
 }
 
+/* Translated code may go on for long without anybody looking: rather leave. */
+static bool is_kicked(const struct tr *t)
+{
+	return tr_has(t, TR_KICKS) &&
+	       atomic_load_explicit(&t->c.v->attention, memory_order_relaxed);
+}
+
 u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 {
 	struct tr *t = tr_of(v);
@@ -52,8 +59,9 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 	const struct tlb_entry *e = &t->c.tlb[tlb_index(gva)];
 	unsigned access = s->stack ? X86_WRITE : s->access;
 
+	tr_kick_restore(t); /* code may be changed */
 	if (s->answer)
-		return answer(v, t, site, gva);
+		return is_kicked(t) || answer(v, t, site, gva);
 	t->n_slow++;
 	t->segments[site >> SITE_SHIFT].uses++;
 	if (unlikely(tr_poison_due(t, POISON_TLB)))
@@ -77,7 +85,8 @@ u64 tr_slow_access(struct alc_vcpu *v, u64 gva, u32 site)
 		goto failed;
 	if (s->stack)
 		set_range(t, gva);
-	return 0;
+	if (!is_kicked(t))
+		return 0;
 failed:
 	t->n_slow_failed++;
 	return 1;

@@ -113,10 +113,11 @@ static void emit_fpu(struct tr *t)
 	e8(&t->emit, 0xc3);
 }
 
-/* void enter(const u8 *target) */
-static void emit_enter(struct tr *t)
+/* void enter(const u8 *target); returns the jump for when somebody wants attention. */
+static u32 emit_enter(struct tr *t)
 {
 	struct code *c = &t->emit;
+	u32 refused;
 
 	t->rt.enter = c->at;
 	for (unsigned k = 0; k < ARRAY_LEN(callee_saved); k++)
@@ -126,6 +127,11 @@ static void emit_enter(struct tr *t)
 	e_store(c, hm_gs(T_OFF(target)), X86_RDI);
 	call_if(c, T_OFF(want_fpu), UNIT_VECTOR, t->rt.load_vector);
 	call_if(c, T_OFF(want_fpu), UNIT_X87, t->rt.load_x87);
+	/* From here on it may begin anew at any instruction: nothing but registers is written. */
+	t->rt.enter_check = c->at;
+	e_load32(c, X86_RAX, hm_gs(T_OFF(attention_mask)));
+	e_rm(c, OP_TEST, false, X86_RAX, hm_gs(V_OFF(attention)));
+	refused = e_jcc(c, CC_NE);
 	e_load(c, X86_RSP, hm_gs(T_OFF(pair_rsp)));
 	e_load32(c, X86_RAX, hm_gs(T_OFF(flags_host)));
 	e_flags_from_ax(c);
@@ -134,10 +140,12 @@ static void emit_enter(struct tr *t)
 	e_load(c, H_RSP, gpr(X86_RSP));
 	e_load(c, X86_RAX, gpr(X86_RAX));
 	e_jmp_mem(c, hm_gs(T_OFF(target)));
+	t->rt.enter_end = c->at;
+	return refused;
 }
 
-/* From anywhere in translated code, with the site in T1. */
-static void emit_leave(struct tr *t)
+/* From anywhere in translated code, with the site in T1; refused: with what was to be entered. */
+static void emit_leave(struct tr *t, u32 refused)
 {
 	struct code *c = &t->emit;
 
@@ -150,6 +158,7 @@ static void emit_leave(struct tr *t)
 	e_store(c, gpr(X86_RSP), H_RSP);
 	e_store32(c, hm_gs(T_OFF(exit_site)), T1);
 	e_store(c, hm_gs(T_OFF(pair_rsp)), X86_RSP);
+	t->rt.leave_tail = c->at;
 	e_load(c, X86_RSP, hm_gs(T_OFF(host_rsp)));
 	call_if(c, T_OFF(fpu_in), UNIT_VECTOR, t->rt.save_vector);
 	call_if(c, T_OFF(fpu_in), UNIT_X87, t->rt.save_x87);
@@ -157,6 +166,40 @@ static void emit_leave(struct tr *t)
 	for (unsigned k = ARRAY_LEN(callee_saved); k-- > 0;)
 		e_pop(c, callee_saved[k]);
 	e8(c, 0xc3);
+
+	e_bind_here(c, refused);
+	e_mov_imm(c, T1, NO_SITE);
+	e_store32(c, hm_gs(T_OFF(exit_site)), T1);
+	e_jmp_to(c, t->rt.leave_tail);
+	t->rt.leave_end = c->at;
+}
+
+/*
+ * If somebody has come to want attention, what has asked is made to leave, or to go on by single
+ * steps (kick.c). On C's stack, changes flags and what C doesn't keep but RAX.
+ */
+static void look_behind(struct tr *t, u32 *looked)
+{
+	struct code *c = &t->emit;
+	u32 none, leaves;
+
+	e_load32(c, X86_RCX, hm_gs(T_OFF(attention_mask)));
+	e_rm(c, OP_TEST, false, X86_RCX, hm_gs(V_OFF(attention)));
+	*looked = c->at;
+	none = e_jcc(c, CC_E);
+	e_push(c, X86_RAX);
+	e_push(c, X86_RAX);
+	e_mov_imm(c, X86_RDI, (u64)(uintptr_t)t);
+	e_call_abs(c, (const void *)(uintptr_t)tr_kick_behind);
+	e_rr(c, OP_TEST, true, X86_RAX, X86_RAX);
+	e_pop(c, X86_RAX);
+	e_pop(c, X86_RAX);
+	leaves = e_jcc(c, CC_E);
+	E_CODE(c, 0x9c);                   /* pushfq */
+	E_CODE(c, 0x80, 0x4c, 0x24, 1, 1); /* or byte [rsp + 1], TF */
+	E_CODE(c, 0x9d);                   /* popfq */
+	e_bind_here(c, leaves);
+	e_bind_here(c, none);
 }
 
 /*
@@ -164,11 +207,12 @@ static void emit_leave(struct tr *t)
  * with everything but T0 and T1 as it was if that is 0, else leaves. x87 state stays where it is:
  * what is called from here has nothing to do with long double.
  */
-static void emit_ask(struct tr *t, u64 (*fn)(struct alc_vcpu *v, u64 gva, u32 site))
+static void emit_ask(struct tr *t, unsigned which, u64 (*fn)(struct alc_vcpu *v, u64 gva, u32 site))
 {
 	struct code *c = &t->emit;
 	u32 failed;
 
+	t->rt.ask[which].begin = c->at;
 	e_push(c, X86_RAX);
 	e_flags_to_ax(c);
 	e_push(c, X86_RAX);
@@ -184,11 +228,12 @@ static void emit_ask(struct tr *t, u64 (*fn)(struct alc_vcpu *v, u64 gva, u32 si
 	e_rr(c, OP_MOV_LOAD, true, X86_RSI, T0);
 	e_rr(c, OP_MOV_LOAD, false, X86_RDX, T1);
 	e_call_abs(c, (const void *)(uintptr_t)fn);
+	look_behind(t, &t->rt.ask[which].looked);
 	call_if(c, T_OFF(slow_fpu), UNIT_VECTOR, t->rt.load_vector);
 	e_load(c, X86_RSP, hm_gs(T_OFF(slow_rsp)));
 	for (unsigned k = ARRAY_LEN(volatile_regs); k-- > 0;)
 		e_pop(c, volatile_regs[k]);
-	e_rr(c, 0x85, true, X86_RAX, X86_RAX); /* test */
+	e_rr(c, OP_TEST, true, X86_RAX, X86_RAX);
 	e_pop(c, X86_RAX);
 	failed = e_jcc(c, CC_NE);
 	e_flags_from_ax(c);
@@ -201,6 +246,7 @@ static void emit_ask(struct tr *t, u64 (*fn)(struct alc_vcpu *v, u64 gva, u32 si
 	e_lea(c, X86_RSP, hm(X86_RSP, 8));
 	e_load32(c, T1, hm_gs(T_OFF(exit_site)));
 	e_jmp_to(c, t->rt.leave);
+	t->rt.ask[which].end = c->at;
 }
 
 /*
@@ -390,12 +436,11 @@ void tr_emit_runtime(struct tr *t)
 {
 	t->emit.at = 0;
 	emit_fpu(t);
-	emit_enter(t);
-	emit_leave(t);
+	emit_leave(t, emit_enter(t));
 	t->rt.slow = t->emit.at;
-	emit_ask(t, tr_slow_access);
+	emit_ask(t, 0, tr_slow_access);
 	t->rt.reach = t->emit.at;
-	emit_ask(t, tr_reach_missed);
+	emit_ask(t, 1, tr_reach_missed);
 	emit_range_miss(t, 0);
 	emit_range_miss(t, 1);
 	for (unsigned user = 0; user < 2; user++)
@@ -417,7 +462,9 @@ void tr_enter(struct tr *t, u32 host, u8 fpu)
 	enter = (void (*)(const u8 *))(uintptr_t)tr_host(t, t->rt.enter);
 	t->want_fpu = fpu;
 	t->n_enters++;
+	tr_kick_enter(t);
 	enter(tr_host(t, host));
+	tr_kick_left(t);
 	if (t->x87_left)
 		tr_x87_take(t->c.v, t);
 }

@@ -150,6 +150,9 @@ enum tr_site_kind {
 	SITE_KINDS,
 };
 
+/* A site's number where there is none. */
+enum { NO_SITE = 0 };
+
 /* ANSWER_RETURN: of an IRETQ that the interpreter makes, SITE_STEP. */
 enum tr_answer {
 	ANSWER_NONE,
@@ -231,6 +234,19 @@ struct tr_packed_place {
 	u16 distance;
 };
 
+/* A rel32 that leads out of translated code instead when the vCPU is kicked: kick.c. */
+struct tr_point {
+	u32 rel;
+	u32 to : 31;      /* code offset */
+	u32 compares : 1; /* of a JNE in front of an indirect transfer: always taken then */
+};
+
+/* What was there before. */
+struct tr_patch {
+	u32 at, was;
+	bool compares;
+};
+
 struct tr_region {
 	struct alc_page *page;
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
@@ -242,13 +258,14 @@ struct tr_region {
 	struct tr_entry *mem_heads;  /* array */
 	u64 rip;
 	u32 begin, end; /* code offsets */
-	u16 nheads, nplaces;
+	u16 nheads, nplaces, npoints;
 	u32 join; /* its number if it is a join, which is a region without places */
 	union {
 		struct tr_packed_place *places; /* to come in at, in the order of addresses */
 		struct tr_region *into;         /* of a join; NULL: that has gone */
 	};
-	u64 lines; /* of the page that have places, 64 bytes each */
+	struct tr_point *points; /* by which control goes on from here, or round */
+	u64 lines;               /* of the page that have places, 64 bytes each */
 	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
@@ -342,6 +359,8 @@ enum {
 	ADDENDS = 32,
 	REACHES = 16384,
 	FAST_STREAMS = 8,
+	POINTS_MAX = 2048, /* of a region */
+	RING_JUMPS = 5,    /* from ring to ring, or back */
 	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
 };
@@ -366,6 +385,7 @@ enum tr_feature {
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
 	TR_X87,      /* x87 and MMX instructions */
 	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
+	TR_KICKS,    /* signals, rather than looks at `attention` */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -399,7 +419,14 @@ enum { CHECK_SIZE_MAX = 1 << (CHECK_SIZES - 1) };
 /* Entry points of the runtime in the code cache: offsets (trampoline.c). */
 struct tr_runtime {
 	u32 enter, leave, slow, reach, gone, indirect, return_miss[2], range_miss[2], syscall,
-		sysret, iret;
+		sysret, iret, step;
+	u32 enter_check, enter_end; /* between them nothing has happened yet: kick.c */
+	u32 ring_begin, ring_end;
+	struct {
+		u32 begin, looked, end; /* looked: at `attention` */
+	} ask[2];                       /* what calls C, and comes back */
+	u32 leave_tail; /* what is left of leaving where the guest's state is kept */
+	u32 leave_end;
 	u32 load_fpu[4]; /* by UNIT_*: what of these is not in yet; takes flags and scratch */
 	u32 load_vector, save_vector, load_x87, save_x87;
 	u32 checked[2][CHECKS]; /* by user mode */
@@ -467,6 +494,7 @@ struct tr {
 	u32 flags_host, flags_mem; /* AH: as LAHF; AL: OF */
 	u32 exit_site;
 	u32 host_mxcsr;
+	u32 attention_mask;            /* of v->attention: what forbids to enter */
 	u8 fpu_in, want_fpu, slow_fpu; /* UNIT_* */
 	bool x87_left;                 /* x87 holds what v->fpu is to become */
 	bool faulted; /* v->fault is that of the access at which translated code left */
@@ -542,6 +570,15 @@ struct tr {
 	_Atomic(bool) hits_lock;
 	unsigned nhits; /* > HITS_MAX: more than fit */
 	struct alc_page *hits[HITS_MAX];
+	/* kick.c */
+	_Atomic(bool) inside, kick_sent; /* in translated code, or C that it calls */
+	_Atomic(int) tid;                /* of the thread that runs it, or did last */
+	struct tr_region *trapped;       /* whose points lead out; NULL: none's do */
+	struct tr_region ring_points;    /* as if the way from ring to ring were a region */
+	struct tr_point ring_jumps[RING_JUMPS];
+	unsigned npatches;
+	struct tr_patch patches[POINTS_MAX];
+	u64 n_kicks, n_kick_steps, n_patches;
 	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_window_bans, n_faults,
@@ -579,13 +616,15 @@ static inline bool tr_has(const struct tr *t, enum tr_feature f)
 	return !(t->off >> f & 1);
 }
 
+int tr_kick_signal(void); /* signals.c; 0: there was none to be had */
+
 /* What is off for a whole machine. */
 static inline u32 tr_off(const struct tr_vm *vm)
 {
 	const u32 unmasked = BIT(TR_RANGE) | BIT(TR_CONSTANT) | BIT(TR_GROUPS) | BIT(TR_LOOPS) |
 			     BIT(TR_REACH) | BIT(TR_WINDOWS);
 
-	return vm->off | (vm->spectre ? unmasked : 0);
+	return vm->off | (vm->spectre ? unmasked : 0) | (tr_kick_signal() ? 0 : BIT(TR_KICKS));
 }
 
 static inline bool tr_host_has(const struct tr *t, enum tr_host_part p)
@@ -783,6 +822,7 @@ void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
 struct tr_entry *tr_gone_entry(struct tr *t, u32 off);
+struct tr_region *tr_region_at(struct tr *t, u32 off); /* whose code that is, or NULL */
 /* Nothing leads to it past what puts flags into memory. */
 void tr_unlink_dead(struct tr *t, struct tr_entry *e);
 void tr_forget_lookups(struct tr *t);
@@ -846,6 +886,18 @@ bool tr_way_of_jump(struct tr *t, u32 from, u32 to) ALC_MUST_CHECK;
 void tr_observe(const struct gen_context *g, const u8 *page);
 int tr_perf_map_open(struct tr_vm *vm, struct alc_err *err) ALC_MUST_CHECK;
 void tr_perf_map_close(struct tr_vm *vm);
+
+/* kick.c */
+void tr_kick(struct alc_vcpu *v); /* from any thread: v->attention is set */
+/* A signal interrupted the thread at *rip, and is to let it go on there. */
+enum tr_kick_next { KICK_GO_ON, KICK_STEP } tr_kick_at(struct tr *t, u64 *rip);
+/* The ways on from a region lead out; false: it has no code. Or those of none do any more. */
+bool tr_kick_trap(struct tr *t, struct tr_region *r);
+void tr_kick_restore(struct tr *t);
+u64 tr_kick_behind(struct tr *t); /* called by the runtime: 0 if what called that will leave */
+/* Around what runs translated code. */
+void tr_kick_enter(struct tr *t);
+void tr_kick_left(struct tr *t);
 
 /* signals.c: the process's handlers, and a thread's part of it: signal stack and GS. */
 int tr_signals_install(struct alc_err *err);
