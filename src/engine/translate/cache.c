@@ -432,13 +432,13 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 			.va = va, .page = page, .id = ++t->page_id_next, .next = t->pages[h]};
 		t->pages[h] = p;
 	}
-	if (t->page_ids[h] != p->id) {
+	if (!t->page_ids[h]) { /* else the log has it */
 		if (t->npage_log < PAGE_LOG)
 			t->page_log[t->npage_log] = (u16)h;
 		if (t->npage_log <= PAGE_LOG)
 			t->npage_log++;
-		t->page_ids[h] = p->id;
 	}
+	t->page_ids[h] = p->id;
 	return p->id;
 }
 
@@ -598,7 +598,7 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 	tr_user_code_add(t, rip);
 	if (e->region->page2)
 		tr_user_code_add(t, rip + ALC_PAGE_SIZE);
-	if (e->region->mode & MODE_USER) {
+	if (e->region->mode & MODE_USER && tr_jump_is_clear(j)) { /* else the log has it */
 		if (t->njump_log < JUMP_LOG)
 			t->jump_log[t->njump_log] = (u16)slot;
 		if (t->njump_log <= JUMP_LOG)

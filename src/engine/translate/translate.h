@@ -323,11 +323,11 @@ struct tr_reach_info {
 };
 
 enum {
-	JUMP_CACHE = 4096, /* by tr_jump_index() */
-	PAGE_CACHE = 4096, /* tr.page_ids */
-	PAGE_LOG = 512,
+	JUMP_CACHE = 16384, /* by tr_jump_index() */
+	PAGE_CACHE = 16384, /* tr.page_ids */
+	PAGE_LOG = 2048,
 	USER_CODE = 4096, /* bits of tr.user_code */
-	JUMP_LOG = 512,
+	JUMP_LOG = 2048,
 	REGIONS_MAX = 1 << 18,
 	WINDOW_BANS = 1 << 15, /* tr.window_bans */
 	WINDOW_GUESSES = 256,
@@ -627,7 +627,7 @@ static inline u32 tr_mode(const struct tr *t)
  * Code is aligned, and that of a JIT compiler more so: low bits alone would leave most of the
  * cache empty. Translated code computes the same (e_jump_offset).
  */
-enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 20 };
+enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 18 };
 
 static inline unsigned tr_jump_index(u64 rip)
 {
