@@ -73,7 +73,8 @@ u64 constant_address(const struct gen *g, const struct tr_insn *i)
 
 unsigned fields_in_state(const struct tr_insn *i)
 {
-	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v));
+	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v)) +
+	       i->high_copy;
 }
 
 static bool is_constant(const struct tr_insn *i)

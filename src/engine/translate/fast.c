@@ -53,7 +53,8 @@ static unsigned address_takes(const struct fast_loop *l, const struct tr_insn *i
 static unsigned fields_take(const struct tr_insn *i)
 {
 	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_RM && in_state(i->rm)) +
-	       (i->gpr & FIELD_V && in_state(i->v)) + (i->gpr & FIELD_OP && in_state(i->op_reg));
+	       (i->gpr & FIELD_V && in_state(i->v)) + (i->gpr & FIELD_OP && in_state(i->op_reg)) +
+	       i->high_copy;
 }
 
 static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsigned index,

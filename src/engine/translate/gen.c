@@ -260,6 +260,15 @@ unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
 	return reg;
 }
 
+/* AH … BH, as the low byte of a scratch register; flags stay. */
+static unsigned copy_high_byte(struct gen *g, unsigned of, unsigned *busy)
+{
+	unsigned reg = gen_scratch(g, busy);
+
+	E_CODE(g->c, 0xc4, 0x63, 0x7b, 0xf0, 0xc0 | (reg & 7) << 3 | of, 8); /* rorx reg, of, 8 */
+	return reg;
+}
+
 /* Numbers for the encoding; registers that live in memory are loaded into scratch ones. */
 static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u8 *host)
 {
@@ -287,6 +296,8 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 		}
 		host[ix] = (u8)(needed ? gen_load_reg(g, reg, &busy) : gen_scratch(g, &busy));
 	}
+	if (i->high_copy)
+		host[IX_REG] = (u8)copy_high_byte(g, i->reg & 3, &busy);
 }
 
 static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)

@@ -108,6 +108,7 @@ struct tr_insn {
 	bool adds;             /* and that is all: `added` to rm */
 	i32 added;
 	bool high_byte; /* names AH, CH, DH or BH: can't have a REX prefix */
+	bool high_copy; /* one that is only read, as `reg`: a copy can take its place */
 	u64 imm;
 	/* Memory operand */
 	bool mem, a32, rip_relative;
