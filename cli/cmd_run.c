@@ -33,7 +33,7 @@ static void merge(struct run_values *to, struct run_values *flags, struct run_va
 {
 	static const struct strings none;
 
-	*to = (struct run_values){.print = flags->print};
+	*to = (struct run_values){.spectre = flags->spectre, .print = flags->print};
 	for (const struct option_row *o = run_rows; o->name; o++) {
 		char **text = value_at(to, o);
 
@@ -57,6 +57,27 @@ static void set_defaults(struct run_values *v)
 		if (o->kind == OPTION_VALUE && !*text && o->initial)
 			memcpy(text, &o->initial, sizeof(*text));
 	}
+}
+
+/*
+ * --spectre is short for an option of the translator, which `auto` is then; so a description has no
+ * key of its own for it. The text in *made is the caller's.
+ */
+static int add_spectre(struct run_values *v, char **made)
+{
+	static const char name[] = "translate", option[] = ",spectre=yes";
+	const char *engine = v->engine && strcmp(v->engine, "auto") ? v->engine : name;
+	size_t len = strlen(engine), name_len = sizeof(name) - 1;
+
+	if (strncmp(engine, name, name_len) || (engine[name_len] && engine[name_len] != ','))
+		return fail(EXIT_USAGE,
+			    "--spectre is the translator's: use --engine translate, not '%s'",
+			    engine);
+	*made = xcalloc(1, len + sizeof(option));
+	memcpy(*made, engine, len);
+	memcpy(*made + len, option, sizeof(option));
+	v->engine = *made;
+	return EXIT_OK;
 }
 
 static void free_merged(struct run_values *v)
@@ -177,14 +198,19 @@ static int run(void *values, const char *operand, struct strings trailing)
 {
 	struct run_values *flags = values, empty = {0}, merged;
 	void *file = NULL;
-	int status;
+	char *engine = NULL;
+	int status = EXIT_OK;
 
 	if (operand && description_read(run_rows, sizeof(empty), operand, &file))
 		return EXIT_USAGE;
 	flags->command = trailing;
 	merge(&merged, flags, file ? file : &empty);
 	set_defaults(&merged);
-	status = run_values(&merged);
+	if (merged.spectre)
+		status = add_spectre(&merged, &engine);
+	if (!status)
+		status = run_values(&merged);
+	free(engine);
 	free_merged(&merged);
 	description_free(run_rows, sizeof(empty), file);
 	return status;

@@ -15,6 +15,10 @@
 const struct option_row run_rows[] = {
 	{"engine", "NAME", "who runs the CPUs: auto takes the best that works here", OPTION_VALUE,
 	 AT(engine), "auto", "engine", VALUES_ENGINE, NULL},
+	{"spectre", NULL,
+	 "confine what the guest reaches where this machine's CPU mispredicts, too, for hostile "
+	 "guests: --engine translate,spectre=yes",
+	 OPTION_FLAG, AT(spectre), NULL, NULL, VALUES_ANY, NULL},
 	{"cpus", "N", "how many CPUs", OPTION_VALUE, AT(cpus), "1", "cpus", VALUES_ANY, "1 2 4"},
 	{"cpu", "PROFILE", "which features the CPUs have", OPTION_VALUE, AT(cpu), "default", "cpu",
 	 VALUES_PROFILE, NULL},

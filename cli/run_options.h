@@ -12,7 +12,7 @@ struct run_values {
 	char *kernel, *initrd, *append, *firmware;
 	struct strings disks, nets, devices, displays, command, state_hashes;
 	char *cloud_init, *console, *timeout, *shutdown_timeout, *halt_poll, *stats;
-	bool print;
+	bool spectre, print;
 };
 
 extern const struct option_row run_rows[];

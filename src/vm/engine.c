@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "vm/machine.h"
 
-enum { NAMES_MAX = 100, OPTION_MAX = 32 };
+enum { NAMES_MAX = 100, OPTION_MAX = 160 };
 
 /* "auto, kvm, interp" */
 static void list_engines(const struct alc_engine *const *engines, char out[NAMES_MAX])
@@ -138,7 +138,8 @@ int engine_configure(const struct alc_engine *e, void *vm, const char *name, str
 
 	while (!r && rest && *rest) {
 		rest = cut(rest, ',', option);
-		r = set_option(e, vm, option, err);
+		if (rest)
+			r = set_option(e, vm, option, err);
 	}
 	return !r && !rest ? alc_fail(err, -EINVAL, "an option in '%s' is too long", name) : r;
 }

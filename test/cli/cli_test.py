@@ -194,6 +194,12 @@ class BadInput(Base):
             ("1 to 64", ["run", "--cpus", "65", "--kernel", kernel]),
             ("abacus", ["run", "--cpu", "abacus", "--kernel", kernel]),
             ("interp", ["run", "--engine", "steam", "--kernel", kernel]),
+            ("--engine translate, not 'interp'", ["run", "--spectre", "--engine", "interp"]),
+            ("--engine translate, not 'kvm,irqchip=split'",
+             ["run", "--spectre", "--print", "--engine", "kvm,irqchip=split"]),
+            ("not 'translated'", ["run", "--spectre", "--engine", "translated"]),
+            ("windows=always can't be had",
+             ["run", "--spectre", "--engine", "translate,windows=always", "--kernel", kernel]),
             ("does not count", ["run", "--clock", "virtual", "--engine", "kvm",
                                 "--kernel", kernel]),
             ("quantum", ["run", "--clock", "virtual,quanta=5us", "--kernel", kernel]),
@@ -299,6 +305,22 @@ class Descriptions(Base):
         self.assertIn("memory: 32M\n", text)
         self.assertIn("cpus: 2\n", text)
         self.assertIn("- pc-testdev\n- isa-debug-exit\n", text)
+
+    def test_spectre_is_an_option_of_the_engine(self):
+        for says, args in [
+            (b"engine: translate,spectre=yes\n", []),
+            (b"engine: translate,spectre=yes\n", ["--engine", "translate"]),
+            (b"engine: translate,off=pairs,spectre=yes\n", ["--engine", "translate,off=pairs"]),
+        ]:
+            text = self.run_it("run", "--print", "--spectre", *args, check=0).stdout
+            self.assertIn(says, text)
+        path = self.path("spectre.yaml", "engine: translate,threshold=0\n")
+        text = self.run_it("run", "--print", path, "--spectre", check=0).stdout
+        self.assertIn(b"engine: translate,threshold=0,spectre=yes\n", text)
+        stats = self.path("stats.json")
+        self.kernel("off9", "--spectre", "--stats", stats, check=9)
+        with open(stats) as f:
+            self.assertEqual(json.load(f)["engine"], "translate")
 
     def test_empty(self):
         whole = self.run_it("run", "--print", check=0).stdout

@@ -234,7 +234,6 @@ struct draft {
 static unsigned prefixes(struct bgen *g, const struct form *t, const struct place *p, bool lock,
 			 u8 *b)
 {
-	static const u8 pp[] = {0, 0x66, 0xf3, 0xf2};
 	unsigned n = 0;
 
 	if (t->mem && p->segment)
@@ -244,7 +243,7 @@ static unsigned prefixes(struct bgen *g, const struct form *t, const struct plac
 	if (lock)
 		b[n++] = 0xf0;
 	if (!t->vex && !t->evex && t->pp)
-		b[n++] = pp[t->pp];
+		b[n++] = forms_pp[t->pp];
 	return n;
 }
 
@@ -264,18 +263,11 @@ static unsigned opcode(struct bgen *g, const struct form *t, u8 rex, bool fixed,
 		if (t->masked)
 			b[n - 1] |= (u8)(1 + rng_below(&g->r, 7)) | (rng_u64(&g->r) & 0x80);
 	} else if (t->vex) {
-		u8 v = fixed ? 0x78 : (u8)rng_u64(&g->r) & 0x78;
-
-		b[n++] = 0xc4;
-		b[n++] = (u8)((rex ^ 7) << 5) | t->map;
-		b[n++] = (u8)(t->w << 7 | v | t->l << 2 | t->pp);
+		n += forms_put_vex(t, rex, fixed ? 0x78 : (u8)rng_u64(&g->r) & 0x78, b);
 	} else {
 		if (t->bits == 64 && (t->w || rex || rng_percent(&g->r, 10)))
 			b[n++] = (u8)(0x40 | t->w << 3 | rex);
-		if (t->map)
-			b[n++] = 0x0f;
-		if (t->map > 1)
-			b[n++] = t->map == 2 ? 0x38 : 0x3a;
+		n += forms_put_map(t, b + n);
 	}
 	b[n++] = t->opcode;
 	return n;

@@ -9,6 +9,7 @@ enum { STREAMS = 3, LOWEST = PG_DATA * 0x1000 + 0x200, HIGHEST = PG_DATA_END * 0
 
 struct stream {
 	int reg;
+	int twin; /* another register, through which reg is moved; or -1 */
 	i32 step;
 };
 
@@ -27,6 +28,15 @@ static i32 start_of(struct bgen *g, i32 way)
 	return from;
 }
 
+static int take_free(struct bgen *g, enum role role)
+{
+	int reg = any_with(g, ROLE_FREE);
+
+	if (reg >= 0)
+		g->role[reg] = role;
+	return reg;
+}
+
 static void put_stream(struct bgen *g, struct stream *s, unsigned n)
 {
 	static const i16 steps[] = {8,  8, 8,  4,  1,  2,  16, 16,   32,
@@ -36,6 +46,35 @@ static void put_stream(struct bgen *g, struct stream *s, unsigned n)
 	g->offset[s->reg] = start_of(g, s->step * (i32)n);
 	put_mov(g, s->reg, g->b->base + (u64)(i64)g->offset[s->reg]);
 	g->role[s->reg] = ROLE_POINTER;
+	s->twin = rng_percent(&g->r, 25) ? take_free(g, ROLE_POINTER) : -1;
+	if (s->twin < 0)
+		return;
+	g->offset[s->twin] = g->offset[s->reg] + (rng_percent(&g->r, 50) ? s->step : 0);
+	put_mov(g, s->twin, g->b->base + (u64)(i64)g->offset[s->twin]);
+}
+
+static void put_lea(struct bgen *g, int to, int from, i32 by)
+{
+	u8 lea[8] = {(u8)(0x48 | to >> 3 << 2 | from >> 3),
+		     0x8d,
+		     (u8)(0x84 | (to & 7) << 3),
+		     (u8)(0x20 | (from & 7)),
+		     (u8)by,
+		     (u8)((u32)by >> 8),
+		     (u8)((u32)by >> 16),
+		     (u8)((u32)by >> 24)};
+
+	put_bytes(g, lea, 8);
+}
+
+static void put_copy(struct bgen *g, int to, int from)
+{
+	bool load = rng_percent(&g->r, 50);
+	int reg = load ? to : from, rm = load ? from : to;
+	u8 b[3] = {(u8)(0x48 | reg >> 3 << 2 | rm >> 3), load ? 0x8b : 0x89,
+		   (u8)(0xc0 | (reg & 7) << 3 | (rm & 7))};
+
+	put_bytes(g, b, 3);
 }
 
 /* add, sub or lea */
@@ -47,17 +86,9 @@ static void put_add(struct bgen *g, int reg, i32 by)
 	u8 add[7] = {(u8)(0x48 | high), 0x81,           (u8)((sub ? 0xe8 : 0xc0) | low),
 		     (u8)imm,           (u8)(imm >> 8), (u8)(imm >> 16),
 		     (u8)(imm >> 24)};
-	u8 lea[8] = {(u8)(0x48 | high * 5),
-		     0x8d,
-		     (u8)(0x84 | low << 3),
-		     (u8)(0x20 | low),
-		     (u8)by,
-		     (u8)((u32)by >> 8),
-		     (u8)((u32)by >> 16),
-		     (u8)((u32)by >> 24)};
 
 	if (rng_percent(&g->r, 30)) {
-		put_bytes(g, lea, 8);
+		put_lea(g, reg, reg, by);
 		return;
 	}
 	put_bytes(g, add, 7);
@@ -86,8 +117,9 @@ static void put_access(struct bgen *g, const struct stream *s)
 {
 	bool aligned = !(g->offset[s->reg] & 31) && !(s->step & 31);
 	enum menu_kind kind = rng_percent(&g->r, aligned ? 40 : 10) ? MENU_VECTOR : MENU_COMMON;
+	int reg = s->twin >= 0 && rng_percent(&g->r, 50) ? s->twin : s->reg;
 
-	put_random_at(g, kind, s->reg, aligned ? 0 : (i32)rng_below(&g->r, 48) - 24);
+	put_random_at(g, kind, reg, aligned ? 0 : (i32)rng_below(&g->r, 48) - 24);
 }
 
 static void put_body(struct bgen *g, struct stream *s, unsigned n, int index, unsigned shift)
@@ -110,12 +142,26 @@ static void put_body(struct bgen *g, struct stream *s, unsigned n, int index, un
 	}
 }
 
+static void put_by_twin(struct bgen *g, const struct stream *s)
+{
+	put_copy(g, s->twin, s->reg);
+	if (rng_percent(&g->r, 50))
+		put_access(g, s);
+	put_lea(g, s->reg, s->twin, s->step);
+	if (rng_percent(&g->r, 25))
+		put_access(g, s);
+}
+
 /* Some move before what comes last, some in two steps, some not each time. */
 static void put_moves(struct bgen *g, struct stream *s, unsigned n)
 {
 	for (unsigned k = 0; k < n; k++) {
 		i32 part = rng_percent(&g->r, 20) ? s[k].step / 2 : 0;
 
+		if (s[k].twin >= 0) {
+			put_by_twin(g, &s[k]);
+			continue;
+		}
 		if (part)
 			put_add(g, s[k].reg, part);
 		if (rng_percent(&g->r, 25))
@@ -132,15 +178,6 @@ static void put_moves(struct bgen *g, struct stream *s, unsigned n)
 		if (rng_percent(&g->r, 25))
 			put_access(g, &s[k]);
 	}
-}
-
-static int take_free(struct bgen *g, enum role role)
-{
-	int reg = any_with(g, ROLE_FREE);
-
-	if (reg >= 0)
-		g->role[reg] = role;
-	return reg;
 }
 
 void shape_stream_loop(struct bgen *g)
@@ -176,6 +213,9 @@ void shape_stream_loop(struct bgen *g)
 	g->role[counter] = ROLE_FREE;
 	if (index >= 0)
 		g->role[index] = ROLE_FREE;
-	while (taken--)
+	while (taken--) {
 		g->role[s[taken].reg] = ROLE_FREE;
+		if (s[taken].twin >= 0)
+			g->role[s[taken].twin] = ROLE_FREE;
+	}
 }

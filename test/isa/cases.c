@@ -21,10 +21,12 @@ struct written {
 	const char *name;
 	u8 len;
 	const char *code;
+	const char *needs; /* a feature that not all machines have, or NULL */
 	struct set set[8];
 };
 
-#define CODE(bytes) sizeof(bytes) - 1, bytes
+#define CODE(bytes)               sizeof(bytes) - 1, bytes, NULL
+#define CODE_WITH(feature, bytes) sizeof(bytes) - 1, bytes, feature
 
 static const struct written written[] = {
 	{"bt mem, reg: negative offset",
@@ -169,6 +171,25 @@ static const struct written written[] = {
 	{"emms after mmx", CODE("\x0f\xef\xc0\x0f\x77"), {{0}}},
 	{"divps by zero, unmasked: #XM", CODE("\x0f\x57\xc0\x0f\x5e\xc8"), {{SET_MXCSR, 0x1d80}}},
 	{"divps invalid, unmasked: #XM", CODE("\x0f\x57\xc0\x0f\x5e\xc0"), {{SET_MXCSR, 0x1f00}}},
+	{"vreducesd to a denormal, flushed to zero with underflow unmasked",
+	 CODE_WITH("avx512dq",
+		   "\xb8\x01\x00\x00\x00\xc4\xe1\xf9\x6e\xc8\x62\xf3\xf5\x08\x57\xc1\x00"),
+	 {{SET_MXCSR, 0x9780}}},
+	{"vreducesd to a denormal, flushed to zero with precision unmasked: #XM",
+	 CODE_WITH("avx512dq",
+		   "\xb8\x01\x00\x00\x00\xc4\xe1\xf9\x6e\xc8\x62\xf3\xf5\x08\x57\xc1\x00"),
+	 {{SET_MXCSR, 0x8780}}},
+	{"vcvtps2ph to an exact denormal, underflow unmasked: #XM",
+	 CODE_WITH("f16c", "\xb8\x00\x00\x80\x33\xc5\xf9\x6e\xc8\xc4\xe3\x79\x1d\xc8\x04"),
+	 {{SET_MXCSR, 0x1780}}},
+	{"vcvtps2ph to an exact denormal in memory, underflow unmasked: #XM",
+	 CODE_WITH("f16c", "\xb8\x00\x00\x80\x33\xc5\xf9\x6e\xc8\xc4\xe3\x79\x1d\x0e\x04"),
+	 {{R(RSI), D(0x40)}, {SET_MXCSR, 0x1780}}},
+	{"vcvtps2ph of nothing to a register that has a denormal, underflow unmasked",
+	 CODE_WITH(
+		 "avx512vl",
+		 "\xb8\x01\x00\x00\x00\xc5\xf9\x6e\xc8\xc5\xf4\x47\xc9\x62\xf3\x7d\x09\x1d\xc9\x04"),
+	 {{SET_MXCSR, 0x1780}}},
 	{"ldmxcsr with reserved bits", CODE("\x0f\xae\x55\x00"), {{R(RBP), CASE_RO}}},
 	{"fxsave misaligned", CODE("\x0f\xae\x06"), {{R(RSI), D(8)}}},
 	{"fxrstor misaligned", CODE("\x0f\xae\x0e"), {{R(RSI), D(8)}}},
@@ -234,6 +255,11 @@ static void apply(struct isa_case *c, const struct set *s)
 		c->in.fcw = (u16)s->val;
 	else
 		c->at = (u16)s->val;
+}
+
+const char *case_needs(unsigned i)
+{
+	return written[i].needs;
 }
 
 void case_at(unsigned i, struct isa_case *c)

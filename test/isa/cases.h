@@ -7,5 +7,7 @@
 /* Hand-written and regression cases, complete and ready to run. */
 extern const unsigned ncases;
 void case_at(unsigned i, struct isa_case *c);
+/* A feature without which the case means something else, or NULL. */
+const char *case_needs(unsigned i);
 
 #endif

@@ -94,6 +94,14 @@ static bool is_shadow(u64 a)
 	return false;
 }
 
+/* An exception that is of the numbers, not of the access, and comes before the other one's. */
+static bool only_one_of_numbers(const struct case_outcome *host, const struct case_outcome *other)
+{
+	if (host->out.rip == other->out.rip)
+		return (host->fault.vector == X86_XM) != (other->fault.vector == X86_XM);
+	return (host->out.rip < other->out.rip ? host : other)->fault.vector == X86_XM;
+}
+
 enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcome *host,
 			      const struct case_outcome *other, u32 dead_on_fault)
 {
@@ -115,7 +123,7 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 	/* A repeated store that came over itself: when that is noticed is the host's affair. */
 	if (memcmp(host->code + c->at, c->code, c->len))
 		return CASE_INCOMPARABLE;
-	if (undefined_in(c, 0).fault &&
+	if (undefined_in(c, 0).fault && !only_one_of_numbers(host, other) &&
 	    (host->fault.vector != X86_BP || other->fault.vector != X86_BP))
 		return CASE_INCOMPARABLE;
 	return CASE_DIFFERS;

@@ -106,6 +106,10 @@ static int run_batch(struct run *r, unsigned n)
 static int run_written(struct run *r)
 {
 	for (unsigned i = 0; i < ncases; i++) {
+		const char *needs = case_needs(i);
+
+		if (needs && !has_feature(needs))
+			continue;
 		case_at(i, &r->batch[0]);
 		if (run_batch(r, 1))
 			return -1;

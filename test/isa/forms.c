@@ -243,9 +243,29 @@ static int add_form(struct forms *f, const struct form *form)
 	return 0;
 }
 
+const u8 forms_pp[4] = {0, 0x66, 0xf3, 0xf2};
+
+unsigned forms_put_vex(const struct form *t, u8 rex, u8 vvvv, u8 *b)
+{
+	b[0] = 0xc4;
+	b[1] = (u8)((rex ^ 7) << 5) | t->map;
+	b[2] = (u8)(t->w << 7 | vvvv | t->l << 2 | t->pp);
+	return 3;
+}
+
+unsigned forms_put_map(const struct form *t, u8 *b)
+{
+	unsigned n = 0;
+
+	if (t->map)
+		b[n++] = 0x0f;
+	if (t->map > 1)
+		b[n++] = t->map == 2 ? 0x38 : 0x3a;
+	return n;
+}
+
 static size_t encode(const struct form *t, u8 *b)
 {
-	static const u8 prefix[] = {0, 0x66, 0xf3, 0xf2};
 	size_t n = 0;
 
 	if (t->evex) {
@@ -254,18 +274,13 @@ static size_t encode(const struct form *t, u8 *b)
 		b[n++] = (u8)(t->w << 7 | 0x7c | t->pp);
 		b[n++] = (u8)(t->l << 5 | t->b << 4 | 8 | t->masked);
 	} else if (t->vex) {
-		b[n++] = 0xc4;
-		b[n++] = 0xe0 | t->map;
-		b[n++] = (u8)(t->w << 7 | 0x78 | t->l << 2 | t->pp);
+		n += forms_put_vex(t, 0, 0x78, b);
 	} else {
 		if (t->pp)
-			b[n++] = prefix[t->pp];
+			b[n++] = forms_pp[t->pp];
 		if (t->w)
 			b[n++] = 0x48;
-		if (t->map)
-			b[n++] = 0x0f;
-		if (t->map > 1)
-			b[n++] = t->map == 2 ? 0x38 : 0x3a;
+		n += forms_put_map(t, b + n);
 	}
 	b[n++] = t->opcode;
 	/* Memory through RSI; where VSIB needs an index byte, the zeros that follow are one. */

@@ -48,6 +48,13 @@ void forms_destroy(struct forms *f);
 
 bool forms_decode(const u8 *bytes, size_t len, struct decoded *d);
 bool forms_decode_as(unsigned bits, const u8 *bytes, size_t len, struct decoded *d);
+
+/* What stands for a form's pp where no VEX or EVEX has it: a prefix, or 0. */
+extern const u8 forms_pp[4];
+/* Write an encoding's bytes before the opcode, and return how many. rex: R, X and B as REX has
+ * them. */
+unsigned forms_put_vex(const struct form *t, u8 rex, u8 vvvv, u8 *b); /* vvvv: in its place there */
+unsigned forms_put_map(const struct form *t, u8 *b);
 /* What makes a form of its instruction; prefixes without a meaning of their own don't matter. */
 u64 forms_key(const struct decoded *d);
 

@@ -354,8 +354,7 @@ static u8 random_modrm(struct gen *g, const struct form *t, bool fixed)
 /* Prefixes in any number of the order-free ones; returns how many bytes. */
 static unsigned random_prefixes(struct gen *g, const struct form *t, u8 *b)
 {
-	static const u8 pp[] = {0, 0x66, 0xf3, 0xf2},
-			segment[] = {0x64, 0x65, 0x2e, 0x3e, 0x64, 0x65};
+	static const u8 segment[] = {0x64, 0x65, 0x2e, 0x3e, 0x64, 0x65};
 	unsigned n = 0;
 
 	if (rng_percent(&g->r, 12))
@@ -367,26 +366,22 @@ static unsigned random_prefixes(struct gen *g, const struct form *t, u8 *b)
 	if (rng_percent(&g->r, t->mem ? 10 : 1))
 		b[n++] = 0xf0;
 	if (t->pp)
-		b[n++] = pp[t->pp];
+		b[n++] = forms_pp[t->pp];
 	else if (!t->map && rng_percent(&g->r, 3))
-		b[n++] = pp[1 + rng_below(&g->r, 3)];
+		b[n++] = forms_pp[1 + rng_below(&g->r, 3)];
 	return n;
 }
 
 static unsigned random_vex(struct gen *g, const struct form *t, bool fixed, u8 *b)
 {
-	u8 x = (u8)rng_u64(&g->r) & 0xe0, v = fixed ? 0x78 : (u8)rng_u64(&g->r) & 0x78;
-	u8 tail = (u8)(v | t->l << 2 | t->pp);
+	u8 rex = rng_u64(&g->r) & 7, v = fixed ? 0x78 : (u8)rng_u64(&g->r) & 0x78;
 
 	if (t->map == 1 && !t->w && rng_percent(&g->r, 50)) {
 		b[0] = 0xc5;
-		b[1] = (x & 0x80) | tail;
+		b[1] = (u8)(~rex << 5 & 0x80) | (u8)(v | t->l << 2 | t->pp);
 		return 2;
 	}
-	b[0] = 0xc4;
-	b[1] = x | t->map;
-	b[2] = (u8)(t->w << 7) | tail;
-	return 3;
+	return forms_put_vex(t, rex, v, b);
 }
 
 /* fixed: no register beyond the first eight, and none but the first as the second source. */
@@ -410,11 +405,7 @@ static unsigned random_rex(struct gen *g, const struct form *t, u8 *b)
 
 	if (rex != 0x40 || rng_percent(&g->r, 20))
 		b[n++] = rex;
-	if (t->map)
-		b[n++] = 0x0f;
-	if (t->map > 1)
-		b[n++] = t->map == 2 ? 0x38 : 0x3a;
-	return n;
+	return n + forms_put_map(t, b + n);
 }
 
 /* Random bytes of one form; false if the draw made another instruction of it. */

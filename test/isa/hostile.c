@@ -5,9 +5,14 @@
  *
  *	hostile [--engine NAME,KEY=VALUE…] [--compat] [--seed N] [--first N] [--cases N]
  *	        [--seconds N] [--runs N] [--kicks] [--nmis] [--keep-going] [--one-process]
+ *	        [--refuse N] [--refuse-all N]
  *
  * Addresses are the process's own, and not random: a seed (ALCAZAR_SEED too) gives the same
  * programs again. What differs is reduced to the slots that matter.
+ *
+ * --refuse: one in N of what windows ask of the host is refused (refuse.h), and programs must not
+ * notice. --refuse-all: even what a host has no reason to; where that leaves mapped what must not
+ * be, the vCPU has to stop with an error, and does so in at least one program.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -22,13 +27,17 @@
 #include <unistd.h>
 
 #include "hostile.h"
+#include "refuse.h"
+
+/* How a worker's life ends. */
+enum { WORK_DIFFERS = 3, WORK_STOPPED };
 
 enum { REPORTS_MAX = 5 };
 
 /* What processes share. */
 struct findings {
 	u64 next; /* program */
-	u64 ran, unfit, differ, faults, slots;
+	u64 ran, unfit, differ, faults, slots, stopped;
 	struct hostile program, smaller;
 	struct hostile_outcome out[2];
 	char what[200]; /* differs; "": nothing */
@@ -38,7 +47,7 @@ struct attack {
 	const char *engine;
 	struct settings settings;
 	u64 seed, first, cases, seconds;
-	unsigned bits, runs;
+	unsigned bits, runs, refuse;
 	u32 disturb;
 	bool keep_going, one_process;
 	struct hostile_menu menu;
@@ -104,6 +113,7 @@ static bool open_guests(struct attack *a)
 	struct alc_err err = {0};
 	bool good;
 
+	refuse_one_in = 0;
 	memset(a->guest, 0, sizeof(a->guest));
 	a->watch = watch_create();
 	a->places = calloc(HOSTILE_PLACES, sizeof(*a->places));
@@ -116,11 +126,17 @@ static bool open_guests(struct attack *a)
 	}
 	if (!good)
 		fprintf(stderr, "can't make the guests: %s\n", err.text);
+	refuse_one_in = a->refuse;
 	return good;
 }
 
 /* ---- One program ------------------------------------------------------------------------------
  */
+
+static bool stopped_by_host(const struct hostile_outcome *o)
+{
+	return refuse_all && o->cpu.end == CASE_LOST && strstr(o->cpu.why, "does not take back");
+}
 
 /* f->what; false: the program can't be compared. */
 static bool compare(struct attack *a, const struct hostile *h)
@@ -135,6 +151,8 @@ static bool compare(struct attack *a, const struct hostile *h)
 	/* Again, with what the engine remembers of the first time. */
 	for (unsigned i = 0; i < a->runs && !what; i++) {
 		hostile_guest_run(&a->guest[1], h, &f->out[1]);
+		if (stopped_by_host(&f->out[1]))
+			return true;
 		what = hostile_difference(&f->out[0], &f->out[1]);
 		if (!what)
 			what = watch_broken(a->watch);
@@ -230,7 +248,9 @@ static int work(struct attack *a, time_t end)
 	for (; good && !finished(a, end); a->f->next++) {
 		run_next(a);
 		if (a->f->what[0])
-			return 3;
+			return WORK_DIFFERS;
+		if (stopped_by_host(&a->f->out[1]))
+			return WORK_STOPPED;
 	}
 	close_guests(a);
 	return !good;
@@ -251,7 +271,12 @@ static int run_all(struct attack *a)
 			_exit(work(a, end));
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			return 1;
-		if (WIFEXITED(status) && WEXITSTATUS(status) != 3)
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_STOPPED) {
+			a->f->stopped++;
+			a->f->next++;
+			continue;
+		}
+		if (WIFEXITED(status) && WEXITSTATUS(status) != WORK_DIFFERS)
 			return WEXITSTATUS(status);
 		report(a, a->f->next++);
 	}
@@ -308,6 +333,8 @@ static void take_option(struct attack *a, int opt, char *value)
 		a->keep_going = true;
 	else if (opt == '1')
 		a->one_process = true;
+	else if (opt == 'u' || opt == 'U')
+		a->refuse = (unsigned)number, refuse_all = opt == 'U';
 	else
 		exit(2);
 }
@@ -320,7 +347,8 @@ static void parse(struct attack *a, int argc, char **argv)
 		{"seconds", 1, NULL, 't'},     {"runs", 1, NULL, 'r'},
 		{"compat", 0, NULL, 'b'},      {"kicks", 0, NULL, 'i'},
 		{"nmis", 0, NULL, 'm'},        {"keep-going", 0, NULL, 'k'},
-		{"one-process", 0, NULL, '1'}, {NULL, 0, NULL, 0},
+		{"one-process", 0, NULL, '1'}, {"refuse", 1, NULL, 'u'},
+		{"refuse-all", 1, NULL, 'U'},  {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;
@@ -365,6 +393,8 @@ int main(int argc, char **argv)
 	       (unsigned long long)a.f->ran, (unsigned long long)a.f->slots,
 	       (unsigned long long)a.f->faults, (unsigned long long)a.f->differ,
 	       (unsigned long long)a.f->unfit);
+	if (refuse_all)
+		printf("%llu of them stopped by the host\n", (unsigned long long)a.f->stopped);
 	hostile_menu_destroy(&a.menu);
-	return ret ? ret : a.f->differ || !a.f->ran;
+	return ret ? ret : a.f->differ || !a.f->ran || (refuse_all && !a.f->stopped);
 }

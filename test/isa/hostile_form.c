@@ -192,7 +192,6 @@ static unsigned encode_operand(const struct operand *o, int reg, u8 *m, u8 *rex)
 
 static unsigned encode_prefixes(const struct form *t, const struct operand *o, bool lock, u8 *b)
 {
-	static const u8 pp[] = {0, 0x66, 0xf3, 0xf2};
 	unsigned n = 0;
 
 	if (o->segment)
@@ -202,7 +201,7 @@ static unsigned encode_prefixes(const struct form *t, const struct operand *o, b
 	if (lock)
 		b[n++] = 0xf0;
 	if (!t->vex && t->pp)
-		b[n++] = pp[t->pp];
+		b[n++] = forms_pp[t->pp];
 	return n;
 }
 
@@ -211,16 +210,11 @@ static unsigned encode_opcode(const struct form *t, u8 rex, u8 v, u8 *b)
 	unsigned n = 0;
 
 	if (t->vex) {
-		b[n++] = 0xc4;
-		b[n++] = (u8)((rex ^ 7) << 5) | t->map;
-		b[n++] = (u8)(t->w << 7 | (v & 0x78) | t->l << 2 | t->pp);
+		n += forms_put_vex(t, rex, v & 0x78, b);
 	} else {
 		if (t->bits == 64 && (t->w || rex))
 			b[n++] = (u8)(0x40 | t->w << 3 | rex);
-		if (t->map)
-			b[n++] = 0x0f;
-		if (t->map > 1)
-			b[n++] = t->map == 2 ? 0x38 : 0x3a;
+		n += forms_put_map(t, b + n);
 	}
 	b[n++] = t->opcode;
 	return n;

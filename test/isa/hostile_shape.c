@@ -8,6 +8,8 @@
 /* ---- Addresses --------------------------------------------------------------------------------
  */
 
+enum { EDGE_OF_RIGHTS = 1 };
+
 static const struct place corners[] = {
 	{0, "0"},
 	{BIT(31), "2 GiB"},
@@ -56,6 +58,18 @@ static u64 any_pte(struct hgen *g, u64 below)
 	return frame | rights;
 }
 
+/* Side by side in memory, and only one may be written. */
+static void make_edge_of_rights(struct hgen *g, struct edge *e)
+{
+	u64 frame = HG_DATA + rng_below(&g->r, HG_FRAMES - 1) * 0x1000;
+	u64 rights = PTE_P | PTE_NX | (g->h->cpl ? PTE_U : 0);
+	unsigned to_write = rng_percent(&g->r, 70) ? 0 : 1;
+
+	e->pte[0] = frame | rights;
+	e->pte[1] = (frame + 0x1000) | rights;
+	e->pte[to_write] |= PTE_W;
+}
+
 static void choose_edges(struct hgen *g)
 {
 	struct hostile *h = g->h;
@@ -80,6 +94,8 @@ static void choose_edges(struct hgen *g)
 			e->at.addr = (u32)e->at.addr;
 		e->pte[0] = any_pte(g, 0);
 		e->pte[1] = any_pte(g, e->pte[0]);
+		if (i == EDGE_OF_RIGHTS)
+			make_edge_of_rights(g, e);
 	}
 }
 
@@ -398,51 +414,109 @@ static void shape_bits(struct hgen *g)
 	put_plain(g, &t, &(struct operand){.base = base, .index = -1}, reg);
 }
 
+/* What loops access by: mostly words. */
+static const struct form loop_forms[] = {
+	{.opcode = 0x8b, .mem = true, .w = true}, /* mov r, m */
+	{.opcode = 0x89, .mem = true, .w = true}, /* mov m, r */
+	{.opcode = 0x8a, .mem = true},            /* mov r8, m */
+	{.opcode = 0x88, .mem = true},
+	{.opcode = 0x01, .mem = true},            /* add m, r */
+	{.opcode = 0x03, .mem = true, .w = true}, /* add r, m */
+	{.map = 1, .opcode = 0x10, .mem = true},  /* movups */
+	{.map = 1, .opcode = 0x11, .mem = true},
+	{.map = 1, .opcode = 0xb6, .mem = true}, /* movzx */
+	{.opcode = 0x39, .mem = true},           /* cmp m, r */
+};
+
+/* An operand by this register, at most 32 bytes away. */
+static void put_loop_access(struct hgen *g, int base)
+{
+	struct operand o = {
+		.base = base, .index = -1, .disp = (i64)rng_below(&g->r, 64) - 32, .disp_size = 1};
+
+	put_plain(g, &loop_forms[rng_below(&g->r, ARRAY_LEN(loop_forms))], &o,
+		  rng_percent(&g->r, 50) ? X86_RAX : X86_RDX);
+}
+
+/* sub ecx, 1; jnz */
+static void put_loop_end(struct hgen *g, unsigned begin)
+{
+	u8 back[6] = {0x0f, 0x85};
+
+	put_bytes_of(g, 0x01e983, 3);
+	st32(back + 2, begin - g->at - (u32)sizeof(back));
+	put(g, back, sizeof(back));
+}
+
+/* Some way before this one, which is passed halfway; false: it would lead over the code. */
+static bool choose_walk(struct hgen *g, u64 middle, i32 stride, u32 steps, u64 *from)
+{
+	*from = middle - (u64)(i64)stride * (steps / 2);
+	for (u32 i = 0; g->h->open_code && i <= steps; i++)
+		if (is_near_code(*from + (u64)(i64)stride * i))
+			return false;
+	return true;
+}
+
 /* A loop that walks over the boundary, by the same instructions. */
 static void shape_walk(struct hgen *g)
 {
-	static const struct form forms[] = {
-		{.opcode = 0x8b, .mem = true, .w = true}, /* mov r, m */
-		{.opcode = 0x89, .mem = true, .w = true}, /* mov m, r */
-		{.opcode = 0x8a, .mem = true},            /* mov r8, m */
-		{.opcode = 0x88, .mem = true},
-		{.opcode = 0x01, .mem = true},            /* add m, r */
-		{.opcode = 0x03, .mem = true, .w = true}, /* add r, m */
-		{.map = 1, .opcode = 0x10, .mem = true},  /* movups */
-		{.map = 1, .opcode = 0x11, .mem = true},
-		{.map = 1, .opcode = 0xb6, .mem = true}, /* movzx */
-		{.opcode = 0x39, .mem = true},           /* cmp m, r */
-	};
 	static const i32 strides[] = {1, 4, 8, 16, 32, 64, 256, 4096, -1, -4, -8, -16, -64, -4096};
 	i32 stride = strides[rng_below(&g->r, ARRAY_LEN(strides))];
 	u32 steps = 2 + (u32)rng_below(&g->r, 40);
 	int base = any_but(g, BIT(X86_RSP) | BIT(X86_RCX) | BIT(X86_RAX) | BIT(X86_RDX));
 	u8 add[7] = {(u8)(0x48 | base >> 3), 0x81, (u8)(0xc0 | (base & 7))};
-	u8 back[6] = {0x0f, 0x85};
 	unsigned begin, narrow = g->h->bits == 32;
 	u64 from;
 
-	from = any_address(g, 8) - (u64)(i64)stride * (steps / 2);
-	for (u32 i = 0; g->h->open_code && i < steps; i++)
-		if (is_near_code(from + (u64)(i64)stride * i))
-			return;
+	if (!choose_walk(g, any_address(g, 8), stride, steps, &from))
+		return;
 	put_imm(g, base, from);
 	put_imm(g, X86_RCX, steps);
 	begin = g->at;
-	for (unsigned n = 1 + (unsigned)rng_below(&g->r, 3); n; n--) {
-		struct operand o = {.base = base,
-				    .index = -1,
-				    .disp = (i64)rng_below(&g->r, 64) - 32,
-				    .disp_size = 1};
-
-		put_plain(g, &forms[rng_below(&g->r, ARRAY_LEN(forms))], &o,
-			  rng_percent(&g->r, 50) ? X86_RAX : X86_RDX);
-	}
+	for (unsigned n = 1 + (unsigned)rng_below(&g->r, 3); n; n--)
+		put_loop_access(g, base);
 	st32(add + 3, (u32)stride);
 	put(g, add + narrow, sizeof(add) - narrow);
-	put_bytes_of(g, 0x01e983, 3); /* sub ecx, 1 */
-	st32(back + 2, begin - g->at - (u32)sizeof(back));
-	put(g, back, sizeof(back));
+	put_loop_end(g, begin);
+}
+
+/*
+ * The same by addresses that each iteration computes anew: engines may remember where the last ones
+ * led. Both sides may have been read before, as a right to read is none to write.
+ */
+static void shape_leap(struct hgen *g)
+{
+	static const i32 strides[] = {1, 4, 8, 16, 32, 64, -1, -4, -8, -16, -32, -64};
+	const struct form read = {.opcode = 0x8a, .mem = true};
+	const unsigned taken = BIT(X86_RSP) | BIT(X86_RCX) | BIT(X86_RAX) | BIT(X86_RDX);
+	i32 stride = strides[rng_below(&g->r, ARRAY_LEN(strides))];
+	u32 steps = 16 + (u32)rng_below(&g->r, 48);
+	int from_reg = any_but(g, taken), to = any_but(g, taken | BIT(from_reg));
+	u8 multiply[7] = {(u8)(0x48 | to >> 3 << 2), 0x69, (u8)(0xc1 | (to & 7) << 3)};
+	u8 add[3] = {(u8)(0x48 | from_reg >> 3 << 2 | to >> 3), 0x01,
+		     (u8)(0xc0 | (from_reg & 7) << 3 | (to & 7))};
+	unsigned begin, narrow = g->h->bits == 32;
+	u64 from, middle = any_address(g, 8);
+
+	if (rng_percent(&g->r, 50))
+		middle = near(g, g->h->edge[EDGE_OF_RIGHTS].at.addr, 8);
+	if (!choose_walk(g, middle, stride, steps, &from))
+		return;
+	for (unsigned n = rng_percent(&g->r, 60) ? 2 : 0; n; n--) {
+		put_imm(g, from_reg, from + (n - 1) * (u64)(i64)stride * steps);
+		put_plain(g, &read, &(struct operand){.base = from_reg, .index = -1}, X86_RDX);
+	}
+	put_imm(g, from_reg, from);
+	put_imm(g, X86_RCX, steps);
+	begin = g->at;
+	/* imul to, ecx, stride; add to, from */
+	st32(multiply + 3, (u32)stride);
+	put(g, multiply + narrow, sizeof(multiply) - narrow);
+	put(g, add + narrow, sizeof(add) - narrow);
+	for (unsigned n = 1 + (unsigned)rng_below(&g->r, 2); n; n--)
+		put_loop_access(g, to);
+	put_loop_end(g, begin);
 }
 
 /* A target in rax, or in its cell. */
@@ -554,9 +628,9 @@ static const struct {
 	void (*put)(struct hgen *g);
 	u8 percent;
 } shapes[] = {
-	{shape_single, 34},  {shape_group, 14}, {shape_stack, 14}, {shape_string, 7},
-	{shape_bits, 4},     {shape_walk, 9},   {shape_jump, 6},   {shape_middle, 3},
-	{shape_own_code, 5}, {shape_remap, 4},
+	{shape_single, 32}, {shape_group, 13},   {shape_stack, 13}, {shape_string, 6},
+	{shape_bits, 4},    {shape_walk, 8},     {shape_leap, 6},   {shape_jump, 6},
+	{shape_middle, 3},  {shape_own_code, 5}, {shape_remap, 4},
 };
 
 static void put_slot(struct hgen *g)

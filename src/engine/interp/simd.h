@@ -59,7 +59,8 @@ enum {
 	SIMD_STEPS = 1 << 8,    /* operations in sequence, each with exceptions of its own */
 	SIMD_ZMM = 1 << 9,      /* what it clears are 512 bits */
 	SIMD_EVEX = 1 << 10,
-	SIMD_QUIET = 1 << 11, /* as if all exceptions were masked, and leaves no flags */
+	SIMD_QUIET = 1 << 11,  /* as if all exceptions were masked, and leaves no flags */
+	SIMD_HALVES = 1 << 12, /* its result are half-precision numbers, which FZ doesn't concern */
 };
 
 /* Which elements of a memory operand a mask register names (SDM vol. 2 2.7.4, 2.8). */
@@ -80,10 +81,10 @@ struct simd_insn {
 	u8 align_mask; /* of the address: nonzero bits are #GP */
 	u8 dst_vec;    /* register to restore after an unmasked exception, or SIMD_NONE */
 	u8 dst_gpr, dst_k;
-	u8 mask;      /* register that masks the memory operand, or 0 */
+	u8 mask;      /* register that masks the memory operand or SIMD_HALVES, or 0 */
 	u8 elements;  /* enum simd_elements, of loads */
 	u8 elem_size; /* in memory, where there is a mask */
-	u8 elems;     /* bits of the mask that count */
+	u8 elems;     /* bits of the mask that count; SIMD_HALVES: how many */
 	u16 len;      /* of the code at run */
 	u16 next;     /* in its hash chain, 0: last */
 };

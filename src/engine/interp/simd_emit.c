@@ -588,6 +588,16 @@ static void use_masked_memory(struct emitter *e)
 	}
 }
 
+static void use_halves(struct emitter *e)
+{
+	const struct dec *d = e->d;
+
+	e->in->flags |= SIMD_HALVES;
+	e->in->elems = (u8)(d->z.avx.vector_length / 32);
+	if (d->z.avx.mask.reg != ZYDIS_REGISTER_NONE)
+		e->in->mask = (u8)(ZydisRegisterGetId(d->z.avx.mask.reg) & 7);
+}
+
 /* "Exceptions are determined separately for each add and multiply operation" (SDM, DPPS). */
 static bool has_steps(const struct dec *d)
 {
@@ -629,6 +639,8 @@ void simd_emit(const struct dec *d, struct simd_insn *in, struct thunk_code *t)
 	classify(d, in);
 	use_operands(&e);
 	use_masked_memory(&e);
+	if (d->z.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH)
+		use_halves(&e);
 	if (must_align(d) && in->mem_size >= 16)
 		in->align_mask = (u8)(in->mem_size - 1);
 	/* FNOP, FINCSTP, FDECSTP and FFREE too: they are no control instructions to processors. */

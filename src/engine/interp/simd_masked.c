@@ -138,40 +138,8 @@ static void maskmovq(struct alc_vcpu *v, const struct op *op, struct interp *c)
 	NEXT;
 }
 
-/*
- * What was gathered before a fault stays, with its mask cleared, so that the restarted
- * instruction goes on from there (SDM vol. 2 VGATHERDPS).
- */
-static void gather(struct alc_vcpu *v, const struct op *op, struct interp *c)
-{
-	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
-	unsigned index_size = part(op, INDEX_SIZE_SHIFT);
-	u64 *to = v->fpu.vec[op->a], *mask = v->fpu.vec[op->b];
-	const u64 *index = v->fpu.vec[part(op, INDEX_SHIFT)];
-	u64 x, off;
+/* ---- Gathers and scatters ---- */
 
-	for (unsigned i = 0; i < count; i++)
-		set_elem(mask, i, size, masked_on(mask, i, size) ? ~0ull : 0);
-	for (unsigned i = 0; i < count; i++) {
-		if (!masked_on(mask, i, size))
-			continue;
-		off = (u64)sext(elem(index, i, index_size), index_size) << (op->shift & 3);
-		if (read_elem(v, op, c, v->gpr[op->base] + off + (u64)op->disp, size, &x)) {
-			op_fault(v, op, c);
-			return;
-		}
-		set_elem(to, i, size, x);
-		set_elem(mask, i, size, 0);
-	}
-	__builtin_memset(mask, 0, 64);
-	__builtin_memset((u8 *)to + count * size, 0, 64 - count * size);
-	NEXT;
-}
-
-/*
- * With a mask register, of which the bit of each element that is done is cleared. Stores are made
- * in order, from the lowest element on.
- */
 static u64 vsib_address(const struct alc_vcpu *v, const struct op *op, unsigned i)
 {
 	const u64 *index = v->fpu.vec[part(op, INDEX_SHIFT)];
@@ -181,72 +149,104 @@ static u64 vsib_address(const struct alc_vcpu *v, const struct op *op, unsigned 
 	       (u64)op->disp;
 }
 
-/* Nonzero: v->fault is set; what was done before stays so. */
-static int gather_elements(struct alc_vcpu *v, const struct op *op, struct interp *c)
+static int gather_element(struct alc_vcpu *v, const struct op *op, struct interp *c, unsigned i)
 {
-	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
-	u64 *to = v->fpu.vec[op->a], *k = &v->fpu.k[op->b], x;
+	unsigned size = part(op, ELEM_SHIFT);
+	u64 x;
 
-	for (unsigned i = 0; i < count; i++) {
-		if (!(*k >> i & 1))
-			continue;
-		if (read_elem(v, op, c, vsib_address(v, op, i), size, &x))
-			return 1;
-		set_elem(to, i, size, x);
-		*k &= ~BIT(i);
-	}
-	*k = 0;
-	__builtin_memset((u8 *)to + count * size, 0, 64 - count * size);
+	if (read_elem(v, op, c, vsib_address(v, op, i), size, &x))
+		return 1;
+	set_elem(v->fpu.vec[op->a], i, size, x);
 	return 0;
 }
 
-static int scatter_elements(struct alc_vcpu *v, const struct op *op, struct interp *c)
+static int scatter_element(struct alc_vcpu *v, const struct op *op, struct interp *c, unsigned i)
 {
-	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
-	u64 *k = &v->fpu.k[op->b];
+	unsigned size = part(op, ELEM_SHIFT);
 
-	for (unsigned i = 0; i < count; i++) {
-		if (!(*k >> i & 1))
-			continue;
-		if (write_elem(v, op, c, vsib_address(v, op, i), size,
-			       elem(v->fpu.vec[op->a], i, size)))
-			return 1;
-		*k &= ~BIT(i);
-	}
-	*k = 0;
-	return 0;
+	return write_elem(v, op, c, vsib_address(v, op, i), size, elem(v->fpu.vec[op->a], i, size));
 }
 
-/* Processors don't check the alignment of elements. */
-static void gather_masked(struct alc_vcpu *v, const struct op *op, struct interp *c)
+static void clear_above(struct alc_vcpu *v, const struct op *op)
 {
+	unsigned gathered = part(op, ELEM_SHIFT) * part(op, COUNT_SHIFT);
+
+	__builtin_memset((u8 *)v->fpu.vec[op->a] + gathered, 0, 64 - gathered);
+}
+
+/*
+ * What was gathered before a fault stays, with its mask cleared, so that the restarted
+ * instruction goes on from there (SDM vol. 2 VGATHERDPS).
+ */
+static void gather(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
+	u64 *mask = v->fpu.vec[op->b];
+
+	for (unsigned i = 0; i < count; i++)
+		set_elem(mask, i, size, masked_on(mask, i, size) ? ~0ull : 0);
+	for (unsigned i = 0; i < count; i++) {
+		if (!masked_on(mask, i, size))
+			continue;
+		if (gather_element(v, op, c, i)) {
+			op_fault(v, op, c);
+			return;
+		}
+		set_elem(mask, i, size, 0);
+	}
+	__builtin_memset(mask, 0, 64);
+	clear_above(v, op);
+	NEXT;
+}
+
+/*
+ * With a mask register, of which the bit of each element that is done is cleared. Stores are made
+ * in order, from the lowest element on. Processors don't check the alignment of elements. Nonzero:
+ * v->fault is set; what was done before stays so.
+ */
+static int masked_elements(struct alc_vcpu *v, const struct op *op, struct interp *c,
+			   int (*one)(struct alc_vcpu *, const struct op *, struct interp *,
+				      unsigned))
+{
+	unsigned count = part(op, COUNT_SHIFT);
 	bool checked = c->align_check;
-	int r;
+	u64 *k = &v->fpu.k[op->b];
+	int r = 0;
 
 	c->align_check = false;
-	r = gather_elements(v, op, c);
+	for (unsigned i = 0; i < count && !r; i++) {
+		if (!(*k >> i & 1))
+			continue;
+		r = one(v, op, c, i);
+		if (!r)
+			*k &= ~BIT(i);
+	}
 	c->align_check = checked;
-	if (r) {
+	if (!r)
+		*k = 0;
+	return r;
+}
+
+static void gather_masked(struct alc_vcpu *v, const struct op *op, struct interp *c)
+{
+	if (masked_elements(v, op, c, gather_element)) {
 		op_fault(v, op, c);
 		return;
 	}
+	clear_above(v, op);
 	NEXT;
 }
 
 static void scatter_masked(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
-	bool checked = c->align_check;
-	int r;
-
-	c->align_check = false;
-	r = scatter_elements(v, op, c);
-	c->align_check = checked;
-	if (r) {
+	if (masked_elements(v, op, c, scatter_element)) {
 		op_fault(v, op, c);
 		return;
 	}
 	NEXT;
 }
+
+/* ---- MXCSR ---- */
 
 static void ldmxcsr(struct alc_vcpu *v, const struct op *op, struct interp *c)
 {
@@ -309,28 +309,79 @@ static bool gen_maskmov_bytes(struct dec *d, bool mmx)
 	return set(d, mmx ? maskmovq : masked_store, reg_id(&d->o[0]), reg_id(&d->o[1]));
 }
 
-/* VGATHERDPS xmm1, vm, mask. */
-static bool gen_gather(struct dec *d, unsigned index_size, unsigned size)
+static const struct vsib {
+	u16 mnemonic;
+	u8 index_size, size;
+	bool scatters;
+} vsibs[] = {
+	{ZYDIS_MNEMONIC_VGATHERDPS, 4, 4, false}, {ZYDIS_MNEMONIC_VPGATHERDD, 4, 4, false},
+	{ZYDIS_MNEMONIC_VGATHERDPD, 4, 8, false}, {ZYDIS_MNEMONIC_VPGATHERDQ, 4, 8, false},
+	{ZYDIS_MNEMONIC_VGATHERQPS, 8, 4, false}, {ZYDIS_MNEMONIC_VPGATHERQD, 8, 4, false},
+	{ZYDIS_MNEMONIC_VGATHERQPD, 8, 8, false}, {ZYDIS_MNEMONIC_VPGATHERQQ, 8, 8, false},
+	{ZYDIS_MNEMONIC_VSCATTERDPS, 4, 4, true}, {ZYDIS_MNEMONIC_VPSCATTERDD, 4, 4, true},
+	{ZYDIS_MNEMONIC_VSCATTERDPD, 4, 8, true}, {ZYDIS_MNEMONIC_VPSCATTERDQ, 4, 8, true},
+	{ZYDIS_MNEMONIC_VSCATTERQPS, 8, 4, true}, {ZYDIS_MNEMONIC_VPSCATTERQD, 8, 4, true},
+	{ZYDIS_MNEMONIC_VSCATTERQPD, 8, 8, true}, {ZYDIS_MNEMONIC_VPSCATTERQQ, 8, 8, true},
+};
+
+static const struct vsib *vsib_of(const struct dec *d)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(vsibs); i++)
+		if (vsibs[i].mnemonic == d->z.mnemonic)
+			return &vsibs[i];
+	return NULL;
+}
+
+/* The operand, and what part() takes apart. */
+static void put_vsib(struct dec *d, const struct vsib *s, const ZydisDecodedOperand *at)
 {
 	unsigned len = d->z.avx.vector_length / 8;
-	unsigned count = (unsigned)min_u64(len / index_size, len / size);
-	unsigned index = (unsigned)ZydisRegisterGetId(d->o[1].mem.index) & 15;
+	unsigned count = (unsigned)min_u64(len / s->index_size, len / s->size);
+	unsigned index = (unsigned)ZydisRegisterGetId(at->mem.index);
+
+	d->op->imm = s->size | count << COUNT_SHIFT | index << INDEX_SHIFT |
+		     (u64)s->index_size << INDEX_SIZE_SHIFT;
+	d->op->index = X86_REG_ZERO;
+	d->op->shift = (u8)((d->op->shift & SHIFT_STACK) | __builtin_ctz(at->mem.scale));
+}
+
+static bool undefined(struct dec *d)
+{
+	d->op->fn = op_ud;
+	d->end = true;
+	return true;
+}
+
+/* VGATHERDPS xmm1, vm, mask. */
+static bool gen_gather(struct dec *d, const struct vsib *s)
+{
+	unsigned index = (unsigned)ZydisRegisterGetId(d->o[1].mem.index);
 	u8 to = reg_id(&d->o[0]), mask = reg_id(&d->o[2]);
 
-	if (to == mask || to == index || mask == index) {
-		d->op->fn = op_ud;
-		d->end = true;
-		return true;
-	}
-	d->op->imm = size | count << COUNT_SHIFT | index << INDEX_SHIFT |
-		     (u64)index_size << INDEX_SIZE_SHIFT;
-	d->op->index = X86_REG_ZERO;
-	d->op->shift = (u8)((d->op->shift & SHIFT_STACK) | __builtin_ctz(d->o[1].mem.scale));
+	if (to == mask || to == index || mask == index)
+		return undefined(d);
+	put_vsib(d, s, &d->o[1]);
 	return set(d, gather, to, mask);
+}
+
+/* VGATHERDPS zmm1 {k1}, vm; VSCATTERDPS vm {k1}, zmm1. */
+static bool gen_vsib(struct dec *d, const struct vsib *s)
+{
+	const ZydisDecodedOperand *data = &d->o[s->scatters ? 2 : 0];
+	const ZydisDecodedOperand *at = &d->o[s->scatters ? 0 : 2];
+	unsigned index = (unsigned)ZydisRegisterGetId(at->mem.index);
+	u8 reg = reg_id(data), k = reg_id(&d->o[1]);
+
+	if (!k || (!s->scatters && reg == index))
+		return undefined(d);
+	put_vsib(d, s, at);
+	return set(d, s->scatters ? scatter_masked : gather_masked, reg, k);
 }
 
 bool simd_masked_gen(struct dec *d)
 {
+	const struct vsib *s;
+
 	switch (d->z.mnemonic) {
 	case ZYDIS_MNEMONIC_LDMXCSR:
 	case ZYDIS_MNEMONIC_VLDMXCSR:
@@ -349,72 +400,16 @@ bool simd_masked_gen(struct dec *d)
 	case ZYDIS_MNEMONIC_VMASKMOVPD:
 	case ZYDIS_MNEMONIC_VPMASKMOVQ:
 		return gen_maskmov(d, 8);
-	case ZYDIS_MNEMONIC_VGATHERDPS:
-	case ZYDIS_MNEMONIC_VPGATHERDD:
-		return gen_gather(d, 4, 4);
-	case ZYDIS_MNEMONIC_VGATHERDPD:
-	case ZYDIS_MNEMONIC_VPGATHERDQ:
-		return gen_gather(d, 4, 8);
-	case ZYDIS_MNEMONIC_VGATHERQPS:
-	case ZYDIS_MNEMONIC_VPGATHERQD:
-		return gen_gather(d, 8, 4);
-	case ZYDIS_MNEMONIC_VGATHERQPD:
-	case ZYDIS_MNEMONIC_VPGATHERQQ:
-		return gen_gather(d, 8, 8);
 	default:
-		return false;
+		break;
 	}
-}
-
-/* VGATHERDPS zmm1 {k1}, vm; VSCATTERDPS vm {k1}, zmm1. */
-static bool gen_vsib(struct dec *d, bool scatters, unsigned index_size, unsigned size)
-{
-	const ZydisDecodedOperand *data = &d->o[scatters ? 2 : 0], *at = &d->o[scatters ? 0 : 2];
-	unsigned len = d->z.avx.vector_length / 8;
-	unsigned count = (unsigned)min_u64(len / index_size, len / size);
-	unsigned index = (unsigned)ZydisRegisterGetId(at->mem.index);
-	u8 reg = reg_id(data), k = reg_id(&d->o[1]);
-
-	if (!k || (!scatters && reg == index)) {
-		d->op->fn = op_ud;
-		d->end = true;
-		return true;
-	}
-	d->op->imm = size | count << COUNT_SHIFT | index << INDEX_SHIFT |
-		     (u64)index_size << INDEX_SIZE_SHIFT;
-	d->op->index = X86_REG_ZERO;
-	d->op->shift = (u8)((d->op->shift & SHIFT_STACK) | __builtin_ctz(at->mem.scale));
-	return set(d, scatters ? scatter_masked : gather_masked, reg, k);
+	s = vsib_of(d);
+	return s && gen_gather(d, s);
 }
 
 bool simd_vsib_gen(struct dec *d)
 {
-	switch (d->z.mnemonic) {
-	case ZYDIS_MNEMONIC_VGATHERDPS:
-	case ZYDIS_MNEMONIC_VPGATHERDD:
-		return gen_vsib(d, false, 4, 4);
-	case ZYDIS_MNEMONIC_VGATHERDPD:
-	case ZYDIS_MNEMONIC_VPGATHERDQ:
-		return gen_vsib(d, false, 4, 8);
-	case ZYDIS_MNEMONIC_VGATHERQPS:
-	case ZYDIS_MNEMONIC_VPGATHERQD:
-		return gen_vsib(d, false, 8, 4);
-	case ZYDIS_MNEMONIC_VGATHERQPD:
-	case ZYDIS_MNEMONIC_VPGATHERQQ:
-		return gen_vsib(d, false, 8, 8);
-	case ZYDIS_MNEMONIC_VSCATTERDPS:
-	case ZYDIS_MNEMONIC_VPSCATTERDD:
-		return gen_vsib(d, true, 4, 4);
-	case ZYDIS_MNEMONIC_VSCATTERDPD:
-	case ZYDIS_MNEMONIC_VPSCATTERDQ:
-		return gen_vsib(d, true, 4, 8);
-	case ZYDIS_MNEMONIC_VSCATTERQPS:
-	case ZYDIS_MNEMONIC_VPSCATTERQD:
-		return gen_vsib(d, true, 8, 4);
-	case ZYDIS_MNEMONIC_VSCATTERQPD:
-	case ZYDIS_MNEMONIC_VPSCATTERQQ:
-		return gen_vsib(d, true, 8, 8);
-	default:
-		return false;
-	}
+	const struct vsib *s = vsib_of(d);
+
+	return s && gen_vsib(d, s);
 }

@@ -8,7 +8,9 @@
  *   - invalid, denormal and divide-by-zero are found before the operation, so if one of them is
  *     unmasked, what was found after it (overflow, underflow, precision) did not happen;
  *   - unmasked underflow means "tiny", masked underflow "tiny and inexact": a run with flush to
- *     zero, which reports any tiny result, tells.
+ *     zero, which reports any tiny result, tells. Flush to zero has no effect on a result whose
+ *     underflow is unmasked, but on one of VREDUCE, which knows no underflow (SDM vol. 2): that
+ *     is inexact then. VCVTPS2PH takes no notice of it at all: its results are looked at.
  * One thing stays unseen: with unmasked overflow or underflow the precision flag tells whether the
  * significand was rounded, where we report it also for a result that only left the range.
  *
@@ -159,6 +161,21 @@ static u32 probe(struct alc_vcpu *v, struct interp *c, const struct simd_insn *i
 	return v->fpu.mxcsr & EXC_ALL;
 }
 
+/* Has it made a half-precision number that is tiny? One that was rounded to zero is inexact. */
+static bool made_tiny_half(const struct alc_vcpu *v, const struct simd_insn *in, const void *mem)
+{
+	const u8 *result = mem ? mem : (const u8 *)v->fpu.vec[in->dst_vec];
+	u64 bits = in->mask ? v->fpu.k[in->mask] : ~0ull;
+
+	for (unsigned i = 0; i < in->elems; i++) {
+		unsigned half = ld16(result + i * 2);
+
+		if (bits >> i & 1 && !(half & 0x7c00) && half & 0x3ff)
+			return true;
+	}
+	return false;
+}
+
 /* Some exception is unmasked. Nonzero: it was found, v->fault is set. */
 static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_insn *in, void *mem,
 			u32 *flags)
@@ -171,8 +188,11 @@ static int run_unmasked(struct alc_vcpu *v, struct interp *c, const struct simd_
 	save_dst(v, in, &saved);
 	if (unmasked & EXC_UE) {
 		tiny = probe(v, c, in, mem, mxcsr | MXCSR_FZ, flags) & EXC_UE;
+		if (in->flags & SIMD_HALVES && made_tiny_half(v, in, mem))
+			tiny = EXC_UE;
 		restore_dst(v, in, &saved);
-		mxcsr &= ~(u32)MXCSR_FZ; /* has effect on masked underflow only */
+		if (tiny)
+			mxcsr &= ~(u32)MXCSR_FZ;
 	}
 	found = probe(v, c, in, mem, mxcsr, flags) | tiny;
 	/* A later step's operands may be the first's result: what came before it stays. */
@@ -478,14 +498,14 @@ static void run_masked_store(struct alc_vcpu *v, const struct op *op, struct int
 	if ((in->align_mask || all) &&
 	    operand(v, op, &gva, in->mem_size, masked_alignment(v, in), X86_WRITE))
 		goto fault;
-	if (checked && named(v, in) && is_unaligned_word(v, op, in)) {
-		x86_raise_error(v, X86_AC_, 0);
-		goto fault;
-	}
 	if (all && !mem_rmw_begin_slow(v, c, op, gva, in->mem_size))
 		goto fault;
 	if (run_insn(v, c, in, result, &flags))
 		goto fault;
+	if (checked && named(v, in) && is_unaligned_word(v, op, in)) {
+		x86_raise_error(v, X86_AC_, 0);
+		goto fault;
+	}
 	c->align_check = false;
 	r = write_elements(v, op, c, in, result);
 	c->align_check = checked;

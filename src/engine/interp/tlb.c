@@ -251,13 +251,51 @@ static unsigned device_chunk(unsigned size)
 	return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
-/* Words at once: others may look at them meanwhile. */
+/* ---- Copies ----
+ *
+ * Others may look at words meanwhile, and store to them: words are copied at once, and each byte
+ * once. memcpy() stores twice where it has two moves for lengths in between, and the second would
+ * undo what another vCPU has stored after the first.
+ */
+
+typedef u64 u128_any __attribute__((vector_size(16), aligned(1), may_alias));
+
+/* Less than 8 bytes. */
+static void copy_rest(u8 *to, const u8 *from, unsigned size)
+{
+	unsigned at = 0;
+
+	if (size & 4) {
+		st32(to, ld32(from));
+		at = 4;
+	}
+	if (size & 2) {
+		st16(to + at, ld16(from + at));
+		at += 2;
+	}
+	if (size & 1)
+		st8(to + at, ld8(from + at));
+}
+
+static void copy_words(void *to, const void *from, unsigned len)
+{
+	u8 *d = to;
+	const u8 *s = from;
+
+	for (; len >= 8; len -= 8, d += 8, s += 8)
+		st64(d, ld64(s));
+	copy_rest(d, s, len);
+}
+
+/* 16 bytes that are aligned are one access where there is AVX (SDM vol. 3A 9.1.1). */
 static void copy_operand(void *to, const void *from, unsigned size)
 {
-	if (size == 1 || size == 2 || size == 4 || size == 8)
-		st_size(to, ld_size(from, size), size);
-	else
-		__builtin_memcpy(to, from, size);
+	u8 *d = to;
+	const u8 *s = from;
+
+	for (; size >= 16; size -= 16, d += 16, s += 16)
+		*(volatile u128_any *)d = *(const volatile u128_any *)s;
+	copy_words(d, s, size);
 }
 
 static void part_read(struct alc_vcpu *v, struct interp *c, const struct op *op, struct target t,
@@ -459,20 +497,6 @@ int ea_segment(struct alc_vcpu *v, const struct op *op, u64 *ea, unsigned size, 
 static const struct tlb_entry *ops_entry(const struct interp *c, u64 gva, unsigned access)
 {
 	return &(access & X86_IMPLICIT ? c->tables : c->tlb)[tlb_index(gva)];
-}
-
-/* Words are read and written as such: others may look at them meanwhile. */
-static void copy_words(void *to, const void *from, unsigned len)
-{
-	u8 *d = to;
-	const u8 *s = from;
-
-	for (; len >= 8; len -= 8, d += 8, s += 8)
-		st64(d, ld64(s));
-	if (len == 4)
-		st32(d, ld32(s));
-	else if (len)
-		__builtin_memcpy(d, s, len);
 }
 
 static int ops_read(struct alc_vcpu *v, u64 gva, void *to, unsigned len, unsigned access)

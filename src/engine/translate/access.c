@@ -71,10 +71,9 @@ u64 constant_address(const struct gen *g, const struct tr_insn *i)
 	return i->a32 ? (u32)a : a;
 }
 
-unsigned fields_in_state(const struct tr_insn *i)
+unsigned fields_copied(const struct tr_insn *i)
 {
-	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_V && in_state(i->v)) +
-	       i->high_copy;
+	return field_is_copied(i, FIELD_REG) + field_is_copied(i, FIELD_V);
 }
 
 static bool is_constant(const struct tr_insn *i)
@@ -303,7 +302,7 @@ struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	struct hmem m = {.base = T0, .index = T1};
 
-	if (fields_in_state(i) < 2)
+	if (fields_copied(i) < 2)
 		return (struct access){.m = m, .busy = BIT(T0) | BIT(T1), .site = site};
 	e_lea(g->c, T0, m);
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = site};
@@ -435,7 +434,7 @@ static void check_limit(struct gen *g, const struct check *k, const struct tr_in
 	s->bracket = k->bracket;
 }
 
-/* Anything; takes all scratch registers, none of which a guest's register needs. */
+/* Anything; leaves T0 to the byte of AH, CH, DH or BH. */
 static struct access check_compat(struct gen *g, const struct tr_insn *i)
 {
 	struct check k = check_begin(g, i->size, i->access, false);
@@ -455,9 +454,8 @@ static struct access check_compat(struct gen *g, const struct tr_insn *i)
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){.m = {.base = T2, .index = T1},
-			       .busy = BIT(T0) | BIT(T1) | BIT(T2),
-			       .site = k.site};
+	return (struct access){
+		.m = {.base = T2, .index = T1}, .busy = BIT(T1) | BIT(T2), .site = k.site};
 }
 
 /* At ESP or EBP; keeps T2. */
@@ -668,7 +666,7 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
 	if (simple && !in_state(i->base))
 		return check_base(g, i);
-	if (is_constant(i) && !i->seg && tr_has(g->t, TR_CONSTANT) && fields_in_state(i) < 2) {
+	if (is_constant(i) && !i->seg && tr_has(g->t, TR_CONSTANT) && fields_copied(i) < 2) {
 		u64 gva = constant_address(g, i);
 
 		if (page_offset(gva) + i->size <= ALC_PAGE_SIZE)

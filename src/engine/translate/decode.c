@@ -90,15 +90,14 @@ static bool use_gpr(struct tr_insn *i, const ZydisDecodedOperand *o)
 	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
 		i->written |= (u16)BIT(reg);
 
-	if (is_high_byte(o->reg.value)) { /* of a register that stays: its encoding does too */
-		i->high_byte = true;
-		i->high_copy = field == FIELD_REG && o->actions == ZYDIS_OPERAND_ACTION_READ;
-		return true;
-	}
 	if (!field) /* implied: it must be where it is in the host too */
 		return reg != X86_RSP && !in_memory(reg);
-	i->gpr |= (u8)field;
-	set_field(i, field, reg);
+	if (is_high_byte(o->reg.value)) { /* of a register that stays: its encoding does too */
+		i->high_byte = true;
+	} else {
+		i->gpr |= (u8)field;
+		set_field(i, field, reg);
+	}
 	if (o->actions != ZYDIS_OPERAND_ACTION_WRITE || !whole)
 		i->loads |= (u8)field;
 	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
@@ -203,9 +202,7 @@ static bool use_operands(struct dec *d, struct tr_insn *i)
 		if (o->type == ZYDIS_OPERAND_TYPE_POINTER)
 			return false;
 	}
-	i->high_copy &= i->mem && !is_compat(d) && tr_host_has(tr_of(d->v), TR_HOST_BMI2);
-	/* AH … BH exclude a REX prefix, which replaced operands beside them may need. */
-	return !masks_memory(d, i) && (!i->high_byte || i->high_copy || !(i->mem || names_rsp(i)));
+	return !masks_memory(d, i) && !(i->high_byte && names_rsp(i));
 }
 
 /* ---- Encoding ---- */

@@ -51,6 +51,8 @@ enum {
 	OP_CMP = 0x3b, /* register with r/m */
 	OP_MOV_LOAD = 0x8b,
 	OP_MOV_STORE = 0x89,
+	OP_MOV_LOAD8 = 0x8a, /* W has no meaning with these */
+	OP_MOV_STORE8 = 0x88,
 	OP_LEA = 0x8d,
 };
 

@@ -363,6 +363,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"window_pages", w.pages},
 		{"window_pages_unmapped", w.unmapped},
 		{"window_verifications", w.verifications},
+		{"windows_shut", w.shut},
 		{"window_bans", t->n_window_bans},
 	};
 

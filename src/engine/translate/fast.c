@@ -52,9 +52,8 @@ static unsigned address_takes(const struct fast_loop *l, const struct tr_insn *i
 
 static unsigned fields_take(const struct tr_insn *i)
 {
-	return (i->gpr & FIELD_REG && in_state(i->reg)) + (i->gpr & FIELD_RM && in_state(i->rm)) +
-	       (i->gpr & FIELD_V && in_state(i->v)) + (i->gpr & FIELD_OP && in_state(i->op_reg)) +
-	       i->high_copy;
+	return field_is_copied(i, FIELD_REG) + field_is_copied(i, FIELD_RM) +
+	       field_is_copied(i, FIELD_V) + field_is_copied(i, FIELD_OP);
 }
 
 static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsigned index,

@@ -229,6 +229,19 @@ static u8 guest_field(const struct tr_insn *i, unsigned ix)
 	return ix == IX_REG ? i->reg : ix == IX_RM ? i->rm : ix == IX_V ? i->v : i->op_reg;
 }
 
+/* AH … BH beside memory, whose registers may need a REX prefix. */
+static bool is_high_copy(const struct tr_insn *i, unsigned field)
+{
+	return field == FIELD_REG && i->high_byte && i->mem;
+}
+
+bool field_is_copied(const struct tr_insn *i, unsigned field)
+{
+	unsigned ix = (unsigned)__builtin_ctz(field);
+
+	return is_high_copy(i, field) || (i->gpr & field && in_state(guest_field(i, ix)));
+}
+
 /* One that nothing is held in, if there is such a one. */
 unsigned gen_scratch(struct gen *g, unsigned *busy)
 {
@@ -260,13 +273,11 @@ unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
 	return reg;
 }
 
-/* AH … BH, as the low byte of a scratch register; flags stay. */
-static unsigned copy_high_byte(struct gen *g, unsigned of, unsigned *busy)
+/* A byte by memory, as no instruction names both AH and a scratch register. */
+static void move_byte(struct gen *g, unsigned to, unsigned from)
 {
-	unsigned reg = gen_scratch(g, busy);
-
-	E_CODE(g->c, 0xc4, 0x63, 0x7b, 0xf0, 0xc0 | (reg & 7) << 3 | of, 8); /* rorx reg, of, 8 */
-	return reg;
+	e_rm(g->c, OP_MOV_STORE8, false, from, hm_gs(T_OFF(high_byte)));
+	e_rm(g->c, OP_MOV_LOAD8, false, to, hm_gs(T_OFF(high_byte)));
 }
 
 /* Numbers for the encoding; registers that live in memory are loaded into scratch ones. */
@@ -278,6 +289,10 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 		unsigned same;
 
 		host[ix] = reg == NO_REG ? 0 : reg;
+		if (is_high_copy(i, 1u << ix)) {
+			host[ix] = (u8)gen_scratch(g, &busy);
+			move_byte(g, host[ix], reg);
+		}
 		if (!(i->gpr >> ix & 1))
 			continue;
 		if (!in_state(reg)) {
@@ -296,12 +311,12 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 		}
 		host[ix] = (u8)(needed ? gen_load_reg(g, reg, &busy) : gen_scratch(g, &busy));
 	}
-	if (i->high_copy)
-		host[IX_REG] = (u8)copy_high_byte(g, i->reg & 3, &busy);
 }
 
 static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)
 {
+	if (is_high_copy(i, FIELD_REG) && i->stores & FIELD_REG)
+		move_byte(g, i->reg, host[IX_REG]);
 	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
 		if ((i->gpr & i->stores) >> ix & 1 && in_state(guest_field(i, ix)))
 			gen_store_state(g, guest_field(i, ix), host[ix]);

@@ -141,6 +141,8 @@ struct access {
 /* gen.c */
 u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 bool in_state(unsigned guest); /* R8-R11: in v->gpr */
+/* FIELD_*: a copy of this register, in a scratch one, takes its place. */
+bool field_is_copied(const struct tr_insn *i, unsigned field);
 unsigned host_reg(unsigned guest);
 struct hmem state_reg(unsigned guest);
 /* Between a scratch register and where R8 to R11 are. */
@@ -240,7 +242,7 @@ void hold_value(struct gen *g, unsigned reg, unsigned guest);
 
 /* Shared with window_access.c. */
 u64 constant_address(const struct gen *g, const struct tr_insn *i);
-unsigned fields_in_state(const struct tr_insn *i);
+unsigned fields_copied(const struct tr_insn *i);
 
 /* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
  */

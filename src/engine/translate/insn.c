@@ -33,6 +33,28 @@ bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add)
 	return !(i->written >> reg & 1);
 }
 
+static bool is_move(const struct tr_insn *i)
+{
+	return i->kind == K_PLAIN && !i->mem && !i->map && !i->vex && !i->evex && i->w &&
+	       (i->opcode == 0x89 || i->opcode == 0x8b);
+}
+
+bool tr_insn_copies(const struct tr_insn *i, unsigned reg, unsigned *from, i64 *add)
+{
+	if (is_move(i) && (i->opcode == 0x89 ? i->rm : i->reg) == reg) {
+		*from = i->opcode == 0x89 ? i->reg : i->rm;
+		*add = 0;
+		return true;
+	}
+	if (i->kind == K_LEA && i->w && !i->a32 && !i->rip_relative && i->index == NO_REG &&
+	    i->base != NO_REG && i->reg == reg) {
+		*from = i->base;
+		*add = i->disp;
+		return true;
+	}
+	return false;
+}
+
 bool tr_insn_runs_on(const struct tr_insn *i)
 {
 	switch (i->kind) {

@@ -67,49 +67,116 @@ static void merge(struct tr_loop_point *to, const struct tr_loop_point *from)
 		return;
 	}
 	for (unsigned r = 0; r < GPRS; r++)
-		if (to->moved[r] != from->moved[r])
+		if (to->origin[r] != from->origin[r] || to->moved[r] != from->moved[r])
 			to->known &= (u16)~BIT(r);
 	to->known &= from->known;
 }
 
-static struct tr_loop_point behind(const struct tr_insn *i, struct tr_loop_point p)
+/* What r is made of: another register, to which something is added; or itself. */
+static bool made_of(const struct tr_insn *i, unsigned r, unsigned *from, i64 *add)
 {
-	for (unsigned r = 0; r < GPRS; r++) {
-		i64 add, sum;
-		bool adds = tr_insn_adds(i, r, &add);
+	*from = r;
+	return tr_insn_adds(i, r, add) || tr_insn_copies(i, r, from, add);
+}
 
-		sum = p.moved[r] + add;
-		if (adds && sum == (i32)sum)
-			p.moved[r] = (i32)sum;
-		else
-			p.known &= (u16)~BIT(r);
+static struct tr_loop_point behind(const struct tr_insn *i, const struct tr_loop_point *before)
+{
+	struct tr_loop_point p = {.reached = before->reached};
+
+	for (unsigned r = 0; r < GPRS; r++) {
+		unsigned from;
+		i64 add;
+
+		if (!made_of(i, r, &from, &add) || !(before->known >> from & 1))
+			continue;
+		add += before->moved[from];
+		p.origin[r] = before->origin[from];
+		p.moved[r] = (i32)add;
+		p.known |= (u16)((add == (i32)add) << r);
 	}
 	return p;
 }
 
-/* Jumps in the body lead forward, so that one pass sees every way before it is gone on. */
-static void follow_registers(const struct gen_context *in, struct tr_loop *l)
+/*
+ * From the first point to behind the last instruction. Jumps in the body lead forward, so that one
+ * pass sees every way before it is gone on.
+ */
+static struct tr_loop_point follow_registers(const struct gen_context *in, struct tr_loop *l)
 {
-	l->at[0] = (struct tr_loop_point){.reached = true, .known = 0xffff};
-	for (unsigned k = 0; k <= (unsigned)(l->last - l->head); k++) {
-		const struct tr_insn *i = &in->insns[l->head + k];
-		struct tr_loop_point p = behind(i, l->at[k]);
-		int target = jumps(i) ? place_of(in, l, i->target) : -1;
+	unsigned last = l->last - l->head;
 
-		for (unsigned r = 0; r < GPRS; r++)
-			l->changed |= (u16)(writes(i, r) << r);
+	for (unsigned k = 1; k <= last; k++)
+		l->at[k].reached = false;
+	for (unsigned k = 0; k < last; k++) {
+		const struct tr_insn *i = &in->insns[l->head + k];
+		int target = jumps(i) ? place_of(in, l, i->target) : -1;
+		struct tr_loop_point p;
+
 		if (!l->at[k].reached)
 			continue;
-		if (l->head + k == l->last) {
-			l->steps = p.known;
-			__builtin_memcpy(l->step, p.moved, sizeof(l->step));
-			break;
-		}
+		p = behind(i, &l->at[k]);
 		if (target > 0)
 			merge(&l->at[target], &p);
 		if (i->kind != K_JMP)
 			merge(&l->at[k + 1], &p);
 	}
+	return l->at[last].reached ? behind(&in->insns[l->last], &l->at[last])
+				   : (struct tr_loop_point){0};
+}
+
+/* The register that stands for all that are made of what r is made of. */
+static unsigned one_for(const struct tr_loop_point *p, unsigned r)
+{
+	unsigned o = p->origin[r], q = 0;
+
+	if (p->known >> o & 1 && p->origin[o] == o)
+		return o;
+	while (!(p->known >> q & 1) || p->origin[q] != o)
+		q++;
+	return q;
+}
+
+/* What is known by the jump back, behind which registers are as p says. */
+static struct tr_loop_point back_at_head(const struct tr_loop_point *p)
+{
+	struct tr_loop_point head = {.reached = true, .known = 0xffff};
+
+	for (unsigned r = 0; r < GPRS; r++) {
+		unsigned one = p->known >> r & 1 ? one_for(p, r) : r;
+		i64 apart = one == r ? 0 : (i64)p->moved[r] - p->moved[one];
+
+		head.origin[r] = (u8)(apart == (i32)apart ? one : r);
+		head.moved[r] = (i32)(apart == (i32)apart ? apart : 0);
+	}
+	return head;
+}
+
+static void find_steps(struct tr_loop *l, const struct tr_loop_point *end)
+{
+	for (unsigned r = 0; r < GPRS; r++) {
+		i64 step = (i64)end->moved[r] - l->at[0].moved[r];
+
+		if (!(end->known >> r & 1) || end->origin[r] != l->at[0].origin[r] ||
+		    step != (i32)step)
+			continue;
+		l->steps |= (u16)BIT(r);
+		l->step[r] = (i32)step;
+	}
+}
+
+static void look_at_registers(const struct gen_context *in, struct tr_loop *l)
+{
+	struct tr_loop_point end = {0}, head = back_at_head(&end);
+
+	l->at[0] = head;
+	end = follow_registers(in, l);
+	l->at[0] = back_at_head(&end);
+	if (__builtin_memcmp(&l->at[0], &head, sizeof(head)))
+		end = follow_registers(in, l);
+	find_steps(l, &end);
+	for (unsigned k = l->head; k <= l->last; k++)
+		for (unsigned r = 0; r < GPRS; r++)
+			l->changed |= (u16)(writes(&in->insns[k], r) << r);
 }
 
 unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsigned max)
@@ -126,7 +193,7 @@ unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsi
 			continue;
 		*l = (struct tr_loop){.head = (u16)in->at[i->target], .last = (u16)k};
 		l->closed = is_closed(in, l);
-		follow_registers(in, l);
+		look_at_registers(in, l);
 		n++;
 	}
 	return n;
@@ -134,20 +201,35 @@ unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsi
 
 /* ---- Streams ---- */
 
-static bool steps_known(const struct tr_loop *l, const struct tr_loop_point *p, unsigned reg)
+bool tr_loop_steady(const struct tr_loop *l, const struct tr_loop_point *p, unsigned reg)
 {
-	return reg == NO_REG || (l->steps & p->known) >> reg & 1;
+	return reg == NO_REG || (p->known >> reg & 1 && l->steps >> p->origin[reg] & 1);
 }
 
-/* What has been added to an address of which registers were changed by `moved`. */
-static i64 moved_by(const struct tr_insn *i, const i32 *moved)
+/*
+ * Whoever holds what stays of an address adds what the body changes: of a register that it makes
+ * of another both must be one or the other.
+ */
+static bool is_usable(const struct tr_loop *l, const struct tr_loop_point *p, unsigned reg)
+{
+	return tr_loop_steady(l, p, reg) &&
+	       (reg == NO_REG || (l->changed >> reg & 1) == (l->changed >> p->origin[reg] & 1));
+}
+
+static u8 origin_of(const struct tr_loop_point *p, unsigned reg)
+{
+	return reg == NO_REG ? NO_REG : p->origin[reg];
+}
+
+/* base + (index << shift), of what each register has. */
+static i64 address_of(const struct tr_insn *i, unsigned base, unsigned index, const i32 *of)
 {
 	i64 sum = 0;
 
-	if (i->base != NO_REG)
-		sum += moved[i->base];
-	if (i->index != NO_REG)
-		sum += (i64)((u64)(i64)moved[i->index] << i->shift);
+	if (base != NO_REG)
+		sum += of[base];
+	if (index != NO_REG)
+		sum += (i64)((u64)(i64)of[index] << i->shift);
 	return sum;
 }
 
@@ -156,19 +238,20 @@ static bool is_stream(const struct gen_context *in, const struct tr_loop *l, uns
 {
 	const struct tr_insn *i = &in->insns[l->head + k];
 	const struct tr_loop_point *p = &l->at[k];
+	u8 base = origin_of(p, i->base), index = origin_of(p, i->index);
 	i64 step, lo;
 
 	if (i->kind != K_PLAIN || !i->mem || i->a32 || i->seg || tr_insn_locked(i) || !p->reached ||
-	    !steps_known(l, p, i->base) || !steps_known(l, p, i->index))
+	    !is_usable(l, p, i->base) || !is_usable(l, p, i->index))
 		return false;
-	step = moved_by(i, l->step);
-	lo = i->disp + moved_by(i, p->moved);
+	step = address_of(i, base, index, l->step);
+	lo = i->disp + address_of(i, i->base, i->index, p->moved);
 	if (i->rip_relative)
 		lo = (i64)(in->page_rip + i->off + (u64)i->disp);
 	else if (lo < INT32_MIN / 2 || lo > INT32_MAX / 2)
 		return false;
-	*s = (struct tr_stream){.base = i->base,
-				.index = i->index,
+	*s = (struct tr_stream){.base = base,
+				.index = index,
 				.shift = i->index == NO_REG ? 0 : i->shift,
 				.members = 1,
 				.write = i->access & X86_WRITE,

@@ -16,10 +16,14 @@
 
 enum { LOOP_INSNS = 64, LOOPS_MAX = 16, STREAMS_MAX = FAST_STREAMS, GPRS = 16 };
 
-/* Before an instruction of the body: general registers of which is known what was added since. */
+/*
+ * Before an instruction of the body: general registers of which is known that they are `moved`
+ * more than what `origin` was at the head.
+ */
 struct tr_loop_point {
 	bool reached; /* from the head, within the iteration */
 	u16 known;
+	u8 origin[GPRS];
 	i32 moved[GPRS];
 };
 
@@ -29,7 +33,11 @@ struct tr_loop {
 	u16 changed;    /* general registers that the body writes: BIT(register) */
 	u16 steps; /* those to which a whole iteration adds the same on every way, or nothing */
 	i32 step[GPRS];
-	struct tr_loop_point at[LOOP_INSNS]; /* by instruction, from the head on */
+	/*
+	 * By instruction, from the head on. The first of them says what is so whenever control
+	 * comes by the jump back: two registers of which one was just made of the other.
+	 */
+	struct tr_loop_point at[LOOP_INSNS];
 };
 
 /*
@@ -44,6 +52,9 @@ struct tr_stream {
 	i32 step;
 	i64 lo, hi;
 };
+
+/* Before an instruction of the loop: is it known what a whole iteration adds to the register? */
+bool tr_loop_steady(const struct tr_loop *l, const struct tr_loop_point *p, unsigned reg);
 
 unsigned tr_loops_find(const struct gen_context *in, struct tr_loop *loops, unsigned max);
 

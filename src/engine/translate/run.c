@@ -3,6 +3,7 @@
  * The loop: translated code where there is some, else the interpreter, which counts how often a
  * block runs and so finds what is worth translating.
  */
+#include "base/errno.h"
 #include "engine/translate/translate.h"
 
 /* ---- Flags ---- */
@@ -324,6 +325,13 @@ static bool attend(struct alc_vcpu *v, struct tr *t, enum alc_exit *out)
 	u32 attn = atomic_load(&v->attention);
 
 	t->windows_due = true;
+	if (unlikely(t->windows_lost)) {
+		alc_fail(t->c.err, -ENOMEM,
+			 "the host does not take back guest memory that it has mapped for vCPU %u",
+			 v->index);
+		*out = ALC_EXIT_ERROR;
+		return false;
+	}
 	if (attn & X86_ATTN_CODE) {
 		atomic_fetch_and(&v->attention, ~(u32)X86_ATTN_CODE);
 		tr_take_hits(t);

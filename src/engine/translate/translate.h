@@ -107,8 +107,7 @@ struct tr_insn {
 	u16 written;           /* general registers that it changes, where use_operands() looked */
 	bool adds;             /* and that is all: `added` to rm */
 	i32 added;
-	bool high_byte; /* names AH, CH, DH or BH: can't have a REX prefix */
-	bool high_copy; /* one that is only read, as `reg`: a copy can take its place */
+	bool high_byte; /* names AH, CH, DH or BH in reg or rm: can't have a REX prefix */
 	u64 imm;
 	/* Memory operand */
 	bool mem, a32, rip_relative;
@@ -368,8 +367,8 @@ enum tr_feature {
 	TR_DIRECT,   /* the vCPU's state by its address instead of GS */
 	TR_REACH,    /* ranges of accesses in loops */
 	TR_JOINS,    /* ways into the middle of regions */
-	TR_RING,     /* SYSCALL and SYSRET from translated code to translated code */
-	TR_ANSWERS,  /* the TSC without leaving it */
+	TR_RING,     /* SYSCALL, SYSRET and IRETQ from translated code to translated code */
+	TR_ANSWERS,  /* system instructions that C does without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
 	TR_GUESSES,  /* and guessing where an address is */
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
@@ -462,6 +461,7 @@ struct tr {
 	u32 page_ids[PAGE_CACHE]; /* which user code pages are where translated code believes */
 	u64 addends[ADDENDS];     /* of groups of accesses, within a run of instructions */
 	u64 held[FAST_STREAMS], fast_end, n_fast_runs; /* fast.c, within a loop */
+	u8 high_byte;                                  /* gen.c, within an instruction */
 	struct tr_reach reaches[REACHES];
 	/* Used by translated code and the runtime */
 	struct tr_ring ring;
@@ -496,6 +496,7 @@ struct tr {
 	u32 window_mode[2];         /* by user mode: MODE_WINDOWS or 0 */
 	struct tr_windows *windows; /* NULL: can't be */
 	bool windows_due;           /* something may have changed for them */
+	bool windows_lost;          /* the host has not unmapped what it was to */
 	u64 window_bans[WINDOW_BANS / 64];
 	u8 window_misses[WINDOW_BANS / 8];
 	u32 off;       /* BIT(enum tr_feature): tr_vm.off, and what counting excludes */
@@ -559,8 +560,9 @@ struct tr_vm {
 	u32 poison;  /* BIT(enum tr_poison) */
 	u32 without; /* BIT(enum tr_host_part): as if the host lacked them */
 	enum tr_window_use windows;
-	/* TLB, FLUSH and RANDOM happen at one in so many of their chances: whole systems never
-	 * come to an end otherwise.
+	/*
+	 * TLB, FLUSH, EVICT and RANDOM happen at one in so many of their chances: whole systems
+	 * never come to an end otherwise.
 	 */
 	u32 poison_every;
 	bool spectre; /* addresses are confined even where a check is mispredicted */
@@ -657,6 +659,8 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 /* insn.c */
 /* False: the register becomes something else; else what is added to it. */
 bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add);
+/* The register becomes the sum of another one, all 64 bits of it, and a constant. */
+bool tr_insn_copies(const struct tr_insn *i, unsigned reg, unsigned *from, i64 *add);
 /* It must be one access for other CPUs too; XCHG is so without a prefix. */
 bool tr_insn_locked(const struct tr_insn *i);
 /* Control goes on behind it, but for a conditional jump, and translated code is not left by it. */

@@ -313,12 +313,21 @@ int tr_windows_fault(struct tr_windows *w, u64 host, unsigned access)
 			    : v->fault.vector == X86_PFV ? -EFAULT
 							 : -EACCES;
 	}
+	/* It may be what was to be unmapped. */
+	if (w->t->windows_lost)
+		return -EACCES;
 	if (!s->full && host - (u64)(uintptr_t)w->nowhere < WINDOW_BYTES) {
 		s->lacking = true;
 		r = -EAGAIN;
 	}
 	charge(w, r ? FILL_CYCLES : (cycles() - begin) / INVESTMENT);
 	return r;
+}
+
+void tr_windows_lose(struct tr_windows *w)
+{
+	w->t->windows_lost = true;
+	atomic_fetch_or(&w->t->c.v->attention, X86_ATTN_CODE);
 }
 
 /* ---- Life ---- */

@@ -101,7 +101,7 @@ static i32 guess_off(u64 rip)
 /* An address that moves by a constant in each iteration, or not at all, is known in time. */
 static bool is_steady(const struct tr_loop *l, unsigned insn, unsigned reg)
 {
-	return reg == NO_REG || (l->steps & l->at[insn - l->head].known) >> reg & 1;
+	return tr_loop_steady(l, &l->at[insn - l->head], reg);
 }
 
 static bool guess_wanted(const struct gen *g, const struct tr_insn *i)
@@ -230,7 +230,7 @@ static struct access at_any(struct gen *g, const struct tr_insn *i)
 	}
 	a.site = operand_site(g, i->size, i->access);
 	a.m = (struct hmem){.base = T0, .index = (int)reg};
-	if (fields_in_state(i) < 2) {
+	if (fields_copied(i) < 2) {
 		a.busy |= BIT(reg);
 		return a;
 	}
@@ -245,7 +245,7 @@ struct access window_operand(struct gen *g, const struct tr_insn *i)
 
 	if (plain && i->base != NO_REG && i->index == NO_REG && !in_state(i->base))
 		return at_base(g, i, i->size, i->access);
-	if (!i->seg && i->base == NO_REG && i->index == NO_REG && fields_in_state(i) < 2)
+	if (!i->seg && i->base == NO_REG && i->index == NO_REG && fields_copied(i) < 2)
 		return at_constant(g, i, constant_address(g, i));
 	return at_any(g, i);
 }

@@ -64,22 +64,39 @@ static bool map_nothing(const struct run *r, unsigned first, unsigned end)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
-/*
- * Pages [first, end) of a run are mapped no more; those between them that were not may be among
- * them. A host that has no room for another mapping has it for fewer, so then all of the run goes;
- * to leave it would be a hole in the guest's protection.
- */
-static void unmap(struct tr_windows *w, struct run *r, unsigned first, unsigned end)
+static void forget_mapped(struct tr_windows *w, struct run *r, unsigned first, unsigned end)
 {
-	if (!map_nothing(r, first, end)) {
-		first = 0;
-		end = RUN_PAGES;
-		if (!map_nothing(r, first, end))
-			__builtin_trap();
-	}
 	for (unsigned k = first; k < end; k++)
 		if (is_set(r->mapped, k))
 			note_unmapped(w, r, k);
+}
+
+/*
+ * Where the host doesn't unmap a part, as it allows no more mappings and that would split one: all
+ * of the window that a run is in loses its rights, for which none is split. Nor does that leave a
+ * hole, in which something of the host's could come to lie; where there is one already, it fails.
+ */
+static void window_shut(struct tr_windows *w, const struct run *of)
+{
+	const u64 terabytes = ~(WINDOW_BYTES - 1);
+	struct window *win = window_of(of->space, (unsigned)field_get(of->gva, WINDOW_SHIFT, 8));
+
+	if (mprotect(win->host, WINDOW_BYTES, PROT_NONE))
+		tr_windows_lose(w);
+	for (struct run *r = of->space->runs; r; r = r->next)
+		if (!((r->gva ^ of->gva) & terabytes))
+			forget_mapped(w, r, 0, RUN_PAGES);
+	w->exhausted = true;
+	w->stats.shut++;
+}
+
+/* Pages [first, end) of a run; those between them that are not mapped may be among them. */
+static void unmap(struct tr_windows *w, struct run *r, unsigned first, unsigned end)
+{
+	if (map_nothing(r, first, end))
+		forget_mapped(w, r, first, end);
+	else
+		window_shut(w, r);
 }
 
 /* ---- Runs ---- */
@@ -103,10 +120,10 @@ static void run_drop(struct tr_windows *w, struct run *r, bool mapped)
 		if (is_set(r->mapped, k)) {
 			first = k < first ? k : first;
 			end = k + 1;
-			if (!mapped)
-				note_unmapped(w, r, k);
 		}
-	if (mapped && end)
+	if (!mapped)
+		forget_mapped(w, r, first, end);
+	else if (end)
 		unmap(w, r, first, end);
 	while (*link != r)
 		link = &(*link)->hash_next;
@@ -317,11 +334,15 @@ static bool map_pages(struct tr_windows *w, const struct fill *f)
 	const u8 *hva = f->hva - (f->k - f->first) * ALC_PAGE_SIZE;
 	struct run *r = f->r;
 
-	if (f->end - f->first + w->nmapped >= w->nnodes ||
-	    mmap(r->host + f->first * ALC_PAGE_SIZE, (f->end - f->first) * ALC_PAGE_SIZE,
+	if (f->end - f->first + w->nmapped >= w->nnodes) {
+		w->exhausted = true;
+		return false;
+	}
+	/* What was there may be gone or not, if it fails. */
+	if (mmap(r->host + f->first * ALC_PAGE_SIZE, (f->end - f->first) * ALC_PAGE_SIZE,
 		 f->write ? PROT_READ | PROT_WRITE : PROT_READ,
 		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, ram->fd, hva - ram->base) == MAP_FAILED) {
-		w->exhausted = true;
+		window_shut(w, r);
 		return false;
 	}
 	for (unsigned k = f->first; k < f->end; k++) {
@@ -386,7 +407,7 @@ bool runs_fill(struct tr_windows *w, struct space *s, u64 gva, bool write)
 static void silence_pages(struct tr_windows *w, struct run *r, unsigned first, unsigned end)
 {
 	if (mprotect(r->host + first * ALC_PAGE_SIZE, (end - first) * ALC_PAGE_SIZE, PROT_READ)) {
-		unmap(w, r, first, end);
+		window_shut(w, r);
 		return;
 	}
 	for (unsigned k = first; k < end; k++)

@@ -84,7 +84,7 @@ struct tr_windows {
 	unsigned nwindows, windows_max;
 	u64 clock, since; /* the last switch; and when `now` was charged last */
 	u64 faults_since; /* interp.n_faults then */
-	bool exhausted;   /* the host would not map */
+	bool exhausted;   /* the host would not map, or unmap a part */
 	struct tr_window_stats stats;
 	unsigned nnodes, nmapped;
 	struct node nodes[];
@@ -93,6 +93,11 @@ struct tr_windows {
 /* The window of a space for a slot, or NULL. */
 struct window *window_of(struct space *s, unsigned slot);
 
+/*
+ * The host takes no rights away at all: this vCPU runs no more code, but ends with an error where
+ * it attends next. From any thread that may change windows.
+ */
+void tr_windows_lose(struct tr_windows *w);
 /* The guest's entry in host memory; NULL if the table is not in RAM. */
 const u64 *runs_entry_at(struct alc_vcpu *v, u64 table, unsigned index);
 /* Unmaps what the guest's tables don't say any more: of all a space, or of one page. */
