@@ -377,27 +377,51 @@ static struct tr_entry *find_entry(struct alc_vcpu *v, struct tr *t, const struc
 	return found;
 }
 
+static bool is_current(const struct tr *t, const struct tr_lookup *l, u64 rip)
+{
+	return l->rip == rip && l->epoch == t->c.epoch[rip >> 63] && l->mode == tr_mode(t);
+}
+
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 {
-	u64 rip = v->rip, epoch = t->c.epoch[rip >> 63];
-	unsigned h = lookup_hash(rip);
-	struct tr_entry *e = t->lookups[h].entry, *found;
+	u64 rip = v->rip;
+	struct tr_lookup *l = &t->lookups[lookup_hash(rip)];
 	const struct itlb_entry *it;
 
 	tr_user_code_add(t, rip);
 	/* What was not there is not there yet: see tr_entry_add. */
-	if (likely(t->lookups[h].rip == rip && t->lookups[h].epoch == epoch &&
-		   t->lookups[h].mode == tr_mode(t) && (!e || holds(e))))
-		return e;
+	if (likely(is_current(t, l, rip) && (!l->entry || holds(l->entry))))
+		return l->entry;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)
 		return NULL; /* the interpreter finds the same fault */
-	found = find_entry(v, t, it->page);
-	t->lookups[h].rip = rip;
-	t->lookups[h].epoch = epoch;
-	t->lookups[h].mode = tr_mode(t);
-	t->lookups[h].entry = found;
-	return found;
+	*l = (struct tr_lookup){.rip = rip,
+				.epoch = t->c.epoch[rip >> 63],
+				.mode = tr_mode(t),
+				.entry = find_entry(v, t, it->page)};
+	return l->entry;
+}
+
+bool tr_is_uncovered(struct tr *t, u64 rip)
+{
+	const struct tr_lookup *l = &t->lookups[lookup_hash(rip)];
+
+	return l->uncovered && is_current(t, l, rip);
+}
+
+void tr_set_uncovered(struct tr *t, u64 rip)
+{
+	struct tr_lookup *l = &t->lookups[lookup_hash(rip)];
+
+	l->uncovered = is_current(t, l, rip);
+}
+
+void tr_clear_uncovered(struct tr *t, u64 rip)
+{
+	struct tr_lookup *l = &t->lookups[lookup_hash(rip)];
+
+	if (l->rip == rip)
+		l->uncovered = false;
 }
 
 /* ---- Links ---- */
@@ -432,13 +456,13 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 			.va = va, .page = page, .id = ++t->page_id_next, .next = t->pages[h]};
 		t->pages[h] = p;
 	}
-	if (t->page_ids[h] != p->id) {
+	if (!t->page_ids[h]) { /* else the log has it */
 		if (t->npage_log < PAGE_LOG)
 			t->page_log[t->npage_log] = (u16)h;
 		if (t->npage_log <= PAGE_LOG)
 			t->npage_log++;
-		t->page_ids[h] = p->id;
 	}
+	t->page_ids[h] = p->id;
 	return p->id;
 }
 
@@ -606,7 +630,7 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 	tr_user_code_add(t, rip);
 	if (e->region->page2)
 		tr_user_code_add(t, rip + ALC_PAGE_SIZE);
-	if (e->region->mode & MODE_USER) {
+	if (e->region->mode & MODE_USER && tr_jump_is_clear(j)) { /* else the log has it */
 		if (t->njump_log < JUMP_LOG)
 			t->jump_log[t->njump_log] = (u16)slot;
 		if (t->njump_log <= JUMP_LOG)

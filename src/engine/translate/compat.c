@@ -7,26 +7,9 @@
  */
 #include "engine/translate/translate.h"
 
-static bool is_address_in_code(const struct tr_insn *i)
-{
-	return !i->vex && i->map == 0 && (i->opcode & 0xfc) == 0xa0;
-}
-
-/* MOV between AL or EAX and an address: the form with ModRM. */
-static void encode_absolute(struct tr_insn *i)
-{
-	static const u8 same[] = {0x8a, 0x8b, 0x88, 0x89};
-
-	i->opcode = same[i->opcode & 3];
-	i->has_modrm = true;
-	i->reg = X86_RAX;
-}
-
 void tr_compat_encode(struct tr_insn *i)
 {
-	if (is_address_in_code(i))
-		encode_absolute(i);
-	else if (!i->vex && i->map == 0 && i->opcode == 0x82)
+	if (!i->vex && i->map == 0 && i->opcode == 0x82)
 		i->opcode = 0x80; /* an alias that is gone */
 }
 

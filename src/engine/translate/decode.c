@@ -175,8 +175,7 @@ static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOpera
 						       : 0;
 	if (i->seg && is_compat(d) && !tr_compat_segment(d, i))
 		return false;
-	/* Absolute addresses of 64 bits (MOV AL, moffs) have no ModRM to replace. */
-	return i->has_modrm && i->disp == (i32)i->disp;
+	return i->has_modrm && (i->disp == (i32)i->disp || !i->rip_relative);
 }
 
 static bool names_rsp(const struct tr_insn *i)
@@ -590,10 +589,23 @@ static enum tr_kind supervisor(const struct dec *d, enum tr_kind kind)
 	return d->mode & MODE_USER ? K_ONE : kind;
 }
 
+/* MOV between the accumulator and an address in the code becomes the form with ModRM. */
+static void encode_absolute(struct tr_insn *i)
+{
+	static const u8 same[] = {0x8a, 0x8b, 0x88, 0x89};
+
+	if (i->vex || i->evex || i->map || (i->opcode & 0xfc) != 0xa0)
+		return;
+	i->opcode = same[i->opcode & 3];
+	i->has_modrm = true;
+	i->reg = X86_RAX;
+}
+
 static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 {
 	ZydisMnemonic m = d->z.mnemonic;
 
+	encode_absolute(i);
 	if (is_compat(d)) {
 		if (d->z.address_width != 32 || m == ZYDIS_MNEMONIC_VZEROALL ||
 		    m == ZYDIS_MNEMONIC_VZEROUPPER) /* of eight registers only */

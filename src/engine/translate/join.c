@@ -51,6 +51,8 @@ bool tr_view_add(struct tr *t, struct tr_region *r)
 	}
 	r->view_next = w->regions;
 	w->regions = r;
+	for (unsigned k = 0; k < r->nplaces; k++)
+		tr_clear_uncovered(t, w->va | r->places[k].off);
 	return true;
 }
 
@@ -192,11 +194,13 @@ struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 	struct tr_region *r, *j;
 	struct tr_entry *e;
 
-	if (!tr_has(t, TR_JOINS) || tr_cache_full(t))
+	if (!tr_has(t, TR_JOINS) || tr_is_uncovered(t, v->rip) || tr_cache_full(t))
 		return NULL;
 	r = covering(v, t, &to);
-	if (!r)
+	if (!r) {
+		tr_set_uncovered(t, v->rip);
 		return NULL;
+	}
 	j = tr_alloc(t, sizeof(*j));
 	e = tr_alloc(t, sizeof(*e));
 	if (!j || !e)

@@ -18,6 +18,7 @@ enum {
 	MISS_CYCLES = 400, /* between misses, on an average, for a range to pay */
 	PATIENCE = 6,      /* so many ranges more that didn't pay than did */
 	PAGES_MAX = 2048,  /* of a range, to each side */
+	PAGES_FIRST = 16,  /* of the first one after ranges were forgotten, which is often */
 	LONGER = 14,       /* bytes that the check of an entry has more, at most */
 };
 
@@ -212,9 +213,9 @@ static u64 tag_of(const struct tr_reach_info *i, const struct tlb_entry *e)
 /* How many pages on, in steps of `way`, are neighbours in the host too. */
 static u64 run_of(const struct tr_reach_info *i, const struct tlb_entry *table, u64 page, u64 way)
 {
-	u64 addend = table[tlb_index(page)].addend, n = 0;
+	u64 addend = table[tlb_index(page)].addend, n = 0, max = i->set ? PAGES_MAX : PAGES_FIRST;
 
-	for (; n < PAGES_MAX; n++) {
+	for (; n < max; n++) {
 		const struct tlb_entry *e;
 
 		page += way;

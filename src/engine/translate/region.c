@@ -116,17 +116,29 @@ static void decode_run(struct builder *b, struct dec *d, unsigned off)
 	}
 }
 
-/* In the order of addresses; `at` follows. */
+/* In the order of addresses; `at` follows. Most regions have instructions in few lines. */
 static void sort(struct builder *b)
 {
 	unsigned k = 0;
 
-	for (unsigned off = 0; off < ALC_PAGE_SIZE; off++)
-		if (b->at[off] >= 0) {
-			b->sorted[k] = b->insns[b->at[off]];
-			b->at[off] = (i16)k++;
-		}
+	for (u64 lines = b->lines; lines; lines &= lines - 1) {
+		i16 *at = &b->at[__builtin_ctzll(lines) * 64];
+
+		for (unsigned off = 0; off < 64; off++)
+			if (at[off] >= 0) {
+				b->sorted[k] = b->insns[at[off]];
+				at[off] = (i16)k++;
+			}
+	}
 	__builtin_memcpy(b->insns, b->sorted, k * sizeof(*b->sorted));
+}
+
+/* Of the last region nothing stays. */
+static void clear(struct builder *b)
+{
+	for (u64 lines = b->lines; lines; lines &= lines - 1)
+		__builtin_memset(&b->at[__builtin_ctzll(lines) * 64], 0xff, 64 * sizeof(*b->at));
+	b->lines = 0;
 }
 
 static void mark_head(struct builder *b, i32 off, bool mem, bool loop)
@@ -184,11 +196,10 @@ static bool decode_region(struct builder *b, unsigned entry)
 {
 	struct dec d = {.v = b->v, .c = &b->t->c, .mode = b->t->c.mode};
 
-	b->lines = 0;
+	clear(b);
 	b->moved = false;
 	b->n = b->nwork = 0;
 	b->max = tr_poisoned(b->t, POISON_CUT) ? 1 + (b->t->rng >> 61) : REGION_INSNS;
-	__builtin_memset(b->at, 0xff, sizeof(b->at));
 	__builtin_memset(b->covered, 0, sizeof(b->covered));
 	if (!b->whole && tr_has(b->t, TR_JOINS))
 		tr_covered(b->t, b->it.page, b->v->rip, b->covered);
@@ -279,11 +290,13 @@ struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole)
 	/* 32-bit code that runs on past 4 GiB faults or wraps: the interpreter's. */
 	if (tr_compat(t->c.mode) && v->rip >> ALC_PAGE_SHIFT >= 0xfffff)
 		return NULL;
-	if (!t->builder)
-		t->builder = host_alloc(v->plat->host, sizeof(*b));
 	b = t->builder;
-	if (!b)
-		return NULL;
+	if (!b) {
+		b = t->builder = host_alloc(v->plat->host, sizeof(*b));
+		if (!b)
+			return NULL;
+		__builtin_memset(b->at, 0xff, sizeof(b->at));
+	}
 	b->v = v;
 	b->t = t;
 	b->it = *it;

@@ -82,7 +82,7 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_
 		flags_put(c, flags_of(t->flags_host));
 		return;
 	}
-	tr_site_read(t, t->exit_site, s);
+	tr_site_read_exit(t, t->exit_site, s);
 	t->segments[t->exit_site >> SITE_SHIFT].uses++;
 	t->n_exits[s->kind]++;
 	flags_put(c, flags_of(s->flags == FLAGS_HOST ? t->flags_host : t->flags_mem));
@@ -93,7 +93,7 @@ static void enter(struct alc_vcpu *v, struct tr *t, u32 host, u8 fpu, struct tr_
  * False: the transfer itself has faulted. A call has stored where it would return to by then, maybe
  * over its own operand: it can't be executed again.
  */
-static bool leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_site *s)
+static bool leave_indirect(struct alc_vcpu *v, struct tr *t, struct tr_site *s)
 {
 	unsigned user = (t->c.mode & MODE_USER) != 0;
 
@@ -101,6 +101,7 @@ static bool leave_indirect(struct alc_vcpu *v, struct tr *t, const struct tr_sit
 		v->rip = t->exit_target;
 		return true;
 	}
+	tr_site_read(t, t->exit_site, s);
 	v->gpr[X86_RSP] += (u64)(i64)s->undo;
 	/* It may have matched what lies above all pairs, and gone up there. */
 	t->pair_saved[user] = tr_pair_base(t, user);

@@ -296,6 +296,19 @@ void tr_site_read(struct tr *t, u32 site, struct tr_site *s)
 	};
 }
 
+void tr_site_read_exit(struct tr *t, u32 site, struct tr_site *s)
+{
+	const struct tr_slot *slot = tr_slot(t, site);
+
+	if (slot->kind != SITE_INDIRECT)
+		tr_site_read(t, site, s);
+	else
+		*s = (struct tr_site){.kind = SITE_INDIRECT,
+				      .undo = (i32)slot->value,
+				      .flags = slot->flags,
+				      .uncount = slot->uncount};
+}
+
 bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s)
 {
 	struct tr_site o;

@@ -270,6 +270,14 @@ struct tr_region {
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
 
+/* What was found for an address, or that there is nothing; holds for that epoch and mode. */
+struct tr_lookup {
+	u64 rip, epoch;
+	u32 mode;
+	bool uncovered; /* nor has any region its instruction (join.c) */
+	struct tr_entry *entry;
+};
+
 /* A page of code at one of the addresses where it was seen: regions that have places. */
 struct tr_view {
 	u64 va;
@@ -340,18 +348,18 @@ struct tr_reach_info {
 };
 
 enum {
-	JUMP_CACHE = 4096, /* by tr_jump_index() */
-	PAGE_CACHE = 4096, /* tr.page_ids */
-	PAGE_LOG = 512,
+	JUMP_CACHE = 16384, /* by tr_jump_index() */
+	PAGE_CACHE = 16384, /* tr.page_ids */
+	PAGE_LOG = 2048,
 	USER_CODE = 4096, /* bits of tr.user_code */
-	JUMP_LOG = 512,
+	JUMP_LOG = 2048,
 	REGIONS_MAX = 1 << 18,
 	WINDOW_BANS = 1 << 15, /* tr.window_bans */
 	WINDOW_GUESSES = 256,
 	JOIN_COUNTS = 4096,
 	HEAT = 1 << 18, /* tr.heat */
 	KERNEL_PAGES = 8192,
-	LOOKUPS = 4096,       /* tr.lookups */
+	LOOKUPS = 16384,      /* tr.lookups */
 	ENTRY_HASH = 1 << 17, /* tr.entries */
 	VIEW_HASH = 8192,
 	REGION_HASH = 4096,
@@ -534,11 +542,7 @@ struct tr {
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
 	struct tr_view *views[VIEW_HASH];
-	struct {
-		u64 rip, epoch;
-		u32 mode;
-		struct tr_entry *entry;
-	} lookups[LOOKUPS];
+	struct tr_lookup lookups[LOOKUPS];
 	/*
 	 * How often a block was interpreted, by its guest-physical address and the generation of
 	 * its page: hashed, and what falls together is hot a little sooner. Blocks come and go.
@@ -669,7 +673,7 @@ static inline u32 tr_mode(const struct tr *t)
  * Code is aligned, and that of a JIT compiler more so: low bits alone would leave most of the
  * cache empty. Translated code computes the same (e_jump_offset).
  */
-enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 20 };
+enum { JUMP_FACTOR = 0x3779b1, JUMP_SHIFT = 18 };
 
 static inline unsigned tr_jump_index(u64 rip)
 {
@@ -810,6 +814,10 @@ void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
 void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
+/* What was looked up last at RIP is in no region that could be joined; and one may be again. */
+bool tr_is_uncovered(struct tr *t, u64 rip);
+void tr_set_uncovered(struct tr *t, u64 rip);
+void tr_clear_uncovered(struct tr *t, u64 rip);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
 void tr_link(struct tr *t, u32 site, struct tr_entry *e);
 /* An entry of a dead region leads to the same place of a living one from now on. */
@@ -861,6 +869,8 @@ bool tr_pools_full(const struct tr *t);
 void *tr_alloc(struct tr *t, size_t size);
 u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
 void tr_site_read(struct tr *t, u32 site, struct tr_site *s);
+/* The same but for rip and region of a SITE_INDIRECT, which take their time. */
+void tr_site_read_exit(struct tr *t, u32 site, struct tr_site *s);
 struct tr_slot *tr_slot(struct tr *t, u32 site);
 u32 tr_site_serial(struct tr *t, u32 site);                         /* of its segment */
 bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s); /* the same, of its region */
