@@ -101,6 +101,7 @@ void shape_shared_base(struct bgen *g);
  */
 
 void shape_stream_loop(struct bgen *g);
+void shape_search_loop(struct bgen *g);
 
 /* ---- block_compat.c ----------------------------------------------------------------------------
  */

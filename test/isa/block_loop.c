@@ -49,7 +49,9 @@ static void put_stream(struct bgen *g, struct stream *s, unsigned n)
 	s->twin = rng_percent(&g->r, 25) ? take_free(g, ROLE_POINTER) : -1;
 	if (s->twin < 0)
 		return;
-	g->offset[s->twin] = g->offset[s->reg] + (rng_percent(&g->r, 50) ? s->step : 0);
+	/* Until it is a twin it may be anywhere. */
+	g->offset[s->twin] = rng_percent(&g->r, 50) ? start_of(g, s->step * (i32)n)
+						    : g->offset[s->reg] - s->step;
 	put_mov(g, s->twin, g->b->base + (u64)(i64)g->offset[s->twin]);
 }
 
@@ -184,7 +186,8 @@ void shape_stream_loop(struct bgen *g)
 {
 	unsigned n = 1 + (unsigned)rng_below(&g->r, STREAMS), shift = (unsigned)rng_below(&g->r, 4);
 	unsigned times = 2 + (unsigned)rng_below(&g->r, 40), taken = 0;
-	int counter = take_free(g, ROLE_COUNTER), start, index = -1;
+	int counter = take_free(g, ROLE_COUNTER), start, into, index = -1;
+	bool behind_moves;
 	struct stream s[STREAMS];
 
 	if (counter < 0)
@@ -201,12 +204,19 @@ void shape_stream_loop(struct bgen *g)
 		put_mov(g, index, 0);
 	}
 	set_counter(g, counter, times);
+	into = rng_percent(&g->r, 40) ? put_jcc(g, 0) : -1;
+	behind_moves = rng_percent(&g->r, 50);
 	start = g->b->count;
 	g->undefined = X86_ARITH;
 	if (taken) {
 		put_body(g, s, taken, index, shift);
+		if (into >= 0 && !behind_moves)
+			aim_here(g, into);
 		put_moves(g, s, taken);
 	}
+	if (into >= 0 && (behind_moves || !taken))
+		aim_here(g, into);
+	g->undefined = into >= 0 ? X86_ARITH : g->undefined;
 	if (index >= 0)
 		put_add(g, index, 1);
 	put_back_edge(g, counter, start);
@@ -218,4 +228,57 @@ void shape_stream_loop(struct bgen *g)
 		if (s[taken].twin >= 0)
 			g->role[s[taken].twin] = ROLE_FREE;
 	}
+}
+
+static int put_jump(struct bgen *g, const u8 *opcode, unsigned n, int to)
+{
+	u8 b[6] = {opcode[0], n > 1 ? opcode[1] : 0};
+
+	return put_ref(g, b, n + 4, FIX_RELATIVE, 4, to, 0);
+}
+
+enum { POINTER, INDEX, NEXT, LENGTH, SUM, SEARCH_REGS };
+
+static void put_search(struct bgen *g, const int *reg)
+{
+	static const u8 jmp[] = {0xe9}, je[] = {0x0f, 0x84};
+	const int p = reg[POINTER], i = reg[INDEX], sum = reg[SUM];
+	const u8 add[5] = {(u8)(0x48 | sum >> 3 << 2 | i >> 3 << 1 | p >> 3), 0x03,
+			   (u8)(0x44 | (sum & 7) << 3), (u8)(0xc0 | (i & 7) << 3 | (p & 7)), 0xf8};
+	int into = put_jump(g, jmp, 1, 0), top = g->b->count, out;
+
+	put_lea(g, reg[NEXT], i, 1);
+	put_rr(g, 0x39, i, reg[LENGTH]);
+	out = put_jump(g, je, 2, 0);
+	put_copy(g, i, reg[NEXT]);
+	aim_here(g, into);
+	put_bytes(g, add, 5); /* add sum, [p + i * 8 - 8] */
+	put_jump(g, jmp, 1, top);
+	aim_here(g, out);
+	g->undefined = 0;
+}
+
+/* As compilers make one that looks for something in an array: entered in the middle, where `next`
+ * is not yet what it will be from then on.
+ */
+void shape_search_loop(struct bgen *g)
+{
+	static const enum role roles[SEARCH_REGS] = {ROLE_POINTER, ROLE_INDEX, ROLE_INDEX,
+						     ROLE_COUNTER, ROLE_COUNTER};
+	unsigned times = 2 + (unsigned)rng_below(&g->r, 60), n = 0;
+	int reg[SEARCH_REGS];
+
+	while (n < SEARCH_REGS && (reg[n] = take_free(g, roles[n])) >= 0)
+		n++;
+	if (n == SEARCH_REGS) {
+		g->offset[reg[POINTER]] = start_of(g, 8 * (i32)times);
+		put_mov(g, reg[POINTER], g->b->base + (u64)(i64)g->offset[reg[POINTER]]);
+		put_mov(g, reg[INDEX], 1);
+		put_mov(g, reg[NEXT], rng_below(&g->r, 1000));
+		put_mov(g, reg[LENGTH], times);
+		put_mov(g, reg[SUM], rng_u64(&g->r));
+		put_search(g, reg);
+	}
+	while (n--)
+		g->role[reg[n]] = ROLE_FREE;
 }

@@ -689,7 +689,7 @@ static const struct {
 	void (*put)(struct bgen *g);
 	u8 percent;
 } shapes[] = {
-	{put_plain, 15},        {shape_group, 11},        {shape_skip, 8},
+	{put_plain, 12},        {shape_group, 11},        {shape_skip, 8},
 	{shape_loop, 8},        {shape_call, 6},          {shape_far_jump, 5},
 	{shape_flags, 7},       {shape_stack, 5},         {shape_frame, 3},
 	{shape_flags_word, 1},  {shape_string, 2},        {shape_kernel, 2},
@@ -697,7 +697,7 @@ static const struct {
 	{shape_supervisor, 1},  {shape_remapped_code, 1}, {shape_block_string, 3},
 	{shape_far_bit, 2},     {shape_all_flags, 2},     {shape_read_segment, 1},
 	{shape_crossing, 1},    {shape_patched_step, 1},  {shape_moved_stack, 1},
-	{shape_shared_base, 4}, {shape_stream_loop, 6},
+	{shape_shared_base, 4}, {shape_stream_loop, 6},   {shape_search_loop, 3},
 };
 
 void put_shapes(struct bgen *g, unsigned n)

@@ -134,7 +134,8 @@ static bool choose(const struct gen *g, const struct tr_loop *a, struct fast_loo
 	const struct tr_insn *insns = g->in->insns;
 	unsigned members = 0;
 
-	*l = (struct fast_loop){.head = a->head, .last = a->last, .changed = a->changed};
+	*l = (struct fast_loop){
+		.head = a->head, .last = a->last, .changed = a->changed, .at_head = &a->at[0]};
 	l->nstreams = (u8)tr_loop_streams(g->in, a, SPAN_MAX, l->streams, STREAMS_MAX, l->of);
 	for (unsigned k = 0; k < l->nstreams; k++) {
 		members += l->streams[k].members;
@@ -311,12 +312,34 @@ static void store_end(struct gen *g, const struct fast_loop *l)
 	e_store(c, hm_gs(T_OFF(fast_end)), T2);
 }
 
+/* Are registers to each other as they are behind an iteration? */
+static void check_relations(struct gen *g, const struct fast_loop *l)
+{
+	struct code *c = g->c;
+
+	for (unsigned r = 0; r < GPRS; r++) {
+		unsigned of = l->at_head->origin[r], from = in_state(of) ? T0 : host_reg(of);
+
+		if (of == r)
+			continue;
+		if (in_state(of))
+			e_load(c, T0, state_reg(of));
+		e_lea(c, T0, hm((int)from, l->at_head->moved[r]));
+		if (in_state(r))
+			e_rm(c, OP_CMP, true, T0, state_reg(r));
+		else
+			e_rr(c, OP_CMP, true, T0, host_reg(r));
+		flow_fixup(g, e_jcc(c, CC_NE), l->head);
+	}
+}
+
 static void go_in(struct gen *g, const struct fast_loop *l)
 {
 	unsigned most = AT_ONCE / (l->last - l->head + 1u);
 	u32 failed[STREAMS_MAX];
 	struct code *c = g->c;
 
+	check_relations(g, l);
 	e_mov_imm(c, T2, most - 1);
 	for (unsigned k = 0; k < l->nstreams; k++)
 		try_stream(g, l, k, &failed[k]);

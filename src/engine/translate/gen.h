@@ -82,6 +82,7 @@ struct fast_loop {
 	u16 head, last, changed;
 	u8 nstreams, held, counter, after_fstate; /* held: so many streams have registers */
 	i32 counter_step;
+	const struct tr_loop_point *at_head;
 	u32 after;             /* where the code behind the loop is; 0: it has a label of its own */
 	u32 label[LOOP_INSNS]; /* in the copy, of heads */
 	u8 of[LOOP_INSNS];     /* the stream of each instruction, from 1 on */

@@ -34,8 +34,9 @@ struct tr_loop {
 	u16 steps; /* those to which a whole iteration adds the same on every way, or nothing */
 	i32 step[GPRS];
 	/*
-	 * By instruction, from the head on. The first of them says what is so whenever control
-	 * comes by the jump back: two registers of which one was just made of the other.
+	 * By instruction, from the head on. The first of them says what is so behind an iteration:
+	 * two registers of which one was just made of the other. Control may have come into the
+	 * middle: whoever relies on it compares them.
 	 */
 	struct tr_loop_point at[LOOP_INSNS];
 };
