@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What decoded instructions do, as far as several parts of the generator ask. */
-#include "engine/translate/translate.h"
+#include "engine/translate/insn.h"
 
 bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add)
 {
