@@ -378,7 +378,7 @@ static unsigned random_vex(struct gen *g, const struct form *t, bool fixed, u8 *
 
 	if (t->map == 1 && !t->w && rng_percent(&g->r, 50)) {
 		b[0] = 0xc5;
-		b[1] = (u8)(~rex << 5 & 0x80) | (u8)(v | t->l << 2 | t->pp);
+		b[1] = (u8)((rex ^ 7u) << 5 & 0x80) | (u8)(v | t->l << 2 | t->pp);
 		return 2;
 	}
 	return forms_put_vex(t, rex, v, b);
