@@ -328,6 +328,7 @@ void tr_windows_lose(struct tr_windows *w)
 {
 	w->t->windows_lost = true;
 	atomic_fetch_or(&w->t->c.v->attention, X86_ATTN_CODE);
+	tr_kick(w->t->c.v);
 }
 
 /* ---- Life ---- */
