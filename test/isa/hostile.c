@@ -228,7 +228,7 @@ static void run_next(struct attack *a)
 {
 	struct findings *f = a->f;
 
-	hostile_generate(&a->menu, rng_mix(a->seed) ^ rng_mix(f->next + 1), a->bits, a->places,
+	hostile_generate(&a->menu, rng_mix(rng_mix(a->seed) + f->next), a->bits, a->places,
 			 a->nplaces, (u64)(uintptr_t)a->guest[1].world.ram, &f->program);
 	snprintf(f->what, sizeof(f->what), "the process died");
 	if (!compare(a, &f->program)) {

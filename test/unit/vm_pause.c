@@ -123,6 +123,13 @@ static void await(struct rig *r, u32 more)
 		r->th.host.yield(r->th.host.ctx);
 }
 
+/* For a guest that counts once, perhaps before anybody looks. */
+static void await_first(struct rig *r)
+{
+	while (!counter(r))
+		r->th.host.yield(r->th.host.ctx);
+}
+
 static void await_phase(struct rig *r, enum machine_phase wanted)
 {
 	enum machine_phase now;
@@ -216,7 +223,7 @@ static void paused_in_a_halt(void **state)
 	r.desc.cpus = 3;
 	set_up(&r, TEST_TIME_REAL, count_and_sleep, sizeof(count_and_sleep));
 	start(&r);
-	await(&r, 1);
+	await_first(&r);
 	for (unsigned i = 0; i < 50; i++) {
 		machine_pause(r.m);
 		assert_int_equal(r.m->phase, PHASE_PARKED);
@@ -363,7 +370,7 @@ static void button_powers_off(void **state)
 
 	set_up(&r, TEST_TIME_REAL, obey_button, sizeof(obey_button));
 	start(&r);
-	await(&r, 1);
+	await_first(&r);
 	machine_power_button(r.m);
 	assert_int_equal(finish(&r), ALC_OUTCOME_POWEROFF);
 }
