@@ -175,6 +175,23 @@ void op_mf(struct alc_vcpu *v, const struct op *op, struct interp *c);
 /* x87 state as MMX instructions leave it: TOP 0 and all registers valid (SDM vol. 1 9.5.1). */
 void mmx_enter(struct x86_fpu *f);
 
+/*
+ * The linear address of a part of the memory operand, `off` bytes behind its beginning. In 64-bit
+ * mode only the operand's own address is cut to the address size (as processors have it; the
+ * manuals don't say). Nonzero: v->fault is set.
+ */
+static inline int part_address(struct alc_vcpu *v, const struct op *op, const struct interp *c,
+			       unsigned off, unsigned size, unsigned access, u64 *gva)
+{
+	bool wraps = (c->mode & MODE_SIZE) != MODE_64;
+
+	*gva = op_ea(v, op) + (wraps ? off : 0);
+	if (linear(v, op, gva, size, access))
+		return 1;
+	*gva += wraps ? 0 : off;
+	return 0;
+}
+
 /* Guest memory operand of `size` bytes, checked; nonzero: v->fault is set. */
 static inline int operand(struct alc_vcpu *v, const struct op *op, u64 *gva, unsigned size,
 			  unsigned align_mask, unsigned access)

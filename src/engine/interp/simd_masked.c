@@ -31,35 +31,27 @@ static bool masked_on(const u64 *mask, unsigned i, unsigned size)
 	return elem(mask, i, size) >> (size * 8 - 1);
 }
 
-static int read_elem(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 ea,
+static int read_elem(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva,
 		     unsigned size, u64 *out)
 {
-	const u8 *p;
+	const u8 *p = mem_rptr(c, gva, size);
 
 	*out = 0;
-	ea = ea_cut(op, ea);
-	if (linear(v, op, &ea, size, X86_READ))
-		return 1;
-	p = mem_rptr(c, ea, size);
 	if (unlikely(!p))
-		return mem_read_slow(v, c, op, ea, out, size);
+		return mem_read_slow(v, c, op, gva, out, size);
 	*out = ld_size(p, size);
 	return 0;
 }
 
-static int write_elem(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 ea,
+static int write_elem(struct alc_vcpu *v, const struct op *op, struct interp *c, u64 gva,
 		      unsigned size, u64 x)
 {
-	u8 *p;
+	u8 *p = mem_wptr(c, gva, size);
 
-	ea = ea_cut(op, ea);
-	if (linear(v, op, &ea, size, X86_WRITE))
-		return 1;
-	p = mem_wptr(c, ea, size);
 	if (unlikely(!p))
-		return mem_write_slow(v, c, op, ea, &x, size);
+		return mem_write_slow(v, c, op, gva, &x, size);
 	st_size(p, x, size);
-	mem_wrote(c, op, ea, size);
+	mem_wrote(c, op, gva, size);
 	return 0;
 }
 
@@ -67,12 +59,13 @@ static void masked_load(struct alc_vcpu *v, const struct op *op, struct interp *
 {
 	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
 	const u64 *mask = v->fpu.vec[op->b];
-	u64 out[8] = {0}, x;
+	u64 out[8] = {0}, x, gva;
 
 	for (unsigned i = 0; i < count; i++) {
 		if (!masked_on(mask, i, size))
 			continue;
-		if (read_elem(v, op, c, op_ea(v, op) + i * size, size, &x)) {
+		if (part_address(v, op, c, i * size, size, X86_READ, &gva) ||
+		    read_elem(v, op, c, gva, size, &x)) {
 			op_fault(v, op, c);
 			return;
 		}
@@ -83,16 +76,16 @@ static void masked_load(struct alc_vcpu *v, const struct op *op, struct interp *
 }
 
 /* Could all elements be written? Nonzero: v->fault is set. */
-static int probe_masked(struct alc_vcpu *v, const struct op *op, const u64 *mask, unsigned size,
-			unsigned count)
+static int probe_masked(struct alc_vcpu *v, const struct op *op, const struct interp *c,
+			const u64 *mask, unsigned size, unsigned count)
 {
-	u64 x, ea;
+	u64 x, gva;
 
 	for (unsigned i = 0; i < count; i++) {
 		if (!masked_on(mask, i, size))
 			continue;
-		ea = ea_cut(op, op_ea(v, op) + i * size);
-		if (linear(v, op, &ea, size, X86_WRITE) || v->ops->read(v, ea, &x, size, X86_RMW))
+		if (part_address(v, op, c, i * size, size, X86_WRITE, &gva) ||
+		    v->ops->read(v, gva, &x, size, X86_RMW))
 			return 1;
 	}
 	return 0;
@@ -103,14 +96,16 @@ static int store_masked(struct alc_vcpu *v, const struct op *op, struct interp *
 			const u64 *mask)
 {
 	unsigned size = part(op, ELEM_SHIFT), count = part(op, COUNT_SHIFT);
+	u64 gva;
 
 	/* Without a segment's base the page offset is the address's. */
 	if ((op->addr || page_offset(op_ea(v, op)) + size * count > ALC_PAGE_SIZE) &&
-	    probe_masked(v, op, mask, size, count))
+	    probe_masked(v, op, c, mask, size, count))
 		return 1;
 	for (unsigned i = 0; i < count; i++)
 		if (masked_on(mask, i, size) &&
-		    write_elem(v, op, c, op_ea(v, op) + i * size, size, elem(data, i, size)))
+		    (part_address(v, op, c, i * size, size, X86_WRITE, &gva) ||
+		     write_elem(v, op, c, gva, size, elem(data, i, size))))
 			return 1;
 	return 0;
 }
@@ -140,21 +135,24 @@ static void maskmovq(struct alc_vcpu *v, const struct op *op, struct interp *c)
 
 /* ---- Gathers and scatters ---- */
 
-static u64 vsib_address(const struct alc_vcpu *v, const struct op *op, unsigned i)
+/* Nonzero: v->fault is set. */
+static int vsib_address(struct alc_vcpu *v, const struct op *op, unsigned i, unsigned access,
+			u64 *gva)
 {
 	const u64 *index = v->fpu.vec[part(op, INDEX_SHIFT)];
 	unsigned size = part(op, INDEX_SIZE_SHIFT);
 
-	return v->gpr[op->base] + ((u64)sext(elem(index, i, size), size) << (op->shift & 3)) +
+	*gva = v->gpr[op->base] + ((u64)sext(elem(index, i, size), size) << (op->shift & 3)) +
 	       (u64)op->disp;
+	return linear(v, op, gva, part(op, ELEM_SHIFT), access);
 }
 
 static int gather_element(struct alc_vcpu *v, const struct op *op, struct interp *c, unsigned i)
 {
 	unsigned size = part(op, ELEM_SHIFT);
-	u64 x;
+	u64 x, gva;
 
-	if (read_elem(v, op, c, vsib_address(v, op, i), size, &x))
+	if (vsib_address(v, op, i, X86_READ, &gva) || read_elem(v, op, c, gva, size, &x))
 		return 1;
 	set_elem(v->fpu.vec[op->a], i, size, x);
 	return 0;
@@ -163,8 +161,10 @@ static int gather_element(struct alc_vcpu *v, const struct op *op, struct interp
 static int scatter_element(struct alc_vcpu *v, const struct op *op, struct interp *c, unsigned i)
 {
 	unsigned size = part(op, ELEM_SHIFT);
+	u64 gva;
 
-	return write_elem(v, op, c, vsib_address(v, op, i), size, elem(v->fpu.vec[op->a], i, size));
+	return vsib_address(v, op, i, X86_WRITE, &gva) ||
+	       write_elem(v, op, c, gva, size, elem(v->fpu.vec[op->a], i, size));
 }
 
 static void clear_above(struct alc_vcpu *v, const struct op *op)

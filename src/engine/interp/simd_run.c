@@ -280,11 +280,10 @@ static unsigned masked_alignment(const struct alc_vcpu *v, const struct simd_ins
 	return named(v, in) ? in->align_mask : 0;
 }
 
-static int element_at(struct alc_vcpu *v, const struct op *op, const struct simd_insn *in,
-		      unsigned i, unsigned access, u64 *gva)
+static int element_at(struct alc_vcpu *v, const struct op *op, const struct interp *c,
+		      const struct simd_insn *in, unsigned i, unsigned access, u64 *gva)
 {
-	*gva = ea_cut(op, op_ea(v, op) + i * in->elem_size);
-	return linear(v, op, gva, in->elem_size, access);
+	return part_address(v, op, c, i * in->elem_size, in->elem_size, access, gva);
 }
 
 /* Named elements into the bounce buffer; nonzero: v->fault is set. */
@@ -297,7 +296,7 @@ static int read_elements(struct alc_vcpu *v, const struct op *op, struct interp 
 	for (bits = named(v, in); bits; bits &= bits - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(bits);
 
-		if (element_at(v, op, in, i, X86_READ, &gva) ||
+		if (element_at(v, op, c, in, i, X86_READ, &gva) ||
 		    mem_read_slow(v, c, op, gva, c->bounce + i * in->elem_size, in->elem_size))
 			return 1;
 	}
@@ -311,13 +310,13 @@ static int write_elements(struct alc_vcpu *v, const struct op *op, struct interp
 	u64 bits, gva, x;
 
 	for (bits = named(v, in); bits; bits &= bits - 1)
-		if (element_at(v, op, in, (unsigned)__builtin_ctzll(bits), X86_WRITE, &gva) ||
+		if (element_at(v, op, c, in, (unsigned)__builtin_ctzll(bits), X86_WRITE, &gva) ||
 		    v->ops->read(v, gva, &x, in->elem_size, X86_RMW))
 			return 1;
 	for (bits = named(v, in); bits; bits &= bits - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(bits);
 
-		if (element_at(v, op, in, i, X86_WRITE, &gva) ||
+		if (element_at(v, op, c, in, i, X86_WRITE, &gva) ||
 		    mem_write_slow(v, c, op, gva, from + i * in->elem_size, in->elem_size))
 			return 1;
 	}
