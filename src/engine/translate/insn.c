@@ -2,35 +2,60 @@
 /* What decoded instructions do, as far as several parts of the generator ask. */
 #include "engine/translate/insn.h"
 
-bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add)
+/* The one register to which it adds a constant, or NO_REG. */
+static unsigned added_to(const struct tr_insn *i, i64 *add)
 {
-	*add = 0;
 	switch (i->kind) {
 	case K_PUSH_REG:
 	case K_PUSH_IMM:
 	case K_PUSH_MEM:
-		*add = reg == X86_RSP ? -8 : 0;
-		return true;
+		*add = -8;
+		return X86_RSP;
 	case K_POP_REG:
-		*add = reg == X86_RSP ? 8 : 0;
-		return i->op_reg != reg;
+		*add = 8;
+		return i->op_reg == X86_RSP ? NO_REG : X86_RSP;
 	case K_LEA:
-		if (i->w && !i->a32 && !i->rip_relative && i->index == NO_REG && i->reg == reg &&
-		    i->base == reg) {
-			*add = i->disp;
-			return true;
-		}
-		break;
+		*add = i->disp;
+		return i->w && !i->a32 && !i->rip_relative && i->index == NO_REG &&
+				       i->reg == i->base
+			       ? i->base
+			       : NO_REG;
 	case K_PLAIN:
-		if (i->adds && i->rm == reg) {
-			*add = i->added;
-			return true;
-		}
-		break;
+		*add = i->added;
+		return i->adds ? i->rm : NO_REG;
 	default:
-		break;
+		return NO_REG;
 	}
-	return !(i->written >> reg & 1);
+}
+
+static u16 changed(const struct tr_insn *i)
+{
+	switch (i->kind) {
+	case K_PUSH_REG:
+	case K_PUSH_IMM:
+	case K_PUSH_MEM:
+		return BIT(X86_RSP);
+	case K_POP_REG:
+		return (u16)(BIT(X86_RSP) | BIT(i->op_reg));
+	default:
+		return i->written;
+	}
+}
+
+u16 tr_insn_makes(const struct tr_insn *i)
+{
+	i64 add;
+	unsigned reg = added_to(i, &add);
+
+	return changed(i) & (u16) ~(reg == NO_REG ? 0 : BIT(reg));
+}
+
+bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add)
+{
+	if (added_to(i, add) == reg)
+		return true;
+	*add = 0;
+	return !(tr_insn_makes(i) >> reg & 1);
 }
 
 static bool is_move(const struct tr_insn *i)

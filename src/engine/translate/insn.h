@@ -104,6 +104,8 @@ bool tr_decode(struct dec *d, const u8 *bytes, unsigned avail, struct tr_insn *i
 /* insn.c */
 /* False: the register becomes something else; else what is added to it. */
 bool tr_insn_adds(const struct tr_insn *i, unsigned reg, i64 *add);
+/* The registers, as a mask, for which that is false. */
+u16 tr_insn_makes(const struct tr_insn *i);
 /* The register becomes the sum of another one, all 64 bits of it, and a constant. */
 bool tr_insn_copies(const struct tr_insn *i, unsigned reg, unsigned *from, i64 *add);
 /* Exceptions of its numbers, or pending ones, go before its page fault. */

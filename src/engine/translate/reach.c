@@ -24,29 +24,27 @@ enum {
 
 /* ---- Which accesses ---- */
 
-/* Does one of the instructions make something of the register that can't be foreseen? */
-static bool made_in(const struct gen *g, unsigned first, unsigned last, unsigned reg)
-{
-	i64 add;
-
-	for (unsigned k = first; reg != NO_REG && k <= last; k++)
-		if (!tr_insn_adds(&g->in->insns[k], reg, &add))
-			return true;
-	return false;
-}
-
 static bool may_have(const struct tr_insn *i)
 {
 	return i->kind == K_PLAIN && i->mem && !i->seg && !i->a32 && !tr_insn_locked(i);
 }
 
+static bool is_of(unsigned reg, u32 set)
+{
+	return reg != NO_REG && set >> reg & 1;
+}
+
+/* Registers of which the loop makes something that can't be foreseen. */
 static void mark_loop(struct gen *g, unsigned first, unsigned last)
 {
+	u32 made = 0;
+
+	for (unsigned k = first; k <= last; k++)
+		made |= tr_insn_makes(&g->in->insns[k]);
 	for (unsigned k = first; k <= last; k++) {
 		struct tr_insn *i = &g->in->insns[k];
 
-		i->reach |= may_have(i) &&
-			    (made_in(g, first, last, i->base) || made_in(g, first, last, i->index));
+		i->reach |= may_have(i) && (is_of(i->base, made) || is_of(i->index, made));
 	}
 }
 
