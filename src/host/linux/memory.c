@@ -150,6 +150,8 @@ int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
 	rx = mremap(rw, 0, rounded, MREMAP_MAYMOVE);
 	rc = rx == MAP_FAILED || mprotect(rx, rounded, PROT_READ | PROT_EXEC) ? -errno : 0;
 	if (!rc) {
+		madvise(rw, rounded, MADV_HUGEPAGE); /* a wish, as above */
+		madvise(rx, rounded, MADV_HUGEPAGE);
 		*out = (struct alc_host_code){.rw = rw, .rx = rx, .size = rounded};
 		return 0;
 	}
