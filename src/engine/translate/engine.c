@@ -365,6 +365,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"interpreted_blocks", t->n_interp_blocks},
 		{"kernel_verifications", t->n_verified},
 		{"window_spaces", w.spaces},
+		{"window_spaces_replaced", w.replaced},
 		{"window_retreats", w.retreats},
 		{"window_faults", w.faults},
 		{"window_pages", w.pages},

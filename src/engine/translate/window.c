@@ -115,6 +115,38 @@ static void space_empty(struct tr_windows *w, struct space *s)
 	s->hot = false;
 }
 
+/*
+ * Of the address space that CR3 names. Guests give the page of one that has gone to the next, which
+ * is not to inherit its windows, nor what they have cost. What is mapped highest tells them apart:
+ * programs have their stacks there, from beginning to end, at an address and by tables of their
+ * own.
+ */
+static u64 identity(const struct tr_windows *w)
+{
+	const u64 address = mask_low(X86_PHYS_BITS) & ALC_PAGE_MASK;
+	struct alc_vcpu *v = w->t->c.v;
+	u64 table = v->cr3 & address, id = 0;
+
+	for (unsigned level = LEVELS; level > 1; level--) {
+		const u64 *at = runs_entry_at(v, table, 0);
+		unsigned k = level == LEVELS ? 256 : 512;
+		u64 entry = 0;
+
+		while (at && k && !(entry & PTE_P))
+			entry = __atomic_load_n(&at[--k], __ATOMIC_RELAXED);
+		table = entry & PTE_P ? entry & address : 0;
+		id = (id ^ table ^ k) * 0x9e3779b97f4a7c15ull;
+		if (!table || entry & PTE_PS)
+			break;
+	}
+	return id;
+}
+
+static void space_begin(struct space *s, u64 cr3)
+{
+	*s = (struct space){.cr3 = cr3, .used = s->used, .penalty = PENALTY};
+}
+
 static struct space *space_of(struct tr_windows *w, u64 cr3)
 {
 	struct space *oldest = &w->spaces[0];
@@ -128,7 +160,7 @@ static struct space *space_of(struct tr_windows *w, u64 cr3)
 			oldest = s;
 	}
 	space_empty(w, oldest);
-	*oldest = (struct space){.cr3 = cr3, .penalty = PENALTY};
+	space_begin(oldest, cr3);
 	return oldest;
 }
 
@@ -173,6 +205,7 @@ static void promote(struct tr_windows *w, struct space *s)
 	s->lacking = s->full = false;
 	s->debt = 0;
 	s->debt_at = s->cycles;
+	s->identity = identity(w);
 	w->stats.spaces++;
 	slots_load(w, s, true);
 }
@@ -192,6 +225,7 @@ static void retreat(struct tr_windows *w, struct space *s)
 {
 	slots_load(w, s, false);
 	space_empty(w, s);
+	s->identity = identity(w);
 	s->not_before = s->cycles + s->penalty;
 	s->penalty = min_u64(s->penalty * 4, PENALTY_MAX);
 	w->exhausted = false;
@@ -222,15 +256,17 @@ static void pass_time(struct tr_windows *w)
  * It has run for a while since it was looked at last. Who faults in new pages all the time would do
  * so twice for each.
  */
-static bool is_worth_it(struct space *s)
+static bool is_worth_it(const struct tr_windows *w, struct space *s)
 {
 	u64 passed = s->cycles - s->watched_cycles, faults = s->faults - s->watched_faults;
 
-	if (s->cycles < s->not_before || passed < HOT_CYCLES)
+	if (passed < HOT_CYCLES)
 		return false;
 	s->watched_cycles = s->cycles;
 	s->watched_faults = s->faults;
-	return faults * FILL_CYCLES * MEANS < passed;
+	if (s->cycles < s->not_before && s->identity != identity(w))
+		space_begin(s, s->cr3);
+	return s->cycles >= s->not_before && faults * FILL_CYCLES * MEANS < passed;
 }
 
 bool tr_windows_consider(struct tr_windows *w)
@@ -244,17 +280,24 @@ bool tr_windows_consider(struct tr_windows *w)
 	pass_time(w);
 	if (s->hot && (never || w->exhausted || (!always && s->debt > DEBT_CYCLES)))
 		retreat(w, s);
-	else if (!s->hot && !never && (always || is_worth_it(s)))
+	else if (!s->hot && !never && (always || is_worth_it(w, s)))
 		promote(w, s);
 	else if (s->hot && s->lacking)
 		extend(w, s);
 	return s->hot;
 }
 
+/* Something was flushed. */
 static void verify(struct tr_windows *w)
 {
 	u64 begin = cycles(), unmapped = w->stats.unmapped;
 
+	if (w->now->identity != identity(w)) {
+		space_empty(w, w->now);
+		space_begin(w->now, w->now->cr3);
+		w->stats.replaced++;
+		return;
+	}
 	runs_verify(w, w->now);
 	charge(w, cycles() - begin + (w->stats.unmapped - unmapped) * FILL_CYCLES);
 }
@@ -273,11 +316,10 @@ bool tr_windows_switch(struct tr_windows *w, u64 left)
 		return false;
 	w->now = space_of(w, cr3);
 	w->now->used = ++w->clock;
-	if (w->now->hot) {
-		if (w->now->epoch != w->t->c.epoch[0])
-			verify(w);
+	if (w->now->hot && w->now->epoch != w->t->c.epoch[0])
+		verify(w);
+	if (w->now->hot)
 		slots_load(w, w->now, true);
-	}
 	return w->now->hot;
 }
 

@@ -39,7 +39,7 @@ enum tr_window_use { WINDOWS_AUTO, WINDOWS_ALWAYS, WINDOWS_NEVER };
 struct tr_windows;
 
 struct tr_window_stats {
-	u64 spaces, retreats, faults, pages, unmapped, verifications, shut;
+	u64 spaces, replaced, retreats, faults, pages, unmapped, verifications, shut;
 };
 
 /* NULL where it can't be: no BMI2, no object behind guest RAM, no addresses, too many vCPUs. */

@@ -57,6 +57,7 @@ struct window {
 
 struct space {
 	u64 cr3;                            /* without a PCID */
+	u64 identity;                       /* when it got windows, or lost them: window.c */
 	u64 epoch;                          /* of the lower half when it was left: interp.epoch */
 	bool hot;                           /* has windows */
 	bool lacking;                       /* an access went to a terabyte without one */
