@@ -147,6 +147,17 @@ static void space_begin(struct space *s, u64 cr3)
 	*s = (struct space){.cr3 = cr3, .used = s->used, .penalty = PENALTY};
 }
 
+/* Begins anew if it is another program's by now; false: it is not. */
+static bool space_renew(struct tr_windows *w, struct space *s)
+{
+	if (s->identity == identity(w))
+		return false;
+	space_empty(w, s);
+	space_begin(s, s->cr3);
+	w->stats.replaced++;
+	return true;
+}
+
 static struct space *space_of(struct tr_windows *w, u64 cr3)
 {
 	struct space *oldest = &w->spaces[0];
@@ -254,9 +265,9 @@ static void pass_time(struct tr_windows *w)
 
 /*
  * It has run for a while since it was looked at last. Who faults in new pages all the time would do
- * so twice for each.
+ * so twice for each. Who retreated is not to come back yet, unless it was another program.
  */
-static bool is_worth_it(const struct tr_windows *w, struct space *s)
+static bool is_worth_it(struct tr_windows *w, struct space *s)
 {
 	u64 passed = s->cycles - s->watched_cycles, faults = s->faults - s->watched_faults;
 
@@ -264,8 +275,8 @@ static bool is_worth_it(const struct tr_windows *w, struct space *s)
 		return false;
 	s->watched_cycles = s->cycles;
 	s->watched_faults = s->faults;
-	if (s->cycles < s->not_before && s->identity != identity(w))
-		space_begin(s, s->cr3);
+	if (s->cycles < s->not_before)
+		space_renew(w, s);
 	return s->cycles >= s->not_before && faults * FILL_CYCLES * MEANS < passed;
 }
 
@@ -292,12 +303,8 @@ static void verify(struct tr_windows *w)
 {
 	u64 begin = cycles(), unmapped = w->stats.unmapped;
 
-	if (w->now->identity != identity(w)) {
-		space_empty(w, w->now);
-		space_begin(w->now, w->now->cr3);
-		w->stats.replaced++;
+	if (space_renew(w, w->now))
 		return;
-	}
 	runs_verify(w, w->now);
 	charge(w, cycles() - begin + (w->stats.unmapped - unmapped) * FILL_CYCLES);
 }
