@@ -30,7 +30,7 @@ enum { ALC_WAIT_FOREVER = 0 }; /* a deadline that never comes */
 struct alc_host_ram {
 	u8 *base;
 	u64 size;
-	int fd; /* the object behind it (a memfd on Linux), -1 where there is none */
+	int fd; /* the object behind it, -1 where there is none */
 };
 
 /* Executable memory, mapped twice: never writable and executable at one address. */

@@ -5,10 +5,12 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +65,63 @@ static void ram_is_shared_and_lazy(void **state)
 	assert_int_equal(ram.base[0], 0);
 	h->ram_unmap(h->ctx, &ram);
 	h->ram_unmap(h->ctx, NULL);
+}
+
+/* What /proc/self/smaps says of the mapping that begins at p, in KiB; 0 where it doesn't. */
+static unsigned long smaps_kib(const void *p, const char *key)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long start, kib = 0;
+	bool here = false;
+	char line[256];
+
+	assert_non_null(f);
+	while (!kib && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-", &start) == 1 && strchr(line, '-'))
+			here = start == (uintptr_t)p;
+		else if (here && !strncmp(line, key, strlen(key)))
+			kib = strtoul(line + strlen(key), NULL, 10);
+	}
+	fclose(f);
+	return kib;
+}
+
+/* What the host says of huge pages, and whether it lets a process have namespaces of its own. */
+static bool may_have_huge_pages(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+	char text[64] = "[never]";
+	int status = 1;
+	pid_t child;
+
+	if (f && !fgets(text, sizeof(text), f))
+		text[0] = 0;
+	if (f)
+		fclose(f);
+	child = fork();
+	if (!child)
+		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNS) ? 1 : 0);
+	return waitpid(child, &status, 0) == child && !status && !strstr(text, "[never]");
+}
+
+static void ram_has_huge_pages(void **state)
+{
+	struct alc_host_ram ram;
+	unsigned long kib;
+
+	if (!may_have_huge_pages()) {
+		print_message("no huge pages, or no user namespaces, for this process here\n");
+		skip();
+	}
+	assert_int_equal(h->ram_map(h->ctx, 64 << 20, &ram), 0);
+	/* Several: a host may have no 2 MiB in one piece left for the first. */
+	for (size_t at = 0; at < ram.size; at += 8 << 20)
+		ram.base[at] = 1;
+	kib = smaps_kib(ram.base, "ShmemPmdMapped:");
+	assert_true(kib >= 2048);
+	assert_int_equal(h->ram_discard(h->ctx, &ram, 0, ram.size), 0);
+	assert_int_equal(ram.base[8 << 20], 0);
+	h->ram_unmap(h->ctx, &ram);
 }
 
 static void absurd_sizes_fail_cleanly(void **state)
@@ -332,6 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(alloc_is_zeroed_and_aligned),
 		cmocka_unit_test(ram_is_shared_and_lazy),
+		cmocka_unit_test(ram_has_huge_pages),
 		cmocka_unit_test(absurd_sizes_fail_cleanly),
 		cmocka_unit_test(code_written_here_runs_there),
 		cmocka_unit_test(threads_have_names_and_no_signals),

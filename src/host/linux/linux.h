@@ -21,6 +21,13 @@ int linux_ram_discard(void *ctx, const struct alc_host_ram *ram, u64 off, u64 le
 int linux_code_map(void *ctx, u64 size, struct alc_host_code *out);
 void linux_code_unmap(void *ctx, struct alc_host_code *code);
 
+/* object.c */
+/*
+ * A descriptor of shared memory of `size` bytes, zeroed and lazily populated, with huge pages where
+ * the host allows any; or -errno. `name` is what /proc/PID/maps has for it. Any thread.
+ */
+int linux_object(const char *name, u64 size);
+
 /* thread.c */
 int linux_thread_start(void *ctx, const char *name, void (*fn)(void *arg), void *arg,
 		       struct alc_thread **out);
