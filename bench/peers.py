@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the benchmarks share: guests with a workload appended, runs of both machines, tables."""
+import contextlib
 import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -28,35 +30,67 @@ def guest_image():
     return [pathlib.Path(line) for line in out.stdout.split()]
 
 
-def measure(command, watch=None, limit_s=LIMIT_S):
-    """Runs to the end; {name: (seconds, work, *words)} of the BENCH lines, `boot` among them.
-    Of each line `watch` is told while the process is still there."""
-    results = {}
-    start = time.monotonic()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as process:
-        limit = threading.Timer(limit_s, process.kill)
-        limit.start()
+class Worker:
+    """A process that says what it measures in lines of BENCH. `ready` is where its workload begins,
+    `next` where it waits for a line that says what to do."""
+
+    def __init__(self, command, limit_s=LIMIT_S):
+        self.results = {}  # {name: (seconds, work, *words)}, `boot` among them
+        self.command = command
+        self.start = time.monotonic()
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.errors)
+        self.limit = threading.Timer(limit_s, self.process.kill)
+        self.limit.start()
+        self.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.run("end")
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.limit.cancel()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def read(self):
+        """Up to where it waits, or to its end."""
         last = b""
-        for line in process.stdout:
+        for line in self.process.stdout:
             last = line.strip() or last
             words = line.split()
             if b"BENCH" not in words[:1]:
                 continue
             name = words[1].decode()
-            if watch:
-                watch(process, name)
+            if name == "next":
+                return
             if name == "ready":
-                results["boot"] = (time.monotonic() - start, 1)
+                self.results["boot"] = (time.monotonic() - self.start, 1)
             else:
-                results[name] = (int(words[2]) / 1e9, int(words[3]),
-                                 *(word.decode() for word in words[4:]))
-        limit.cancel()
-        errors = process.stderr.read().decode(errors="replace").strip()
-    if "boot" not in results:
-        raise SystemExit(f"bench: {command[0]} did not reach the workload (status "
-                         f"{process.returncode}): {errors or last.decode(errors='replace')}")
-    return results
+                self.results[name] = (int(words[2]) / 1e9, int(words[3]),
+                                      *(word.decode() for word in words[4:]))
+        if "boot" not in self.results:
+            self.errors.seek(0)
+            errors = self.errors.read().decode(errors="replace").strip()
+            raise SystemExit(f"bench: {self.command[0]} did not reach the workload (status "
+                             f"{self.process.wait()}): {errors or last.decode(errors='replace')}")
+
+    def run(self, what):
+        """What a process that has ended doesn't do is missing in its results."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{what}\n".encode())
+            self.process.stdin.flush()
+            self.read()
+
+
+def measure(command):
+    """What a process measures that is told nothing."""
+    with Worker(command) as worker:
+        return worker.results
 
 
 def workload_archive(command, files):
@@ -112,13 +146,13 @@ def qemu_command(args, kernel, initrd, *more):
             "-kernel", kernel, "-initrd", initrd, "-append", APPEND, *more]
 
 
-def runs(contenders, rounds, watch=None, limit_s=LIMIT_S):
+def runs(contenders, rounds):
     """Contenders in turns, and what each run measured."""
     for number in range(rounds):
         for contender, command in contenders.items():
             if sys.stderr.isatty():
                 print(f"round {number + 1}/{rounds}: {contender}", file=sys.stderr)
-            yield contender, measure(command, watch, limit_s)
+            yield contender, measure(command)
 
 
 def interleave(contenders, rounds):

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The rows of bench/programs, in a guest and natively alike: each line of the file `rows` beside
-# this script is a name and a size. Prints "BENCH name nanoseconds size checksum" for each, the
-# checksum being of what the program wrote.
+# The rows of bench/programs, in a guest and natively alike: each line of the input is a name and a
+# size, the last one "end". Prints "BENCH next 0 0" when it waits for one, and "BENCH name nanoseconds
+# size checksum" for each, the checksum being of what the program wrote.
 cd "${0%/*}" || exit 1
 export LC_ALL=C HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
 here=$PWD
@@ -117,8 +117,9 @@ run() {
 	esac
 }
 
-while read -r row; do
+echo "BENCH next 0 0"
+while read -r row && [ "$row" != end ]; do
 	# shellcheck disable=SC2086 # two words
 	run $row </dev/null
-done <rows
-echo "BENCH end 0 0"
+	echo "BENCH next 0 0"
+done
