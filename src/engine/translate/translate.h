@@ -500,19 +500,12 @@ bool tr_cache_full(const struct tr *t); /* nothing can be added before room is m
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
 void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
-/* A join leads to e from now on, which has the same address. */
-void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* What was looked up last at RIP is in no region that could be joined; and one may be again. */
 bool tr_is_uncovered(struct tr *t, u64 rip);
 void tr_set_uncovered(struct tr *t, u64 rip);
 void tr_clear_uncovered(struct tr *t, u64 rip);
-/* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
-void tr_link(struct tr *t, u32 site, struct tr_entry *e);
-/* An entry of a dead region leads to the same place of a living one from now on. */
-void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
-void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
 /* A region is translated anew when it is next needed. */
 void tr_region_drop(struct tr *t, struct tr_region *r);
 /* Translations of pages that were written to are dropped. */
@@ -521,8 +514,6 @@ void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
 struct tr_entry *tr_gone_entry(struct tr *t, u32 off);
 struct tr_region *tr_region_at(struct tr *t, u32 off); /* whose code that is, or NULL */
-/* Nothing leads to it past what puts flags into memory. */
-void tr_unlink_dead(struct tr *t, struct tr_entry *e);
 void tr_forget_lookups(struct tr *t);
 void tr_region_kill(struct tr *t, struct tr_region *r);
 /* Takes what a segment has out of the tables; all of its regions are dead already. */
@@ -540,6 +531,18 @@ void tr_kernel_pages_changed(struct tr *t); /* some were taken out */
 /* What the filter of user code says of va's page. */
 bool tr_user_code(const struct tr *t, u64 va);
 void tr_user_code_add(struct tr *t, u64 va);
+
+/* link.c */
+/* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
+void tr_link(struct tr *t, u32 site, struct tr_entry *e);
+/* Nothing leads to it past what puts flags into memory. */
+void tr_unlink_dead(struct tr *t, struct tr_entry *e);
+/* A join leads to e from now on, which has the same address. */
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
+/* An entry of a dead region leads to the same place of a living one from now on. */
+void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
+void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
+struct code tr_patch_at(const struct tr *t, u32 at); /* for code made before, in any segment */
 
 /* spaces.c */
 extern const struct x86_engine_ops tr_ops;

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Ways from one translation to another, without C between them: links, which are direct jumps,
+ * and the jump cache for indirect ones.
+ *
+ * A link into another user page checks by tr.page_ids that this page is still mapped there. Links
+ * between kernel pages are not checked: when a kernel mapping changes under translated code, what
+ * was translated of that page dies.
+ */
+#include "engine/translate/translate.h"
+
+static unsigned page_hash(u64 va)
+{
+	return (unsigned)((va >> 12 ^ va >> 22) & (PAGE_CACHE - 1));
+}
+
+/* When there are too many, all are forgotten: links are made anew then, with other numbers. */
+static struct tr_page_id *new_page_id(struct tr *t)
+{
+	struct tr_page_id *p = tr_page_id_new(t);
+
+	if (p)
+		return p;
+	__builtin_memset(t->pages, 0, sizeof(t->pages));
+	__builtin_memset(t->page_ids, 0, sizeof(t->page_ids));
+	t->npage_ids = 0;
+	return tr_page_id_new(t);
+}
+
+/* The number of a user page's mapping, now believed by translated code. */
+static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
+{
+	unsigned h = page_hash(va);
+	struct tr_page_id *p;
+
+	va &= ALC_PAGE_MASK;
+	tr_user_code_add(t, va);
+	for (p = t->pages[h]; p; p = p->next)
+		if (p->va == va && p->page == page)
+			break;
+	if (!p) {
+		p = new_page_id(t);
+		*p = (struct tr_page_id){
+			.va = va, .page = page, .id = ++t->page_id_next, .next = t->pages[h]};
+		t->pages[h] = p;
+	}
+	if (!t->page_ids[h]) { /* else the log has it */
+		if (t->npage_log < PAGE_LOG)
+			t->page_log[t->npage_log] = (u16)h;
+		if (t->npage_log <= PAGE_LOG)
+			t->npage_log++;
+	}
+	t->page_ids[h] = p->id;
+	return p->id;
+}
+
+static void check_page(struct tr *t, const struct tr_link *l, u64 va, u32 id)
+{
+	struct code *c = &t->emit;
+
+	if (!id)
+		return;
+	e_cmp32_mem(c, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))), id);
+	e_bind(c, e_jcc(c, CC_NE), l->stub);
+}
+
+/* The user pages that a jump to e relies on to be where they are, as numbers; 0: none. */
+struct reliance {
+	bool any;
+	u32 first, second;
+};
+
+static struct reliance reliance(struct tr *t, const struct tr_site *s, const struct tr_entry *e)
+{
+	struct reliance r = {0};
+	bool user = !(e->rip >> 63);
+
+	if (user && (e->rip & ALC_PAGE_MASK) != (s->region->rip & ALC_PAGE_MASK)) {
+		r.any = true;
+		r.first = page_id(t, e->rip, e->region->page);
+	}
+	if (user && e->region->page2) {
+		r.any = true;
+		r.second = page_id(t, e->rip + ALC_PAGE_SIZE, e->region->page2);
+	}
+	return r;
+}
+
+enum { GUARD_BYTES = 64 };
+
+/* Code that goes to e only while its pages are where they were. */
+static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
+		 const struct reliance *r)
+{
+	u32 at = t->emit.at;
+
+	check_page(t, l, e->rip, r->first);
+	check_page(t, l, e->rip + ALC_PAGE_SIZE, r->second);
+	e_jmp_to(&t->emit, e->host);
+	return at;
+}
+
+struct code tr_patch_at(const struct tr *t, u32 at)
+{
+	return (struct code){.base = t->emit.base, .size = (u32)t->code.size, .at = at};
+}
+
+static void bind_anywhere(struct tr *t, u32 rel, u32 target)
+{
+	struct code c = tr_patch_at(t, 0);
+
+	e_bind(&c, rel, target);
+}
+
+static bool is_bound(const struct tr *t, u32 rel, u32 target)
+{
+	u32 distance;
+
+	__builtin_memcpy(&distance, t->emit.base + rel, sizeof(distance));
+	return rel + (u32)sizeof(distance) + distance == target;
+}
+
+/* Past what would put flags into memory, for as long as this entry is what it is. */
+static void link_dead(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
+{
+	if (l->dead_entry)
+		return;
+	l->dead_entry = e->host;
+	l->dead_next = e->dead_links;
+	e->dead_links = site & mask_low(28);
+	bind_anywhere(t, l->dead, e->host);
+}
+
+void tr_unlink_dead(struct tr *t, struct tr_entry *e)
+{
+	for (u32 site = e->dead_links; site;) {
+		struct tr_link *l = tr_link_of(t, site);
+
+		bind_anywhere(t, l->dead, l->dead_stub);
+		l->dead_entry = 0;
+		site = l->dead_next;
+	}
+	e->dead_links = 0;
+}
+
+void tr_link(struct tr *t, u32 site, struct tr_entry *e)
+{
+	struct tr_link *l;
+	struct reliance r;
+	struct tr_site s;
+
+	if (!tr_has(t, TR_LINK) || !e->mem)
+		return;
+	tr_site_read(t, site, &s);
+	l = tr_link_of(t, site);
+	if (s.region->dead || !l->patch || e->region->mode != s.region->mode)
+		return;
+	r = reliance(t, &s, e);
+	if (r.any) {
+		u32 known = r.first ^ r.second << 16 ^ r.second >> 16;
+
+		/* The link may be there already, and only its pages have been in doubt. */
+		if (known == l->known || t->emit.at + GUARD_BYTES > t->emit.size ||
+		    !tr_way_of_link(t, site, e->host) || !tr_way_of_link(t, site, t->emit.at))
+			return;
+		l->known = known;
+		bind_anywhere(t, l->patch, guard(t, l, e, &r));
+	} else {
+		if (is_bound(t, l->patch, e->host) || !tr_way_of_link(t, site, e->host))
+			return;
+		if (l->dead && !e->live)
+			link_dead(t, l, site, e);
+		bind_anywhere(t, l->patch, e->host);
+	}
+	t->n_links++;
+}
+
+/* What stands at an offset jumps to e's code from now on. */
+static void replace_by(struct tr *t, u32 at, const struct tr_entry *e)
+{
+	struct code c = tr_patch_at(t, at);
+
+	if (tr_way_of_jump(t, at, e->host))
+		e_jmp_to(&c, e->host);
+}
+
+void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e)
+{
+	j->mem_heads[0].dead = true;
+	tr_unlink_dead(t, &j->mem_heads[0]);
+	replace_by(t, j->begin, e);
+}
+
+void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e)
+{
+	struct code at = tr_patch_at(t, gone->host);
+
+	if (!tr_has(t, TR_LINK) || !e->mem || e->region->page != gone->region->page ||
+	    e->region->mode != gone->region->mode)
+		return;
+	if (gone->pops)
+		E_CODE(&at, 0x48, 0x8d, 0x64, 0x24, 8); /* as it was; what follows is an entry */
+	else
+		replace_by(t, gone->host, e);
+}
+
+void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
+{
+	unsigned slot = tr_jump_index(rip);
+	struct tr_jump *j = &t->jumps[(e->region->mode & MODE_USER) != 0][slot];
+
+	if (!tr_has(t, TR_JUMPS) || !e->mem)
+		return;
+	/* The supervisor's part is not emptied when address spaces change. */
+	if (!(e->region->mode & MODE_USER) && !(rip >> 63))
+		return;
+	tr_user_code_add(t, rip);
+	if (e->region->page2)
+		tr_user_code_add(t, rip + ALC_PAGE_SIZE);
+	if (e->region->mode & MODE_USER && tr_jump_is_clear(j)) { /* else the log has it */
+		if (t->njump_log < JUMP_LOG)
+			t->jump_log[t->njump_log] = (u16)slot;
+		if (t->njump_log <= JUMP_LOG)
+			t->njump_log++;
+	}
+	*j = (struct tr_jump){.rip = rip, .host = tr_host(t, e->host)};
+}
