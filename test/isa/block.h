@@ -52,7 +52,7 @@ struct block_item {
 
 struct block {
 	u64 seed;
-	u64 base; /* WINDOW or WINDOW_HIGH */
+	u64 base; /* WINDOW… */
 	u8 bits;  /* 64, or 32 for compatibility mode */
 	u8 cpl;
 	u32 fs_limit; /* 32 bits: of FS */
@@ -82,6 +82,7 @@ void block_print(const struct block *b);
 struct block_menu;
 struct block_menu *block_menu_create(unsigned bits); /* NULL: out of memory */
 void block_menu_destroy(struct block_menu *m);
-void block_generate(const struct block_menu *m, u64 seed, unsigned bits, struct block *b);
+/* base: where its window is; the program is the same, and of CPL 3. 0: as the seed says. */
+void block_generate(const struct block_menu *m, u64 seed, unsigned bits, u64 base, struct block *b);
 
 #endif

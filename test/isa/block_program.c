@@ -75,7 +75,7 @@ static void end_at_page_end(struct block *b)
 	b->at = (u16)(CASE_CODE_SIZE - length);
 }
 
-void block_generate(const struct block_menu *m, u64 seed, unsigned bits, struct block *b)
+void block_generate(const struct block_menu *m, u64 seed, unsigned bits, u64 base, struct block *b)
 {
 	struct bgen g = {.r = {rng_mix(seed)}, .menu = m, .b = b};
 	u8 int3 = CASE_INT3;
@@ -86,6 +86,10 @@ void block_generate(const struct block_menu *m, u64 seed, unsigned bits, struct 
 	b->cpl = bits == 32 || rng_percent(&g.r, 60) ? 3 : 0;
 	b->fs_limit = rng_percent(&g.r, 70) ? ~0u : 0x5ff;
 	b->base = b->cpl == 0 && rng_percent(&g.r, 60) ? WINDOW_HIGH : WINDOW;
+	if (base) {
+		b->base = base;
+		b->cpl = 3;
+	}
 	b->at = rng_percent(&g.r, 15) ? 0x1000 - (u16)rng_below(&g.r, 100)
 				      : (u16)rng_below(&g.r, 0x400);
 	b->fill = rng_u64(&g.r);

@@ -43,6 +43,7 @@ struct work {
 	bool fresh;      /* a new guest for each program */
 	u32 disturb;     /* enum x86_attention that the second engine gets all the time */
 	bool keep_going, verbose, one_process;
+	bool moving; /* each program at several addresses */
 	u32 dead_on_fault;
 	struct findings *f;
 	/* This process's own. */

@@ -6,8 +6,8 @@
  * --cases 1 gives the one numbered N. --configure KEY=VALUE, which may be repeated, is an option of
  * the second engine. --seconds N goes on for so long. --kicks and --nmis disturb the second engine
  * from another thread, which must not show. --slices N stops both after every 1 to N instructions:
- * they must count alike, and be in the same state then. --compat makes programs of 32 bits. --cpu
- * is what both have.
+ * they must count alike, and be in the same state then. --compat makes programs of 32 bits.
+ * --moving runs each at several addresses. --cpu is what both have.
  * --one-process is for the debugger.
  */
 #include <getopt.h>
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "block_work.h"
+#include "kernel_map.h"
 
 enum { REPORTS_MAX = 10 };
 
@@ -45,11 +46,11 @@ static void report(struct work *w, u64 number, const char *what)
 	work_report(w, what);
 }
 
-static void run_one(struct work *w, u64 number)
+static void run_at(struct work *w, u64 number, u64 base)
 {
 	const char *what;
 
-	block_generate(w->menu, rng_mix(rng_mix(w->seed) + number), w->bits, &w->f->block);
+	block_generate(w->menu, rng_mix(rng_mix(w->seed) + number), w->bits, base, &w->f->block);
 	if (!block_link(&w->f->block)) {
 		w->f->unlinked++;
 		return;
@@ -64,6 +65,19 @@ static void run_one(struct work *w, u64 number)
 	w->f->ends[w->f->trial.vector]++;
 	if (what)
 		report(w, number, what);
+}
+
+/* The same page of code, as shared libraries are: here, there and here again. */
+static void run_one(struct work *w, u64 number)
+{
+	static const u64 places[] = {WINDOW_FAR_1, WINDOW_FAR_2, WINDOW_FAR_3, WINDOW_FAR_2};
+
+	if (!w->moving) {
+		run_at(w, number, 0);
+		return;
+	}
+	for (unsigned i = 0; i < sizeof(places) / sizeof(*places); i++)
+		run_at(w, number, places[i]);
 }
 
 static bool finished(const struct work *w, time_t end)
@@ -167,6 +181,8 @@ static void take_option(struct work *w, int opt, char *value)
 		w->verbose = true;
 	else if (opt == 'z')
 		w->fresh = true;
+	else if (opt == 'o')
+		w->moving = true;
 	else if (opt == 'b')
 		w->bits = 32;
 	else if (opt == 'p')
@@ -189,7 +205,8 @@ static void parse(struct work *w, int argc, char **argv)
 		{"expect", 1, NULL, 'x'},  {"keep-going", 0, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
 		{"runs", 1, NULL, 'r'},    {"kicks", 0, NULL, 'i'},       {"nmis", 0, NULL, 'm'},
 		{"fresh", 0, NULL, 'z'},   {"one-process", 0, NULL, '1'}, {"slices", 1, NULL, 'u'},
-		{"compat", 0, NULL, 'b'},  {"cpu", 1, NULL, 'p'},         {NULL, 0, NULL, 0},
+		{"compat", 0, NULL, 'b'},  {"cpu", 1, NULL, 'p'},         {"moving", 0, NULL, 'o'},
+		{NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("ALCAZAR_SEED");
 	int opt;

@@ -87,8 +87,11 @@ static void make_tables(u8 *ram)
 {
 	const u64 table = PTE_P | PTE_W | PTE_U | PTE_A;
 
-	st64(ram + GPA_PML4 + ((u64)WINDOW >> 39 & 511) * 8, GPA_PDPT | table);
-	st64(ram + GPA_PML4 + (WINDOW_HIGH >> 39 & 511) * 8, GPA_PDPT | table);
+	static const u64 windows[] = {WINDOW, WINDOW_HIGH, WINDOW_FAR_1, WINDOW_FAR_2,
+				      WINDOW_FAR_3};
+
+	for (unsigned i = 0; i < sizeof(windows) / sizeof(*windows); i++)
+		st64(ram + GPA_PML4 + (windows[i] >> 39 & 511) * 8, GPA_PDPT | table);
 	st64(ram + GPA_PDPT + ((u64)WINDOW >> 30 & 511) * 8, GPA_PD | table);
 	st64(ram + GPA_PD + (WINDOW >> 21 & 511) * 8, GPA_WINDOW | table);
 	st64(ram + GPA_PML4 + (KERNEL_VA >> 39 & 511) * 8, GPA_PDPT_TOP | table);

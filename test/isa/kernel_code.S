@@ -14,10 +14,10 @@
 	.globl kernel_call_unmap, kernel_call_reload
 
 	.macro forget page
-	movabsq $(WINDOW + \page * 0x1000), %rax
+	.irp window, WINDOW, WINDOW_HIGH, WINDOW_FAR_1, WINDOW_FAR_2, WINDOW_FAR_3
+	movabsq $(\window + \page * 0x1000), %rax
 	invlpg (%rax)
-	movabsq $(WINDOW_HIGH + \page * 0x1000), %rax
-	invlpg (%rax)
+	.endr
 	.endm
 
 kernel_code:

@@ -6,11 +6,15 @@
  * Where the kernel of kernel.h has its parts, for C and the assembler: macros only.
  *
  * Guest-physical 0 to KERNEL_END is mapped at KERNEL_VA, for the supervisor only. The window that
- * programs run in is mapped by one page table, at WINDOW and once more at WINDOW_HIGH.
+ * programs run in is mapped by one page table, at WINDOW and once more at WINDOW_HIGH, and at some
+ * places of the lower half beyond 32 bits. All differ in the bits of the uppermost table only.
  */
 #define KERNEL_VA    0xffffffff80000000
 #define WINDOW       0x10000000
 #define WINDOW_HIGH  0xffff888010000000
+#define WINDOW_FAR_1 0x550010000000
+#define WINDOW_FAR_2 0x7f0010000000
+#define WINDOW_FAR_3 0x7f8010000000
 
 #define GPA_PML4     0x1000
 #define GPA_PDPT     0x2000

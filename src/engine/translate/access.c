@@ -71,6 +71,14 @@ u64 constant_address(const struct gen *g, const struct tr_insn *i)
 	return i->a32 ? (u32)a : a;
 }
 
+void mov_constant(struct gen *g, const struct tr_insn *i, unsigned reg, u64 va)
+{
+	if (i->rip_relative)
+		gen_mov_near(g, reg, va);
+	else
+		e_mov_imm(g->c, reg, va);
+}
+
 unsigned fields_copied(const struct tr_insn *i)
 {
 	return field_is_copied(i, FIELD_REG) + field_is_copied(i, FIELD_V);
@@ -103,7 +111,7 @@ void ea_offset(struct gen *g, const struct tr_insn *i)
 	unsigned base = register_of(g, i->base), index = register_of(g, i->index);
 
 	if (is_constant(i)) {
-		e_mov_imm(g->c, T0, constant_address(g, i));
+		mov_constant(g, i, T0, constant_address(g, i));
 	} else {
 		if (i->base != NO_REG && in_state(i->base) && !base)
 			base = load_part(g, i->base, T0, index);
@@ -370,6 +378,13 @@ struct access access_bits(struct gen *g, const struct tr_insn *i)
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0) | BIT(T2), .site = k.site};
 }
 
+/* Of the page that was moved to T0 last. */
+static void note_entry(struct gen *g, const struct tr_insn *i)
+{
+	if (i->rip_relative)
+		gen_note_displacement(g, ADDRESS_TLB);
+}
+
 /* A constant address has a constant entry. */
 static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 gva)
 {
@@ -381,7 +396,9 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 	struct access a = {.site = k.site};
 
 	if (!near)
-		e_mov_imm(c, T0, page);
+		mov_constant(g, i, T0, page);
+	else if (i->rip_relative)
+		gen_note_stays(g);
 	if (k.bracket)
 		flags_bracket(g);
 	if (near) {
@@ -389,9 +406,11 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 		e32(c, (u32)page);
 	} else {
 		e_rm(c, OP_CMP, true, T0, hm_gs(tlb_tag_off(g, i->access) + entry));
+		note_entry(g, i);
 	}
 	check_failed(g, &k, CC_NE);
 	e_load(c, T1, hm_gs(tlb_addend_off(g) + entry));
+	note_entry(g, i);
 	if (k.bracket)
 		flags_unbracket(g);
 	if (near) {

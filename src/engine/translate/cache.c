@@ -238,9 +238,14 @@ static unsigned user_code_bit(u64 va)
 	return (va >> 12 ^ va >> 24) & (USER_CODE - 1);
 }
 
+bool tr_user_code_in(const u64 *filter, u64 va)
+{
+	return filter[user_code_bit(va) / 64] >> user_code_bit(va) % 64 & 1;
+}
+
 bool tr_user_code(const struct tr *t, u64 va)
 {
-	return t->user_code[user_code_bit(va) / 64] >> user_code_bit(va) % 64 & 1;
+	return tr_user_code_in(t->user_code, va);
 }
 
 void tr_user_code_add(struct tr *t, u64 va)
@@ -293,6 +298,11 @@ static void note_kernel_page(struct tr *t, const struct tr_region *r)
 	t->kernel_nonglobal |= t->c.upper_nonglobal;
 	if (tlb_large_has(&t->c.large[1], r->rip))
 		tlb_large_add(&t->kernel_large, r->rip);
+}
+
+struct tr_region *tr_regions_of(struct tr *t, const struct alc_page *page)
+{
+	return t->regions[region_hash(page)];
 }
 
 static void add_to_order(struct tr *t, struct tr_region *r)
@@ -500,6 +510,28 @@ static void kill_page(struct tr *t, const struct alc_page *p)
 		}
 		link = &r->page_next;
 	}
+}
+
+static void unlist_entry(struct tr *t, const struct tr_entry *e)
+{
+	struct tr_entry **link = &t->entries[entry_hash(e->rip)];
+
+	while (*link && *link != e)
+		link = &(*link)->next;
+	if (*link)
+		*link = e->next;
+}
+
+void tr_entry_move(struct tr *t, struct tr_entry *e, u64 distance)
+{
+	unsigned h = lookup_hash(e->rip);
+
+	unlist_entry(t, e);
+	if (t->lookups[h].rip == e->rip)
+		t->lookups[h].epoch = 0;
+	e->rip += distance;
+	if (!e->pops && !e->dead)
+		tr_entry_add(t, e);
 }
 
 static void unlist_entries(struct tr *t, const struct tr_segment *g, const struct tr_region *r)

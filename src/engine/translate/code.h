@@ -114,6 +114,18 @@ struct tr_point {
 	u32 compares : 1; /* of a JNE in front of an indirect transfer: always taken then */
 };
 
+/*
+ * Where code has an address of its own page's neighbourhood: move.c. Of user code that may be
+ * anywhere, all other knowledge is relative to the page.
+ */
+struct tr_address {
+	u32 at : 30;  /* code offset */
+	u32 kind : 2; /* enum tr_address_kind */
+};
+
+/* The latter two are displacements, for the address before this one. */
+enum tr_address_kind { ADDRESS_ITSELF, ADDRESS_TLB, ADDRESS_SLOT };
+
 /* What was there before. */
 struct tr_patch {
 	u32 at, was;
@@ -138,7 +150,11 @@ struct tr_region {
 		struct tr_region *into;         /* of a join; NULL: that has gone */
 	};
 	struct tr_point *points; /* by which control goes on from here, or round */
-	u64 lines;               /* of the page that have places, 64 bytes each */
+	struct tr_address *addresses;
+	u32 first_link; /* its number in the segment */
+	u16 nlinks, naddresses;
+	bool stays; /* it can't be moved */
+	u64 lines;  /* of the page that have places, 64 bytes each */
 	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
@@ -157,6 +173,7 @@ struct tr_view {
 	const struct alc_page *page;
 	u32 mode;
 	struct tr_region *regions; /* by view_next */
+	u64 moved;                 /* there, or made: in cycles */
 	struct tr_view *next;
 };
 

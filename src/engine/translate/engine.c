@@ -22,7 +22,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
 	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
 	[TR_EVICTION] = "eviction", [TR_REACH] = "reach",       [TR_DIRECT] = "direct",
-	[TR_KICKS] = "kicks",
+	[TR_KICKS] = "kicks",       [TR_MOVES] = "moves",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -33,7 +33,7 @@ static const char *const host_part_names[TR_HOST_PARTS] = {
 static const char *const poison_names[TR_POISONS] = {
 	[POISON_TLB] = "tlb",     [POISON_FLUSH] = "flush", [POISON_RANDOM] = "random",
 	[POISON_STEP] = "step",   [POISON_PAIRS] = "pairs", [POISON_CUT] = "cut",
-	[POISON_EVICT] = "evict",
+	[POISON_EVICT] = "evict", [POISON_MOVE] = "move",
 };
 
 static void probe(const struct alc_host *host, struct alc_engine_score *score)
@@ -341,6 +341,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"evictions", t->n_evictions},
 		{"regions_evicted", t->n_evicted_regions},
 		{"regions_invalidated", t->n_killed},
+		{"regions_moved", t->n_moved},
 		{"links", t->n_links},
 		{"entries", t->n_enters},
 		{"slow_accesses", t->n_slow},

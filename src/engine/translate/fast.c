@@ -220,6 +220,7 @@ static void add_constant_part(struct gen *g, const struct fast_loop *l, const st
 
 	if (s->base == NO_REG && s->index == NO_REG) {
 		e_mov_imm(c, T0, (u64)s->lo);
+		gen_note_stays(g);
 		e_lea(c, T1, (struct hmem){.base = T1, .index = T0});
 		return;
 	}
@@ -284,7 +285,7 @@ static void try_stream(struct gen *g, const struct fast_loop *l, unsigned k, u32
 
 	_Static_assert((u64)AT_ONCE * STEP_MAX + SPAN_MAX < WINDOW_GUARD / 2, "with displacements");
 	if (s->base == NO_REG && s->index == NO_REG)
-		e_mov_imm(g->c, T0, (u64)s->lo);
+		e_mov_imm(g->c, T0, (u64)s->lo); /* see add_constant_part */
 	else
 		group_address(g, &as_group);
 	if (g->in->windows)

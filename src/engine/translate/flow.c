@@ -315,8 +315,9 @@ static void push_return(struct gen *g, const struct tr_insn *i)
 	if (small || g->in->compat) {
 		main_point(g, a.site);
 		gen_store_word_imm(g, a.m, (i32)next);
+		gen_note_stays(g);
 	} else {
-		e_mov_imm(c, value, next);
+		gen_mov_near(g, value, next);
 		main_point(g, a.site);
 		e_store(c, a.m, value);
 	}

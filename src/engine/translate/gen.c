@@ -72,6 +72,38 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i)
 	return g->in->page_rip + i->off;
 }
 
+/* ---- Addresses of the region's ---- */
+
+void gen_note_stays(struct gen *g)
+{
+	g->in->region->stays = true;
+}
+
+static void note_address(struct gen *g, u32 at, enum tr_address_kind kind)
+{
+	if (g->naddresses == ADDRESSES_MAX)
+		gen_note_stays(g);
+	else
+		g->w->addresses[g->naddresses++] = (struct tr_address){.at = at & mask_low(30),
+								       .kind = kind & 3};
+}
+
+void gen_mov_near(struct gen *g, unsigned reg, u64 va)
+{
+	u32 before = g->c->at;
+
+	e_mov_imm(g->c, reg, va);
+	if (g->c->at - before == 2 + sizeof(va))
+		note_address(g, g->c->at - (u32)sizeof(va), ADDRESS_ITSELF);
+	else
+		gen_note_stays(g);
+}
+
+void gen_note_displacement(struct gen *g, enum tr_address_kind kind)
+{
+	note_address(g, g->c->at - (u32)sizeof(i32), kind);
+}
+
 /* ---- Sites, stubs, entries ---- */
 
 u32 new_site(struct gen *g, struct tr_site s)
@@ -381,7 +413,7 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 	if (i->rip_relative) {
 		u64 a = gen_rip(g, i) + (u64)i->disp;
 
-		e_mov_imm(c, to, i->w ? a : (u32)a);
+		gen_mov_near(g, to, i->w ? a : (u32)a);
 	} else {
 		if (i->base != NO_REG)
 			m.base = (int)gen_load_reg(g, i->base, &busy);
@@ -618,10 +650,14 @@ static void publish(struct gen *g)
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
 	r->npoints = (u16)g->npoints;
 	r->points = tr_alloc(g->t, g->npoints * sizeof(*r->points));
-	if (!r->mem_heads || !r->places || !r->points) {
+	r->naddresses = (u16)g->naddresses;
+	r->addresses = tr_alloc(g->t, g->naddresses * sizeof(*r->addresses));
+	r->nlinks = (u16)(g->t->segment->nlinks - r->first_link);
+	if (!r->mem_heads || !r->places || !r->points || !r->addresses) {
 		g->full = true;
 		return;
 	}
+	__builtin_memcpy(r->addresses, g->w->addresses, g->naddresses * sizeof(*r->addresses));
 	for (unsigned k = 0; k < g->npoints; k++) {
 		unsigned head = g->w->point_heads[k];
 
@@ -658,6 +694,7 @@ bool tr_generate(struct gen_context *in)
 	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));
 	__builtin_memset(t->work->outs, 0, in->n * sizeof(t->work->outs[0]));
 	in->region->begin = g.c->at;
+	in->region->first_link = t->segment->nlinks;
 	for (unsigned k = 0; k < in->n && !g.full; k++)
 		emit_insn(&g, k);
 	emit_stubs(&g);

@@ -106,6 +106,7 @@ struct gen_work {
 	struct tr_point points[POINTS_MAX];
 	u16 point_heads[POINTS_MAX]; /* of a jump back: where to, from 1 on; 0: `to` is known */
 	u32 outs[REGION_INSNS];      /* of heads of loops: the code that leaves there */
+	struct tr_address addresses[ADDRESSES_MAX];
 };
 
 struct gen {
@@ -118,7 +119,7 @@ struct gen {
 	unsigned index;
 	enum tr_flags fstate;
 	unsigned counted; /* instructions that were counted, from this one on */
-	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns, npoints;
+	unsigned nstubs, nfixups, nheads, nplaces, ngroups, nruns, npoints, naddresses;
 	bool full;
 	bool copying;        /* a run or a loop, without groups */
 	bool holding;        /* this instruction leaves alone what scratch registers hold */
@@ -148,7 +149,12 @@ enum { ENTRY_BYTES = 5 };
 
 /* gen.c */
 u64 gen_rip(const struct gen *g, const struct tr_insn *i);
-bool in_state(unsigned guest); /* R8-R11: in v->gpr */
+/* An address that is where it is by its distance from the region's: it goes with that. */
+void gen_mov_near(struct gen *g, unsigned reg, u64 va);
+/* The displacement of 32 bits that was emitted last is of that one's TLB entry, or slot. */
+void gen_note_displacement(struct gen *g, enum tr_address_kind kind);
+void gen_note_stays(struct gen *g); /* the region is for this address alone */
+bool in_state(unsigned guest);      /* R8-R11: in v->gpr */
 /* FIELD_*: a copy of this register, in a scratch one, takes its place. */
 bool field_is_copied(const struct tr_insn *i, unsigned field);
 unsigned host_reg(unsigned guest);
@@ -256,6 +262,8 @@ void hold_value(struct gen *g, unsigned reg, unsigned guest);
 
 /* Shared with window_access.c. */
 u64 constant_address(const struct gen *g, const struct tr_insn *i);
+/* Such an address, or what was made of it by rounding. */
+void mov_constant(struct gen *g, const struct tr_insn *i, unsigned reg, u64 va);
 unsigned fields_copied(const struct tr_insn *i);
 
 /* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].

@@ -23,7 +23,7 @@ static struct tr_view **views_of(struct tr *t, const struct alc_page *page, u64 
 	return &t->views[key >> (32 - __builtin_ctz(VIEW_HASH))];
 }
 
-static struct tr_view *view(struct tr *t, const struct alc_page *page, u32 mode, u64 rip)
+struct tr_view *tr_view_of(struct tr *t, const struct alc_page *page, u32 mode, u64 rip)
 {
 	struct tr_view *w = *views_of(t, page, rip & ALC_PAGE_MASK);
 
@@ -34,7 +34,7 @@ static struct tr_view *view(struct tr *t, const struct alc_page *page, u32 mode,
 
 bool tr_view_add(struct tr *t, struct tr_region *r)
 {
-	struct tr_view *w = view(t, r->page, r->mode, r->rip), **first;
+	struct tr_view *w = tr_view_of(t, r->page, r->mode, r->rip), **first;
 
 	if (!r->nplaces)
 		return true;
@@ -46,6 +46,7 @@ bool tr_view_add(struct tr *t, struct tr_region *r)
 		*w = (struct tr_view){.va = r->rip & ALC_PAGE_MASK,
 				      .page = r->page,
 				      .mode = r->mode,
+				      .moved = __builtin_ia32_rdtsc(),
 				      .next = *first};
 		*first = w;
 	}
@@ -71,7 +72,7 @@ static struct tr_region *next_of(struct tr_region **link)
 
 void tr_covered(struct tr *t, const struct alc_page *page, u64 rip, u64 *covered)
 {
-	struct tr_view *w = view(t, page, tr_mode(t), rip);
+	struct tr_view *w = tr_view_of(t, page, tr_mode(t), rip);
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next)
@@ -120,7 +121,7 @@ static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_pl
 {
 	u64 line = BIT(page_offset(v->rip) / 64);
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
-	struct tr_view *w = it ? view(t, it->page, tr_mode(t), v->rip) : NULL;
+	struct tr_view *w = it ? tr_view_of(t, it->page, tr_mode(t), v->rip) : NULL;
 	struct tr_region **link = w ? &w->regions : NULL, *r;
 
 	for (; link && (r = next_of(link)); link = &r->view_next)
@@ -223,9 +224,24 @@ struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t)
 	return e;
 }
 
+static void view_unlist(struct tr *t, const struct tr_view *w)
+{
+	struct tr_view **in = views_of(t, w->page, w->va);
+
+	while (*in != w)
+		in = &(*in)->next;
+	*in = w->next;
+}
+
+static void view_drop(struct tr *t, struct tr_view *w)
+{
+	view_unlist(t, w);
+	tr_view_free(t, w);
+}
+
 void tr_view_leave(struct tr *t, struct tr_region *r)
 {
-	struct tr_view *w = view(t, r->page, r->mode, r->rip), **in;
+	struct tr_view *w = tr_view_of(t, r->page, r->mode, r->rip);
 	struct tr_region **link;
 
 	if (!w)
@@ -237,10 +253,30 @@ void tr_view_leave(struct tr *t, struct tr_region *r)
 		*link = r->view_next;
 	if (w->regions)
 		return;
-	for (in = views_of(t, r->page, r->rip & ALC_PAGE_MASK); *in != w; in = &(*in)->next)
-		;
-	*in = w->next;
-	tr_view_free(t, w);
+	view_drop(t, w);
+}
+
+/* Dead regions find what they are in by their address, so those of other addresses go first. */
+void tr_view_move(struct tr *t, struct tr_view *w, u64 va)
+{
+	struct tr_view *before = tr_view_of(t, w->page, w->mode, va); /* dead ones alone */
+	struct tr_region **link = &w->regions, *r;
+	struct tr_view **first = views_of(t, w->page, va);
+
+	if (before)
+		view_drop(t, before);
+	for (; (r = next_of(link)); link = &r->view_next)
+		for (unsigned k = 0; k < r->nplaces; k++)
+			tr_clear_uncovered(t, va | r->places[k].off);
+	if (!w->regions) {
+		view_drop(t, w);
+		return;
+	}
+	view_unlist(t, w);
+	w->va = va;
+	w->moved = __builtin_ia32_rdtsc();
+	w->next = *first;
+	*first = w;
 }
 
 /* Its counter went below 0: a region that begins here, if there can be one. */

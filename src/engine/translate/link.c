@@ -54,6 +54,22 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 	return p->id;
 }
 
+void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page)
+{
+	unsigned h = page_hash(va);
+
+	for (struct tr_page_id *p = t->pages[h]; p; p = p->next)
+		if (p->va == va && p->page == page)
+			p->id = ++t->page_id_next;
+	for (unsigned k = 0; k < ARRAY_LEN(t->spaces); k++)
+		if (tr_user_code_in(t->spaces[k].user_code, va))
+			t->spaces[k].epoch = 0;
+	if (!tr_user_code(t, va))
+		return;
+	tr_forget_jumps(t, false);
+	t->drops++;
+}
+
 static void check_page(struct tr *t, const struct tr_link *l, u64 va, u32 id)
 {
 	struct code *c = &t->emit;
@@ -173,6 +189,22 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 		bind_anywhere(t, l->patch, e->host);
 	}
 	t->n_links++;
+}
+
+/* As they were at first. */
+void tr_unlink_region(struct tr *t, struct tr_region *r)
+{
+	struct tr_segment *g = tr_segment_of(t, r->begin);
+
+	for (unsigned k = 0; k < r->nheads; k++)
+		tr_unlink_dead(t, &r->mem_heads[k]);
+	for (unsigned k = 0; k < r->nlinks; k++) {
+		struct tr_link *l = &g->links[r->first_link + k];
+
+		if (l->patch)
+			bind_anywhere(t, l->patch, l->stub);
+		l->known = 0;
+	}
 }
 
 /* What stands at an offset jumps to e's code from now on. */

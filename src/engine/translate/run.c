@@ -151,6 +151,8 @@ static struct tr_entry *linkable(struct alc_vcpu *v, struct tr *t)
 {
 	struct tr_entry *e = tr_lookup(v, t);
 
+	if (!e && tr_move(v, t))
+		e = tr_lookup(v, t);
 	if (e && e->mem)
 		return e;
 	return e ? translate(v, t) : tr_join(v, t);
@@ -320,6 +322,8 @@ static void run_next(struct alc_vcpu *v, struct tr *t)
 	}
 	note_mode(t);
 	e = tr_lookup(v, t);
+	if (!e && tr_move(v, t))
+		e = linkable(v, t);
 	if (!e) {
 		interpret_counting(v, t);
 		return;

@@ -84,7 +84,9 @@ enum {
 	REACHES = 16384,
 	FAST_STREAMS = 8,
 	POINTS_MAX = 2048, /* of a region */
-	RING_JUMPS = 5,    /* from ring to ring, or back */
+	ADDRESSES_MAX = 512,
+	UNMOVED = 1024,
+	RING_JUMPS = 5, /* from ring to ring, or back */
 	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
 };
@@ -109,6 +111,7 @@ enum tr_feature {
 	TR_HELD,     /* keeping what was found out about an address, where there are windows */
 	TR_X87,      /* x87 and MMX instructions */
 	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
+	TR_MOVES,    /* code that is elsewhere in another address space goes with it */
 	TR_KICKS,    /* signals, rather than looks at `attention` */
 	TR_FEATURES,
 };
@@ -121,6 +124,7 @@ enum tr_poison {
 	POISON_PAIRS,  /* hardly any room for return pairs */
 	POISON_CUT,    /* regions have a few instructions */
 	POISON_EVICT,  /* parts of the cache are dropped often */
+	POISON_MOVE,   /* code moves however often it has */
 	TR_POISONS,
 };
 
@@ -278,6 +282,7 @@ struct tr {
 	u64 spaces_used;
 	bool low_kernel; /* such code in the lower half may have pairs */
 	u32 njoins;
+	u64 unmoved[UNMOVED]; /* pages that move.c looked for in vain, by address, and when */
 	struct {
 		u64 va;
 		const struct alc_page *page;
@@ -301,8 +306,9 @@ struct tr {
 	u64 n_kicks, n_kick_steps, n_patches;
 	u64 rng, poison_chances;
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
-		n_killed, n_code_flushes, n_evictions, n_evicted_regions, n_window_bans, n_faults,
-		n_enters, n_interp_blocks, n_verified, n_fast_loops, n_reaches_left;
+		n_moves, n_moved, n_killed, n_code_flushes, n_evictions, n_evicted_regions,
+		n_window_bans, n_faults, n_enters, n_interp_blocks, n_verified, n_fast_loops,
+		n_reaches_left;
 };
 
 struct tr_vm {
@@ -437,6 +443,8 @@ struct tr_entry *tr_join(struct alc_vcpu *v, struct tr *t);
 void tr_places_pack(struct tr_region *r, const struct tr_place *places);
 void tr_join_hot(struct alc_vcpu *v, struct tr *t, struct tr_region *j);
 void tr_view_leave(struct tr *t, struct tr_region *r); /* if it is in one */
+struct tr_view *tr_view_of(struct tr *t, const struct alc_page *page, u32 mode, u64 rip);
+void tr_view_move(struct tr *t, struct tr_view *w, u64 va);
 
 /* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
 enum { REGION_INSNS = 512 };
@@ -500,6 +508,10 @@ bool tr_cache_full(const struct tr *t); /* nothing can be added before room is m
 void tr_entry_add(struct tr *t, struct tr_entry *e);
 void tr_region_add(struct tr *t, struct tr_region *r);
 void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j);
+/* Of a page, and others of the same hash, by page_next. */
+struct tr_region *tr_regions_of(struct tr *t, const struct alc_page *page);
+/* It is for an address further up now. */
+void tr_entry_move(struct tr *t, struct tr_entry *e, u64 distance);
 /* The entry for RIP now, or NULL. */
 struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t);
 /* What was looked up last at RIP is in no region that could be joined; and one may be again. */
@@ -530,6 +542,7 @@ int tr_kernel_page(const struct tr *t, u64 va);
 void tr_kernel_pages_changed(struct tr *t); /* some were taken out */
 /* What the filter of user code says of va's page. */
 bool tr_user_code(const struct tr *t, u64 va);
+bool tr_user_code_in(const u64 *filter, u64 va);
 void tr_user_code_add(struct tr *t, u64 va);
 
 /* link.c */
@@ -542,7 +555,15 @@ void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e
 /* An entry of a dead region leads to the same place of a living one from now on. */
 void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry *e);
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
+/* The region's own links lead nowhere. */
+void tr_unlink_region(struct tr *t, struct tr_region *r);
+/* Nothing leads to the user code of a page by this address any more. */
+void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page);
 struct code tr_patch_at(const struct tr *t, u32 at); /* for code made before, in any segment */
+
+/* move.c */
+/* User code of RIP's page that is at another address comes here, if there is some: true. */
+bool tr_move(struct alc_vcpu *v, struct tr *t);
 
 /* spaces.c */
 extern const struct x86_engine_ops tr_ops;

@@ -33,6 +33,11 @@ struct tr;
 enum { WINDOW_SLOTS = 256, WINDOW_SHIFT = 40 };
 #define WINDOW_GUARD (4ull << 30)
 
+static inline unsigned window_slot_of(u64 gva)
+{
+	return (unsigned)field_get(gva, WINDOW_SHIFT, 8);
+}
+
 /* When address spaces get windows. */
 enum tr_window_use { WINDOWS_AUTO, WINDOWS_ALWAYS, WINDOWS_NEVER };
 

@@ -196,18 +196,23 @@ struct access window_at(struct gen *g, unsigned guest_base, i32 disp, unsigned s
 /* Its slot is a constant too. */
 static struct access at_constant(struct gen *g, const struct tr_insn *i, u64 gva)
 {
-	i32 slot = T_OFF(slots) + (i32)(field_get(gva, WINDOW_SHIFT, 8) * sizeof(u64));
+	i32 slot = T_OFF(slots) + (i32)(window_slot_of(gva) * sizeof(u64));
 	struct access a = {.site = operand_site(g, i->size, i->access)};
 	unsigned reg = held_take(g, 0), address;
 
-	e_load(g->c, reg, hm_gs(slot));
 	a.busy = BIT(reg);
 	if ((u64)(i64)(i32)gva == gva) {
+		e_load(g->c, reg, hm_gs(slot));
 		a.m = hm((int)reg, (i32)gva);
+		if (i->rip_relative)
+			gen_note_stays(g);
 		return a;
 	}
 	address = held_take(g, reg);
-	e_mov_imm(g->c, address, gva);
+	mov_constant(g, i, address, gva);
+	e_load(g->c, reg, hm_gs(slot));
+	if (i->rip_relative)
+		gen_note_displacement(g, ADDRESS_SLOT);
 	a.m = (struct hmem){.base = (int)address, .index = (int)reg};
 	a.busy |= BIT(address);
 	return a;
