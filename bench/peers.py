@@ -43,13 +43,23 @@ class Worker:
                                         stderr=self.errors)
         self.limit = threading.Timer(limit_s, self.process.kill)
         self.limit.start()
-        self.read()
+        try:
+            self.read()
+        except BaseException:
+            self.close(kill=True)
+            raise
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.run("end")
+    def __exit__(self, failed, *_):
+        if not failed:
+            self.run("end")
+        self.close(kill=failed)
+
+    def close(self, kill):
+        if kill:
+            self.process.kill()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.wait()
