@@ -71,12 +71,24 @@ u64 constant_address(const struct gen *g, const struct tr_insn *i)
 	return i->a32 ? (u32)a : a;
 }
 
-void mov_constant(struct gen *g, const struct tr_insn *i, unsigned reg, u64 va)
+void constant_mov(struct gen *g, const struct tr_insn *i, unsigned reg, u64 gva)
 {
 	if (i->rip_relative)
-		gen_mov_near(g, reg, va);
+		gen_mov_relative(g, reg, gva);
 	else
-		e_mov_imm(g->c, reg, va);
+		e_mov_imm(g->c, reg, gva);
+}
+
+void constant_displacement(struct gen *g, const struct tr_insn *i, enum tr_address_kind kind)
+{
+	if (i->rip_relative)
+		gen_note_displacement(g, kind);
+}
+
+void constant_short(struct gen *g, const struct tr_insn *i)
+{
+	if (i->rip_relative)
+		gen_note_stays(g);
 }
 
 unsigned fields_copied(const struct tr_insn *i)
@@ -111,7 +123,7 @@ void ea_offset(struct gen *g, const struct tr_insn *i)
 	unsigned base = register_of(g, i->base), index = register_of(g, i->index);
 
 	if (is_constant(i)) {
-		mov_constant(g, i, T0, constant_address(g, i));
+		constant_mov(g, i, T0, constant_address(g, i));
 	} else {
 		if (i->base != NO_REG && in_state(i->base) && !base)
 			base = load_part(g, i->base, T0, index);
@@ -378,13 +390,6 @@ struct access access_bits(struct gen *g, const struct tr_insn *i)
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0) | BIT(T2), .site = k.site};
 }
 
-/* Of the page that was moved to T0 last. */
-static void note_entry(struct gen *g, const struct tr_insn *i)
-{
-	if (i->rip_relative)
-		gen_note_displacement(g, ADDRESS_TLB);
-}
-
 /* A constant address has a constant entry. */
 static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 gva)
 {
@@ -395,10 +400,10 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 	struct code *c = g->c;
 	struct access a = {.site = k.site};
 
-	if (!near)
-		mov_constant(g, i, T0, page);
-	else if (i->rip_relative)
-		gen_note_stays(g);
+	if (near)
+		constant_short(g, i);
+	else
+		constant_mov(g, i, T0, page);
 	if (k.bracket)
 		flags_bracket(g);
 	if (near) {
@@ -406,11 +411,11 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 		e32(c, (u32)page);
 	} else {
 		e_rm(c, OP_CMP, true, T0, hm_gs(tlb_tag_off(g, i->access) + entry));
-		note_entry(g, i);
+		constant_displacement(g, i, ADDRESS_TLB);
 	}
 	check_failed(g, &k, CC_NE);
 	e_load(c, T1, hm_gs(tlb_addend_off(g) + entry));
-	note_entry(g, i);
+	constant_displacement(g, i, ADDRESS_TLB);
 	if (k.bracket)
 		flags_unbracket(g);
 	if (near) {

@@ -317,7 +317,7 @@ static void push_return(struct gen *g, const struct tr_insn *i)
 		gen_store_word_imm(g, a.m, (i32)next);
 		gen_note_stays(g);
 	} else {
-		gen_mov_near(g, value, next);
+		gen_mov_relative(g, value, next);
 		main_point(g, a.site);
 		e_store(c, a.m, value);
 	}

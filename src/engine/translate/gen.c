@@ -88,7 +88,7 @@ static void note_address(struct gen *g, u32 at, enum tr_address_kind kind)
 								       .kind = kind & 3};
 }
 
-void gen_mov_near(struct gen *g, unsigned reg, u64 va)
+void gen_mov_relative(struct gen *g, unsigned reg, u64 va)
 {
 	u32 before = g->c->at;
 
@@ -413,7 +413,7 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 	if (i->rip_relative) {
 		u64 a = gen_rip(g, i) + (u64)i->disp;
 
-		gen_mov_near(g, to, i->w ? a : (u32)a);
+		gen_mov_relative(g, to, i->w ? a : (u32)a);
 	} else {
 		if (i->base != NO_REG)
 			m.base = (int)gen_load_reg(g, i->base, &busy);

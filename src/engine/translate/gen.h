@@ -149,8 +149,8 @@ enum { ENTRY_BYTES = 5 };
 
 /* gen.c */
 u64 gen_rip(const struct gen *g, const struct tr_insn *i);
-/* An address that is where it is by its distance from the region's: it goes with that. */
-void gen_mov_near(struct gen *g, unsigned reg, u64 va);
+/* An address at a fixed distance from the region's, which goes with it when it moves: move.c. */
+void gen_mov_relative(struct gen *g, unsigned reg, u64 va);
 /* The displacement of 32 bits that was emitted last is of that one's TLB entry, or slot. */
 void gen_note_displacement(struct gen *g, enum tr_address_kind kind);
 void gen_note_stays(struct gen *g); /* the region is for this address alone */
@@ -262,8 +262,13 @@ void hold_value(struct gen *g, unsigned reg, unsigned guest);
 
 /* Shared with window_access.c. */
 u64 constant_address(const struct gen *g, const struct tr_insn *i);
-/* Such an address, or what was made of it by rounding. */
-void mov_constant(struct gen *g, const struct tr_insn *i, unsigned reg, u64 va);
+/*
+ * What code has of it (only what is relative to RIP moves): itself, or rounded; in the displacement
+ * emitted last; and in 32 bits, where it can't be moved.
+ */
+void constant_mov(struct gen *g, const struct tr_insn *i, unsigned reg, u64 gva);
+void constant_displacement(struct gen *g, const struct tr_insn *i, enum tr_address_kind kind);
+void constant_short(struct gen *g, const struct tr_insn *i);
 unsigned fields_copied(const struct tr_insn *i);
 
 /* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].

@@ -61,9 +61,7 @@ void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page)
 	for (struct tr_page_id *p = t->pages[h]; p; p = p->next)
 		if (p->va == va && p->page == page)
 			p->id = ++t->page_id_next;
-	for (unsigned k = 0; k < ARRAY_LEN(t->spaces); k++)
-		if (tr_user_code_in(t->spaces[k].user_code, va))
-			t->spaces[k].epoch = 0;
+	tr_forget_spaces_with(t, va);
 	if (!tr_user_code(t, va))
 		return;
 	tr_forget_jumps(t, false);

@@ -126,15 +126,15 @@ static void move(struct tr *t, const struct move *m)
 	tr_view_move(t, tr_view_of(t, m->page, m->mode, m->from), m->to);
 }
 
-/* It was looked for since anything moved. */
-static bool known(struct tr *t, u64 va)
+/* Notes that a page is looked for; false: it was before, and nothing has moved since. */
+static bool begin_search(struct tr *t, u64 va)
 {
-	u64 when = t->n_moves << 1 | (t->window_mode[1] != 0), is = va | (when & ~ALC_PAGE_MASK);
-	u64 *known = &t->unmoved[(va >> ALC_PAGE_SHIFT) % UNMOVED];
-	bool same = *known == is;
+	u64 when = t->n_moves << 1 | (t->window_mode[1] != 0), now = va | (when & ~ALC_PAGE_MASK);
+	u64 *last = &t->unmoved[(va >> ALC_PAGE_SHIFT) % UNMOVED];
+	bool again = *last == now;
 
-	*known = is;
-	return same;
+	*last = now;
+	return !again;
 }
 
 bool tr_move(struct alc_vcpu *v, struct tr *t)
@@ -143,7 +143,7 @@ bool tr_move(struct alc_vcpu *v, struct tr *t)
 	struct move m = {.to = v->rip & ALC_PAGE_MASK, .mode = tr_mode(t)};
 
 	if (!tr_has(t, TR_MOVES) || !(t->c.mode & MODE_USER) || tr_compat(t->c.mode) ||
-	    v->rip >> 63 || known(t, m.to))
+	    v->rip >> 63 || !begin_search(t, m.to))
 		return false;
 	it = itlb_lookup(v, &t->c, v->rip);
 	if (!it)

@@ -237,7 +237,7 @@ void insn_ring(struct gen *g, const struct tr_insn *i)
 	}
 	flags_to_memory(g);
 	if (i->kind == K_SYSCALL)
-		gen_mov_near(g, T0, gen_rip(g, i) + i->len);
+		gen_mov_relative(g, T0, gen_rip(g, i) + i->len);
 	e_mov_imm(g->c, T2, two_sites(g, i));
 	jump = e_jmp(g->c);
 	e_bind(g->c, jump,

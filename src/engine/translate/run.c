@@ -323,7 +323,7 @@ static void run_next(struct alc_vcpu *v, struct tr *t)
 	note_mode(t);
 	e = tr_lookup(v, t);
 	if (!e && tr_move(v, t))
-		e = linkable(v, t);
+		e = linkable(v, t); /* maybe in the middle of what came */
 	if (!e) {
 		interpret_counting(v, t);
 		return;

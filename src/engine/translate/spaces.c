@@ -92,6 +92,13 @@ static void put_back(struct tr *t, struct tr_space *s)
 	s->epoch = 0;
 }
 
+void tr_forget_spaces_with(struct tr *t, u64 va)
+{
+	for (unsigned k = 0; k < ARRAY_LEN(t->spaces); k++)
+		if (tr_user_code_in(t->spaces[k].user_code, va))
+			t->spaces[k].epoch = 0;
+}
+
 void tr_forget_spaces(struct tr *t)
 {
 	for (unsigned k = 0; k < ARRAY_LEN(t->spaces); k++)

@@ -225,7 +225,7 @@ void insn_sti(struct gen *g, const struct tr_insn *i)
 	u32 site = one_site(g, i);
 	struct code *c = g->c;
 
-	gen_mov_near(g, T0, gen_rip(g, i) + i->len);
+	gen_mov_relative(g, T0, gen_rip(g, i) + i->len);
 	if (bracket)
 		flags_bracket(g);
 	e_cmp8_mem(c, hm_gs(T_OFF(c.intr_waiting)), 0);

@@ -83,10 +83,10 @@ enum {
 	ADDENDS = 32,
 	REACHES = 16384,
 	FAST_STREAMS = 8,
-	POINTS_MAX = 2048, /* of a region */
-	ADDRESSES_MAX = 512,
-	UNMOVED = 1024,
-	RING_JUMPS = 5, /* from ring to ring, or back */
+	POINTS_MAX = 2048,   /* of a region */
+	ADDRESSES_MAX = 512, /* of a region; with more it stays */
+	UNMOVED = 1024,      /* tr.unmoved */
+	RING_JUMPS = 5,      /* from ring to ring, or back */
 	X87_AREA = 576,
 	PAIR_STACK = 256 << 10,
 };
@@ -542,7 +542,7 @@ int tr_kernel_page(const struct tr *t, u64 va);
 void tr_kernel_pages_changed(struct tr *t); /* some were taken out */
 /* What the filter of user code says of va's page. */
 bool tr_user_code(const struct tr *t, u64 va);
-bool tr_user_code_in(const u64 *filter, u64 va);
+bool tr_user_code_in(const u64 *filter, u64 va); /* what one put aside says */
 void tr_user_code_add(struct tr *t, u64 va);
 
 /* link.c */
@@ -567,7 +567,8 @@ bool tr_move(struct alc_vcpu *v, struct tr *t);
 
 /* spaces.c */
 extern const struct x86_engine_ops tr_ops;
-void tr_forget_spaces(struct tr *t); /* those that don't run */
+void tr_forget_spaces(struct tr *t);              /* those that don't run */
+void tr_forget_spaces_with(struct tr *t, u64 va); /* … and may know user code of va's page */
 
 /* store.c */
 int tr_store_create(struct tr *t) ALC_MUST_CHECK;

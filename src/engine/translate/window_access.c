@@ -204,15 +204,13 @@ static struct access at_constant(struct gen *g, const struct tr_insn *i, u64 gva
 	if ((u64)(i64)(i32)gva == gva) {
 		e_load(g->c, reg, hm_gs(slot));
 		a.m = hm((int)reg, (i32)gva);
-		if (i->rip_relative)
-			gen_note_stays(g);
+		constant_short(g, i);
 		return a;
 	}
 	address = held_take(g, reg);
-	mov_constant(g, i, address, gva);
+	constant_mov(g, i, address, gva);
 	e_load(g->c, reg, hm_gs(slot));
-	if (i->rip_relative)
-		gen_note_displacement(g, ADDRESS_SLOT);
+	constant_displacement(g, i, ADDRESS_SLOT);
 	a.m = (struct hmem){.base = (int)address, .index = (int)reg};
 	a.busy |= BIT(address);
 	return a;
