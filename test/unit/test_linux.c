@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -122,6 +123,57 @@ static void ram_has_huge_pages(void **state)
 	assert_int_equal(h->ram_discard(h->ctx, &ram, 0, ram.size), 0);
 	assert_int_equal(ram.base[8 << 20], 0);
 	h->ram_unmap(h->ctx, &ram);
+}
+
+/* In a process that can't have namespaces: what it is given has no huge pages, and works. */
+static int map_without_namespaces(void)
+{
+	FILE *limit = unshare(CLONE_NEWUSER) ? NULL
+					     : fopen("/proc/sys/user/max_user_namespaces", "w");
+	struct alc_host_ram ram;
+	u8 byte = 0;
+
+	if (!limit || fputs("0", limit) < 0 || fclose(limit) || !unshare(CLONE_NEWUSER))
+		return 77;
+	if (h->ram_map(h->ctx, 8 << 20, &ram))
+		return 1;
+	ram.base[ram.size - 1] = 0x5a;
+	if (pread(ram.fd, &byte, 1, (off_t)ram.size - 1) != 1 || byte != 0x5a || ram.base[0])
+		return 2;
+	h->ram_unmap(h->ctx, &ram);
+	return 0;
+}
+
+static void ram_needs_no_namespaces(void **state)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(map_without_namespaces());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("a process can't give up namespaces here\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* The child that makes the object is nobody else's to wait for, and changes no signal mask. */
+static void ram_leaves_no_child(void **state)
+{
+	struct alc_host_ram ram;
+	sigset_t before, after;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+	assert_int_equal(h->ram_map(h->ctx, 8 << 20, &ram), 0);
+	h->ram_unmap(h->ctx, &ram);
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	for (int sig = 1; sig < 32; sig++)
+		assert_int_equal(sigismember(&before, sig), sigismember(&after, sig));
+	assert_int_equal(waitpid(-1, NULL, __WALL | WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
 }
 
 static void absurd_sizes_fail_cleanly(void **state)
@@ -392,6 +444,8 @@ int main(void)
 		cmocka_unit_test(alloc_is_zeroed_and_aligned),
 		cmocka_unit_test(ram_is_shared_and_lazy),
 		cmocka_unit_test(ram_has_huge_pages),
+		cmocka_unit_test(ram_needs_no_namespaces),
+		cmocka_unit_test(ram_leaves_no_child),
 		cmocka_unit_test(absurd_sizes_fail_cleanly),
 		cmocka_unit_test(code_written_here_runs_there),
 		cmocka_unit_test(threads_have_names_and_no_signals),
