@@ -7,8 +7,8 @@
  * the second engine. --seconds N goes on for so long. --kicks and --nmis disturb the second engine
  * from another thread, which must not show. --slices N stops both after every 1 to N instructions:
  * they must count alike, and be in the same state then. --compat makes programs of 32 bits.
- * --moving runs each at several addresses. --cpu is what both have.
- * --one-process is for the debugger.
+ * --moving runs each at several addresses. --cpu is what both have. --one-process is for the
+ * debugger.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -76,7 +76,7 @@ static void run_one(struct work *w, u64 number)
 		run_at(w, number, 0);
 		return;
 	}
-	for (unsigned i = 0; i < sizeof(places) / sizeof(*places); i++)
+	for (unsigned i = 0; i < ARRAY_LEN(places); i++)
 		run_at(w, number, places[i]);
 }
 
@@ -217,6 +217,10 @@ static void parse(struct work *w, int argc, char **argv)
 		w->seed = 1;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
 		take_option(w, opt, optarg);
+	if (w->moving && w->bits == 32) {
+		fprintf(stderr, "--moving is beyond where programs of 32 bits can be\n");
+		exit(2);
+	}
 	/* Where instructions are counted all state is exact, flags in frames too. */
 	if (!strcmp(w->names[1], "translate") && !w->slice)
 		w->dead_on_fault = X86_ARITH;

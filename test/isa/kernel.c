@@ -85,12 +85,11 @@ static void make_segments(u8 *ram)
 
 static void make_tables(u8 *ram)
 {
-	const u64 table = PTE_P | PTE_W | PTE_U | PTE_A;
-
 	static const u64 windows[] = {WINDOW, WINDOW_HIGH, WINDOW_FAR_1, WINDOW_FAR_2,
 				      WINDOW_FAR_3};
+	const u64 table = PTE_P | PTE_W | PTE_U | PTE_A;
 
-	for (unsigned i = 0; i < sizeof(windows) / sizeof(*windows); i++)
+	for (unsigned i = 0; i < ARRAY_LEN(windows); i++)
 		st64(ram + GPA_PML4 + (windows[i] >> 39 & 511) * 8, GPA_PDPT | table);
 	st64(ram + GPA_PDPT + ((u64)WINDOW >> 30 & 511) * 8, GPA_PD | table);
 	st64(ram + GPA_PD + (WINDOW >> 21 & 511) * 8, GPA_WINDOW | table);
