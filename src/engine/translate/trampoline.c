@@ -338,7 +338,8 @@ static void emit_checked(struct tr *t, unsigned user, unsigned check)
 	if (ranged) {
 		e_rm(c, OP_SUB, true, X86_RAX, hm_gs(range + (i32)offsetof(struct tr_range, base)));
 		e_rm(c, OP_CMP, true, X86_RAX, hm_gs(limit));
-		failed = e_jcc(c, CC_A);
+		/* Not the last word: a range that was forgotten has one address, and limit 0. */
+		failed = e_jcc(c, CC_AE);
 		e_load(c, T1, hm_gs(range + (i32)offsetof(struct tr_range, addend)));
 	} else {
 		e_push(c, T1);
