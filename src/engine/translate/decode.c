@@ -583,6 +583,23 @@ static bool lost_halves(const struct tr *t, const struct tr_insn *i)
 	return (i->vex || i->evex) && i->fpu & UNIT_VECTOR && !tr_host_has(t, TR_HOST_AVX);
 }
 
+/*
+ * What Intel's processors and AMD's, which may be the host's, do differently: the former ask that
+ * SHA's operands in memory are aligned, and by VREDUCE flush denormals to zero.
+ */
+static bool vendors_differ(const struct dec *d, const struct tr_insn *i)
+{
+	switch (d->z.mnemonic) {
+	case ZYDIS_MNEMONIC_VREDUCEPD:
+	case ZYDIS_MNEMONIC_VREDUCEPS:
+	case ZYDIS_MNEMONIC_VREDUCESD:
+	case ZYDIS_MNEMONIC_VREDUCESS:
+		return true;
+	default:
+		return d->z.meta.category == ZYDIS_CATEGORY_SHA && i->mem;
+	}
+}
+
 /* Those that only the supervisor may execute whatever IOPL says. */
 static enum tr_kind supervisor(const struct dec *d, enum tr_kind kind)
 {
@@ -693,7 +710,8 @@ static enum tr_kind kind_of(struct dec *d, struct tr_insn *i)
 	if (is_nop(&d->z))
 		return K_NOP;
 	if (!plain_mnemonic(m, plain_category(&d->z)) || !use_operands(d, i) ||
-	    !tr_x87_decode(d, tr_of(d->v), i) || lost_halves(tr_of(d->v), i))
+	    !tr_x87_decode(d, tr_of(d->v), i) || lost_halves(tr_of(d->v), i) ||
+	    vendors_differ(d, i))
 		return other(d);
 	if (is_compat(d))
 		tr_compat_encoded(d, i);
