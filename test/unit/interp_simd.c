@@ -13,6 +13,7 @@
 #include "base/errno.h"
 #include "engine/interp/simd.h"
 #include "engine/interp/step.h"
+#include "fx_image.h"
 #include "host/test/test_host.h"
 #include "isa/vcpu.h"
 
@@ -245,6 +246,8 @@ static void fxsave_is_the_hosts(void **state)
 		OK(&r, 0x48, 0x0f, 0xae, 0x0e); /* fxrstor64 [rsi] */
 		OK(&r, 0x48, 0x0f, 0xae, 0x07); /* fxsave64 [rdi] */
 		get(&r, OUT, ours, IMAGE);
+		fx_image_level(ours);
+		fx_image_level(native);
 		assert_memory_equal(ours, native, IMAGE);
 	}
 	rig_fini(&r);
@@ -282,6 +285,8 @@ static void xsave_is_the_hosts(void **state)
 			else
 				OK(&r, 0x48, 0x0f, 0xae, 0x27); /* xsave64 [rdi] */
 			get(&r, OUT, ours, IMAGE);
+			fx_image_level(ours);
+			fx_image_level(native);
 			assert_memory_equal(ours, native, IMAGE);
 		}
 	}

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "fx_image.h"
 #include "isa/cpuid.h"
 #include "isa/fpu.h"
 
@@ -139,6 +140,8 @@ static void fxsave_image(void **state)
 			st16(host.b + 12, 0);
 			st16(host.b + 20, 0);
 		}
+		fx_image_level(ours.b);
+		fx_image_level(host.b);
 		assert_memory_equal(ours.b, host.b, X86_FXSAVE_SIZE);
 	}
 }
@@ -281,6 +284,8 @@ static void xsave_image(void **state)
 		size = fpu_xsave(&f, ours.b, rfbm, form, true);
 		host_xsave(&in, &host, rfbm, form, &ours, size);
 		assert_int_equal(size, expected_size(rfbm, form));
+		fx_image_level(ours.b);
+		fx_image_level(host.b);
 		assert_memory_equal(ours.b, host.b, size);
 	}
 }
