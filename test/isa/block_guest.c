@@ -193,14 +193,6 @@ static bool fetch(struct trial *t, const struct block *b)
 	return forms_decode_as(x86_code64(t->v) ? 64 : 32, bytes, n, &t->d);
 }
 
-static unsigned shift_count(const struct trial *t)
-{
-	for (unsigned i = 0; i < t->d.insn.operand_count_visible; i++)
-		if (t->d.op[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-			return t->d.op[i].imm.value.u & 31;
-	return t->v->gpr[X86_RCX] & 31;
-}
-
 static void check_flags(struct trial *t)
 {
 	const struct decoded *d = &t->d;
@@ -211,8 +203,7 @@ static void check_flags(struct trial *t)
 		read = X86_ARITH;
 	if (*undefined & read)
 		unfit(t, "it reads undefined flags");
-	if ((d->insn.mnemonic == ZYDIS_MNEMONIC_SHLD || d->insn.mnemonic == ZYDIS_MNEMONIC_SHRD) &&
-	    d->op[0].size == 16 && shift_count(t) > 16)
+	if (undefined_result(d, (u8)t->v->gpr[X86_RCX]))
 		unfit(t, "a double shift's result is undefined");
 	*undefined &= ~undefined_defined(d);
 	*undefined |= undefined_after(d);

@@ -4,6 +4,7 @@
 
 #include "compare.h"
 #include "undefined.h"
+#include "vendor.h"
 
 enum { SEEN_FLAGS = X86_ARITH | X86_DF | X86_TF | X86_AC | X86_NT | X86_ID };
 
@@ -126,7 +127,7 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 	if (undefined_in(c, 0).fault && !only_one_of_numbers(host, other) &&
 	    (host->fault.vector != X86_BP || other->fault.vector != X86_BP))
 		return CASE_INCOMPARABLE;
-	return CASE_DIFFERS;
+	return vendor_differs(c, host, other) ? CASE_INCOMPARABLE : CASE_DIFFERS;
 }
 
 static void print_code(const struct isa_case *c)

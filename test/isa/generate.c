@@ -426,18 +426,6 @@ static bool draw(struct gen *g, const struct form *t, u8 *b, struct decoded *d)
 	return forms_decode(b, 15, d) && forms_key(d) == t->key;
 }
 
-/* A 16-bit double shift by more than 16 is undefined, result included. */
-static bool undefined_result(const struct decoded *d, const struct case_state *in)
-{
-	if (d->insn.mnemonic != ZYDIS_MNEMONIC_SHLD && d->insn.mnemonic != ZYDIS_MNEMONIC_SHRD)
-		return false;
-	if (d->op[0].size != 16)
-		return false;
-	if (d->op[2].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		return (d->op[2].imm.value.u & 31) > 16;
-	return (in->gpr[X86_RCX] & 31) > 16;
-}
-
 static void random_x87(struct gen *g)
 {
 	struct case_state *in = &g->c->in;
@@ -493,7 +481,7 @@ static bool add_single(struct gen *g, const struct form *t)
 	u64 rip = c->in.rip + c->len;
 	int tries = 60;
 
-	while (!draw(g, t, b, &d) || undefined_result(&d, &c->in))
+	while (!draw(g, t, b, &d) || undefined_result(&d, (u8)c->in.gpr[X86_RCX]))
 		if (!tries--)
 			return false;
 	place_immediates(g, &d, b, rip);
@@ -504,7 +492,7 @@ static bool add_single(struct gen *g, const struct form *t)
 		if (d.op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			place_operand(g, &d, &d.op[i], b, rip);
 	place_special(g, &d);
-	if (!forms_decode(b, 15, &d) || undefined_result(&d, &c->in))
+	if (!forms_decode(b, 15, &d) || undefined_result(&d, (u8)c->in.gpr[X86_RCX]))
 		return false;
 	c->len += d.insn.length;
 	return true;

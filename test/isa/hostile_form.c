@@ -270,7 +270,7 @@ bool put_form(struct hgen *g, const struct form *t, const struct operand *o, int
 	u8 bytes[40];
 	unsigned n = encode(g, t, o, reg, false, &d, bytes);
 
-	if (!n)
+	if (!n || undefined_result(&d, 31)) /* whatever CL has */
 		return false;
 	/* Undefined flags are not to be seen; the target is counted from behind this. */
 	if (undefined_read(&d)) {

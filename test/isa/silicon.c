@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -401,6 +402,13 @@ bool silicon_has(const char *flag)
 	}
 	snprintf(word, sizeof(word), " %s ", flag);
 	return strstr(flags, word);
+}
+
+bool silicon_is_intel(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx;
 }
 
 int silicon_create(bool wide, struct silicon **out, struct alc_err *err)

@@ -24,5 +24,6 @@ int silicon_run(struct silicon *s, const struct isa_case *cases, struct case_out
 		unsigned n, struct alc_err *err) ALC_MUST_CHECK;
 /* The flag's name as in /proc/cpuinfo; is it the host CPU's (and on, where it can be off)? */
 bool silicon_has(const char *cpuinfo_flag);
+bool silicon_is_intel(void);
 
 #endif

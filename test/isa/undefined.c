@@ -110,6 +110,17 @@ u32 undefined_read(const struct decoded *d)
 	return d->insn.cpu_flags ? d->insn.cpu_flags->tested & ALL : 0;
 }
 
+bool undefined_result(const struct decoded *d, u8 cl)
+{
+	const ZydisDecodedOperand *count = &d->op[2];
+
+	if (d->insn.mnemonic != ZYDIS_MNEMONIC_SHLD && d->insn.mnemonic != ZYDIS_MNEMONIC_SHRD)
+		return false;
+	if (count->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		cl = (u8)count->imm.value.u;
+	return d->op[0].size == 16 && (cl & 31) > 16;
+}
+
 bool undefined_fault(const struct decoded *d)
 {
 	static const ZydisMnemonic parts[] = {

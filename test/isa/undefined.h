@@ -10,6 +10,8 @@ u32 undefined_after(const struct decoded *d);
 /* Flags that the instruction always gives a value: not the ones it may leave alone. */
 u32 undefined_defined(const struct decoded *d);
 u32 undefined_read(const struct decoded *d);
+/* The result too, as of a 16-bit double shift by more than 16. cl: what CL has. */
+bool undefined_result(const struct decoded *d, u8 cl);
 /*
  * Instructions whose operand is accessed in parts: which part's address a fault names, what of
  * the operand was stored before it, and whether a mask of zeros or a misaligned part faults at
