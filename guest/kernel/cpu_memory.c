@@ -142,6 +142,14 @@ static void test_remap_high(void)
 	ok(good && p[0] == SECOND, "INVLPG in the upper half lets a new mapping be seen");
 }
 
+/* mov $n, %eax; ret */
+static void put_function(u8 *at, u32 n)
+{
+	at[0] = 0xb8;
+	memcpy(at + 1, &n, sizeof(n));
+	at[5] = 0xc3;
+}
+
 enum { CALLS = 100 };
 
 static u64 sum_of_calls(u64 va)
@@ -174,6 +182,45 @@ static void test_remap_code(void)
 		good = good && sum_of_calls(va) == (i & 1 ? 1 : 2) * CALLS;
 	}
 	ok(good, "INVLPG lets new code be seen at a supervisor's address");
+}
+
+static void set_user_page(const u8 *to)
+{
+	*pte = (u64)to | PTE_P | PTE_U;
+	invlpg(PAGE_VA);
+}
+
+/* What a call there returns, often, and what it returns to are another page's after INVLPG. */
+static void test_remap_user_code(void)
+{
+	enum { CALLER = 0x10, CALLED = 0x40 };
+	static const u8 sum[] = {
+		0x48, 0xbe,  0,    0,    1,    0,    0x80, 0,    0, 0, /* mov $PAGE_VA, %rsi */
+		0xb9, CALLS, 0,    0,    0,    0x31, 0xd2,             /* %ecx, and %edx = 0 */
+		0xff, 0xd6,  0x01, 0xc2, 0xff, 0xc9, 0x75, 0xf8,       /* call *%rsi */
+		0x39, 0xfa,  0x74, 0x02, 0x0f, 0x0b, 0xcc};            /* int3 if it is %edi */
+	static const u8 calls[] = {0xff, 0xd7, 0xcc}, calls_ud2[] = {0xff, 0xd7, 0x0f, 0x0b};
+	static const u8 called[] = {0xcc, 0xc3};
+	u8 *pages[2] = {alloc_pages(1), alloc_pages(1)};
+	bool calls_good = true, returns_good = true;
+
+	put_function(pages[0], 1);
+	put_function(pages[1], 2);
+	memcpy(pages[0] + CALLER, calls, sizeof(calls));
+	memcpy(pages[1] + CALLER, calls_ud2, sizeof(calls_ud2));
+	memcpy((void *)USER_CODE, sum, sizeof(sum));
+	memcpy((void *)(USER_CODE + CALLED), called, sizeof(called));
+	for (unsigned i = 0; i < CALLS; i++) {
+		set_user_page(pages[i & 1]);
+		enter_user(USER_CODE, USER_STACK, (i % 2 + 1) * CALLS, 2);
+		calls_good = calls_good && caught.vector == VEC_BP;
+		enter_user(PAGE_VA + CALLER, USER_STACK, USER_CODE + CALLED, 2);
+		set_user_page(pages[~i & 1]);
+		enter_user(caught.rip, caught.rsp, 0, 2);
+		returns_good = returns_good && caught.vector == (i & 1 ? VEC_BP : VEC_UD);
+	}
+	ok(calls_good, "INVLPG lets new code be called at a user's address");
+	ok(returns_good, "INVLPG lets a user return to new code");
 }
 
 static void test_remap(void)
@@ -232,6 +279,7 @@ void test_paging(void)
 	test_remap();
 	test_remap_high();
 	test_remap_code();
+	test_remap_user_code();
 	test_page_crossing();
 }
 
@@ -243,14 +291,6 @@ static u32 call(const u8 *code)
 
 	__asm__ volatile("call *%1" : "=a"(result) : "r"(code) : "memory");
 	return result;
-}
-
-/* mov $n, %eax; ret */
-static void put_function(u8 *at, u32 n)
-{
-	at[0] = 0xb8;
-	memcpy(at + 1, &n, sizeof(n));
-	at[5] = 0xc3;
 }
 
 void test_modified_code(void)

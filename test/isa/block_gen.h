@@ -80,6 +80,10 @@ int any_writable(struct bgen *g);
 /* Somewhere in the window: page, aligned or not, near a page's end now and then. */
 i32 block_window_offset(struct rng *r);
 /* op r/m64, reg etc. with both in registers: REX.W op modrm */
+/* A call, of any form, to the program's other pages. */
+void put_far_call(struct bgen *g, i32 offset);
+/* … to where other code may be the next time, which has to do with that register. */
+void put_step(struct bgen *g, int reg);
 void put_rr(struct bgen *g, u8 opcode, int reg, int rm);
 /* push, pop */
 void put_push(struct bgen *g, int reg);

@@ -142,18 +142,18 @@ static void put_call_mem(struct bgen *g, int target, int base, bool call)
 	put_bytes(g, jump, 8);
 }
 
-/* A branch to an item, by any of its forms. */
-static void put_branch(struct bgen *g, int item, bool call)
+/* By any of its forms. */
+static void put_branch(struct bgen *g, int item, i32 offset, bool call)
 {
 	int reg = free_register(g), base = any_writable(g);
 	u8 direct[5] = {call ? 0xe8 : 0xe9};
 	u64 draw = rng_below(&g->r, 4);
 
 	if (draw > 1) {
-		put_ref(g, direct, 5, FIX_RELATIVE, 4, item, 0);
+		put_ref(g, direct, 5, FIX_RELATIVE, 4, item, offset);
 		return;
 	}
-	put_address(g, reg, item, 0);
+	put_address(g, reg, item, offset);
 	if (draw == 1 && base >= 0)
 		put_call_mem(g, reg, base, call);
 	else
@@ -166,7 +166,7 @@ static void shape_call(struct bgen *g)
 
 	if (!g->functions)
 		return;
-	put_branch(g, g->function[i], true);
+	put_branch(g, g->function[i], 0, true);
 	if (i)
 		g->undefined = X86_ARITH;
 }
@@ -231,7 +231,7 @@ static void shape_flags(struct bgen *g)
 	if (rng_percent(&g->r, 25))
 		put_random(g, MENU_VECTOR);
 	if (g->functions && rng_percent(&g->r, 40))
-		put_branch(g, g->function[0], true); /* which leaves flags alone */
+		put_branch(g, g->function[0], 0, true); /* which leaves flags alone */
 	if (rng_percent(&g->r, 15)) {
 		u8 call[2] = {0xcd, CALL_RETURN};
 
@@ -461,14 +461,15 @@ static void shape_kernel(struct bgen *g)
 		put_some(g, 2);
 }
 
-/* A call to where other code may be the next time. */
-static void put_step(struct bgen *g, int reg)
+void put_far_call(struct bgen *g, i32 offset)
 {
-	u8 call[5] = {0xe8};
-
-	put_ref(g, call, 5, FIX_RELATIVE, 4, -1,
-		PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE);
+	put_branch(g, -1, offset, true);
 	g->undefined &= X86_CF;
+}
+
+void put_step(struct bgen *g, int reg)
+{
+	put_far_call(g, PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE);
 }
 
 static void shape_remapped_code(struct bgen *g)

@@ -215,11 +215,7 @@ void shape_read_segment(struct bgen *g)
 /* An instruction that begins in PG_CROSS and ends in one of two other pages. */
 static void put_crossing(struct bgen *g)
 {
-	u8 call[5] = {0xe8};
-
-	put_ref(g, call, 5, FIX_RELATIVE, 4, -1,
-		PG_CROSS * 0x1000 + 0xffe - (i32)rng_below(&g->r, 2));
-	g->undefined &= X86_CF;
+	put_far_call(g, PG_CROSS * 0x1000 + 0xffe - (i32)rng_below(&g->r, 2));
 }
 
 void shape_crossing(struct bgen *g)
@@ -237,15 +233,6 @@ void shape_crossing(struct bgen *g)
 
 /* ---- What other pages lead to -----------------------------------------------------------------
  */
-
-static void put_step(struct bgen *g, int reg)
-{
-	u8 call[5] = {0xe8};
-
-	put_ref(g, call, 5, FIX_RELATIVE, 4, -1,
-		PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE);
-	g->undefined &= X86_CF;
-}
 
 /* A function in another page that is written to between calls: up becomes down. */
 void shape_patched_step(struct bgen *g)

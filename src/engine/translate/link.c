@@ -54,17 +54,21 @@ static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
 	return p->id;
 }
 
+void tr_forget_mapping(struct tr *t, u64 va)
+{
+	t->page_ids[page_hash(va)] = 0;
+	tr_forget_jumps_near(t, va);
+}
+
 void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page)
 {
-	unsigned h = page_hash(va);
-
-	for (struct tr_page_id *p = t->pages[h]; p; p = p->next)
+	for (struct tr_page_id *p = t->pages[page_hash(va)]; p; p = p->next)
 		if (p->va == va && p->page == page)
 			p->id = ++t->page_id_next;
 	tr_forget_spaces_with(t, va);
 	if (!tr_user_code(t, va))
 		return;
-	tr_forget_jumps(t, false);
+	tr_forget_mapping(t, va);
 	t->drops++;
 }
 

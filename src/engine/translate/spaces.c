@@ -225,24 +225,24 @@ static void flush_space(struct alc_vcpu *v, unsigned pcid)
 	changed(v, kernel);
 }
 
-/* May translated code rely on what is at this address, or in the large page around it? */
-static bool matters(struct alc_vcpu *v, u64 gva)
+/* May translated code rely on more than what is at this address: on a large page around it? */
+static bool is_large(const struct tr *t, u64 gva)
 {
-	struct tr *t = tr_of(v);
-	int k;
+	return tlb_large_has(gva >> 63 ? &t->kernel_large : &t->c.large[0], gva);
+}
 
-	if (!(gva >> 63))
-		return tlb_large_has(&t->c.large[0], gva) || tr_user_code(t, gva);
-	if (tlb_large_has(&t->kernel_large, gva))
-		return true;
-	k = tr_kernel_page(t, gva);
+/* May it rely on the kernel's page there, and is that another one? */
+static bool kernel_page_differs(struct alc_vcpu *v, u64 gva)
+{
+	int k = gva >> 63 ? tr_kernel_page(tr_of(v), gva) : -1;
+
 	return k >= 0 && !kernel_page_holds(v, (unsigned)k);
 }
 
 static void flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva)
 {
 	struct tr *t = tr_of(v);
-	bool known = pcid == x86_pcid(v) && matters(v, gva);
+	bool large = is_large(t, gva);
 
 	interp_ops.flush_page(v, pcid, gva);
 	if (pcid != x86_pcid(v))
@@ -250,8 +250,10 @@ static void flush_page(struct alc_vcpu *v, unsigned pcid, u64 gva)
 	if (t->windows)
 		tr_windows_flush_page(t->windows, gva);
 	tr_forget_ranges(t);
-	if (known)
+	if (large || kernel_page_differs(v, gva))
 		changed(v, gva >> 63);
+	else if (!(gva >> 63) && tr_user_code(t, gva))
+		tr_forget_mapping(t, gva);
 }
 
 static void mode_changed(struct alc_vcpu *v)

@@ -524,6 +524,8 @@ void tr_region_drop(struct tr *t, struct tr_region *r);
 void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
+/* Targets and pairs of user code in va's page, or that reaches into it. */
+void tr_forget_jumps_near(struct tr *t, u64 va);
 struct tr_entry *tr_gone_entry(struct tr *t, u32 off);
 struct tr_region *tr_region_at(struct tr *t, u32 off); /* whose code that is, or NULL */
 void tr_forget_lookups(struct tr *t);
@@ -557,6 +559,8 @@ void tr_replace(struct tr *t, const struct tr_entry *gone, const struct tr_entry
 void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e);
 /* The region's own links lead nowhere. */
 void tr_unlink_region(struct tr *t, struct tr_region *r);
+/* The page at va may be another one, for the running address space. */
+void tr_forget_mapping(struct tr *t, u64 va);
 /* Nothing leads to the user code of a page by this address any more. */
 void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page);
 struct code tr_patch_at(const struct tr *t, u32 at); /* for code made before, in any segment */
