@@ -54,10 +54,13 @@ bool tr_window_fault(struct tr *t, u32 site, u64 host)
 		missed(t, &s);
 	else if (r == -EAGAIN)
 		t->windows_due = true;
-	/* The page fault of this access, unless another exception goes before it: what goes on
-	 * past the lower half is no page fault whatever is mapped.
+	/*
+	 * The page fault of this access, unless another exception goes before it, as it would on
+	 * the host, if that is one of Intel's. What goes on past the lower half is no page fault
+	 * whatever is mapped.
 	 */
-	t->faulted = r == -EFAULT && s.size <= 8 && x86_canonical(t->c.v->fault.cr2 + s.size - 1);
+	t->faulted = r == -EFAULT && !s.raises && s.size <= 8 &&
+		     x86_canonical(t->c.v->fault.cr2 + s.size - 1);
 	return !r;
 }
 
@@ -166,6 +169,7 @@ static u32 operand_site(struct gen *g, unsigned size, unsigned access)
 					    .kind = SITE_INTERP,
 					    .flags = (u8)g->fstate,
 					    .size = (u8)size,
+					    .raises = tr_insn_raises(g->i),
 					    .access = (u8)access});
 }
 
