@@ -51,6 +51,43 @@ static void move_vectors(struct tr *t, bool store)
 		move_mask(&t->emit, n, store);
 }
 
+/* ZF: what the registers that SSE has are above its 128 bits is zero. Takes XMM0. */
+static void test_uppers(struct tr *t)
+{
+	struct code *c = &t->emit;
+	unsigned parts = t->zmm ? 4 : 2;
+
+	for (unsigned n = 0; n < 16; n++)
+		for (unsigned k = 1; k < parts; k++) {
+			struct hmem m = hm_gs(V_OFF(fpu.vec) +
+					      (i32)(n * sizeof(u64[8]) + k * sizeof(u64[2])));
+
+			E_CODE(c, 0x65, 0xc5, 0xf8, n + k == 1 ? 0x10 : 0x56); /* VMOVUPS, VORPS */
+			e_modrm_mem(c, 0, &m);
+		}
+	E_CODE(c, 0xc4, 0xe2, 0x79, 0x17, 0xc0); /* vptest xmm0, xmm0 */
+}
+
+/*
+ * Registers that were loaded as a whole have upper halves for the host, even if these are zero: SSE
+ * then waits for what a destination was before, to keep its upper half. VZEROUPPER ends that.
+ */
+static void load_vectors(struct tr *t)
+{
+	struct code *c = &t->emit;
+	u32 used;
+
+	if (!tr_host_has(t, TR_HOST_AVX)) {
+		move_vectors(t, false);
+		return;
+	}
+	test_uppers(t);
+	move_vectors(t, false);
+	used = e_jcc(c, CC_NE);
+	E_CODE(c, 0xc5, 0xf8, 0x77); /* vzeroupper */
+	e_bind_here(c, used);
+}
+
 /* LDMXCSR (2) and STMXCSR (3). */
 static void move_mxcsr(struct code *c, unsigned op, i32 off)
 {
@@ -65,7 +102,7 @@ static void emit_vector(struct tr *t)
 	struct code *c = &t->emit;
 
 	t->rt.load_vector = c->at;
-	move_vectors(t, false);
+	load_vectors(t);
 	move_mxcsr(c, 2, V_OFF(fpu.mxcsr));
 	e_or8_mem(c, hm_gs(T_OFF(fpu_in)), UNIT_VECTOR);
 	e8(c, 0xc3);
