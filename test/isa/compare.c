@@ -110,8 +110,10 @@ enum verdict compare_outcomes(const struct isa_case *c, const struct case_outcom
 
 	if (host->end == CASE_TIMEOUT)
 		return CASE_INCOMPARABLE;
-	if (host->end != CASE_FAULT || other->end != CASE_FAULT)
+	if (host->end != CASE_FAULT || other->end == CASE_LOST)
 		return CASE_DIFFERS;
+	if (other->end == CASE_TIMEOUT)
+		return vendor_differs(c, host, other) ? CASE_INCOMPARABLE : CASE_DIFFERS;
 	if (host->fault.vector == X86_PFV && !x86_canonical(host->fault.cr2))
 		return CASE_INCOMPARABLE;
 	if (other->fault.vector == X86_PFV && is_shadow(other->fault.cr2))

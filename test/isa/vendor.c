@@ -38,7 +38,7 @@ static bool is_another(const struct decoded *d)
 		return d->insn.raw.rex.B;
 	case ZYDIS_MNEMONIC_LOOPE: /* REP and REPNE say what it loops by */
 	case ZYDIS_MNEMONIC_LOOPNE:
-		return has_prefix(d, 0xf2) || has_prefix(d, 0xf3);
+		return has_prefix(d, 0xf2) || has_prefix(d, 0xf3) || has_prefix(d, 0x66);
 	case ZYDIS_MNEMONIC_MOVSXD: /* reads 32 bits even then */
 		return has_prefix(d, 0x66);
 	case ZYDIS_MNEMONIC_VREDUCEPD: /* nothing is flushed to zero, nor inexact */
@@ -153,7 +153,8 @@ static bool is_vector(int vector, int rule)
 
 static bool ends_as(const struct case_outcome *o, u64 rip, int rule)
 {
-	return rule == ANY || (o->out.rip == rip && is_vector(o->fault.vector, rule));
+	return rule == ANY ||
+	       (o->end == CASE_FAULT && o->out.rip == rip && is_vector(o->fault.vector, rule));
 }
 
 static bool differs_at(const struct isa_case *c, u64 rip, const struct case_outcome *host,
