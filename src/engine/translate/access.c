@@ -101,38 +101,60 @@ static bool is_constant(const struct tr_insn *i)
 	return i->base == NO_REG && i->index == NO_REG;
 }
 
-/* Where a guest register is already, or 0; it may be anybody's if there is none. */
-static unsigned register_of(struct gen *g, unsigned guest)
+/* Which register has it, even if that is a scratch one, or -1. */
+static int register_of(struct gen *g, unsigned guest)
 {
-	return guest == NO_REG ? 0 : in_state(guest) ? held_value(g, guest) : host_reg(guest);
+	unsigned held;
+
+	if (guest == NO_REG)
+		return -1;
+	if (!in_state(guest))
+		return (int)host_reg(guest);
+	held = held_value(g, guest);
+	return held ? (int)held : -1;
 }
 
-/* Into T0 or T1, whichever is not `taken`. */
-static unsigned load_part(struct gen *g, unsigned guest, unsigned wanted, unsigned taken)
+/* So many parts of its address are to be loaded first. */
+static unsigned parts_loaded(struct gen *g, const struct tr_insn *i)
 {
-	unsigned reg = wanted != taken ? wanted : wanted == T0 ? T1 : T0;
+	return (i->base != NO_REG && register_of(g, i->base) < 0) +
+	       (i->index != NO_REG && register_of(g, i->index) < 0);
+}
 
-	held_drop(g, reg);
-	e_load(g->c, reg, state_reg(guest));
+bool ea_again(struct gen *g, const struct tr_insn *i)
+{
+	return held_in(g, T2) && !is_constant(i) && !i->seg && !parts_loaded(g, i);
+}
+
+/* Into T0, or T1 if that is taken. */
+static int load_part(struct gen *g, unsigned guest, int taken)
+{
+	int reg = taken == T0 ? T1 : T0;
+
+	held_drop(g, (unsigned)reg);
+	e_load(g->c, (unsigned)reg, state_reg(guest));
 	return reg;
+}
+
+/* T0 = the sum that m says, of those registers (NO_REG: none). */
+static void sum_of(struct gen *g, unsigned base, unsigned index, struct hmem m, bool a32)
+{
+	m.base = register_of(g, base);
+	m.index = register_of(g, index);
+	if (base != NO_REG && m.base < 0)
+		m.base = load_part(g, base, m.index);
+	if (index != NO_REG && m.index < 0)
+		m.index = load_part(g, index, m.base);
+	(a32 ? e_lea32 : e_lea)(g->c, T0, m);
 }
 
 void ea_offset(struct gen *g, const struct tr_insn *i)
 {
-	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
-	unsigned base = register_of(g, i->base), index = register_of(g, i->index);
-
-	if (is_constant(i)) {
+	if (is_constant(i))
 		constant_mov(g, i, T0, constant_address(g, i));
-	} else {
-		if (i->base != NO_REG && in_state(i->base) && !base)
-			base = load_part(g, i->base, T0, index);
-		if (i->index != NO_REG && in_state(i->index) && !index)
-			index = load_part(g, i->index, T1, base);
-		m.base = i->base != NO_REG ? (int)base : -1;
-		m.index = i->index != NO_REG ? (int)index : -1;
-		(i->a32 ? e_lea32 : e_lea)(g->c, T0, m);
-	}
+	else
+		sum_of(g, i->base, i->index, (struct hmem){.shift = i->shift, .disp = (i32)i->disp},
+		       i->a32);
 	held_drop(g, T0);
 }
 
@@ -297,8 +319,24 @@ static struct access check_masked(struct gen *g, const struct tr_insn *i)
 	return masked(g, &k);
 }
 
-/* Base and displacement: the base keeps its register, the check is off the path of the data. */
-static struct access check_base(struct gen *g, const struct tr_insn *i)
+static struct access base_and_addend(const struct tr_insn *i, int base, u32 site)
+{
+	return (struct access){.m = {.base = base, .index = T1, .disp = (i32)i->disp},
+			       .busy = BIT(T1) | (in_state(i->base) ? BIT((unsigned)base) : 0),
+			       .site = site};
+}
+
+/* The register of an operand that has a base and a displacement alone, or -1. */
+static int base_of(struct gen *g, const struct tr_insn *i)
+{
+	if (i->base == NO_REG || i->index != NO_REG || i->seg || i->a32)
+		return -1;
+	/* A scratch one leaves two for the check and for other operands. */
+	return in_state(i->base) && fields_copied(i) > 1 ? -1 : register_of(g, i->base);
+}
+
+/* The base keeps its register, the check is off the path of the data. */
+static struct access check_base(struct gen *g, const struct tr_insn *i, int base)
 {
 	struct check k = check_begin(g, i->size, i->access, false);
 	/* RAX is flags within a bracket. */
@@ -307,14 +345,11 @@ static struct access check_base(struct gen *g, const struct tr_insn *i)
 	ea_operand(g, i);
 	if (k.bracket)
 		flags_bracket(g);
-	check_tag_of(g, &k, early ? host_reg(i->base) : T0, i->size, i->access);
+	check_tag_of(g, &k, early ? (unsigned)base : T0, i->size, i->access);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return (struct access){
-		.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
-		.busy = BIT(T1),
-		.site = k.site};
+	return base_and_addend(i, base, k.site);
 }
 
 /* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
@@ -328,20 +363,29 @@ struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = site};
 }
 
-/* Anything: a copy of the address is compared, so that the data waits for the addend alone. */
+/*
+ * Anything: a copy of the address is compared, so that the data waits for the addend alone. Where
+ * T2 is in use, the address is made twice instead.
+ */
 static struct access check_any(struct gen *g, const struct tr_insn *i)
 {
 	struct check k = check_begin(g, i->size, i->access, false);
+	bool again = ea_again(g, i);
 
+	if (!again)
+		held_drop(g, T2);
 	ea_operand(g, i);
 	if (k.bracket)
 		flags_bracket(g);
-	e_rr(g->c, OP_MOV_LOAD, true, T2, T0);
+	if (!again)
+		e_rr(g->c, OP_MOV_LOAD, true, T2, T0);
 	tlb_entry_offset_of(g, T0);
-	check_tag_in(g, &k, T2, i->size, i->access);
+	check_tag_in(g, &k, again ? T0 : T2, i->size, i->access);
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
+	if (again)
+		ea_offset(g, i);
 	return at_address(g, i, k.site);
 }
 
@@ -564,20 +608,7 @@ static struct access check_range(struct gen *g, unsigned base, i32 disp, unsigne
 
 void group_address(struct gen *g, const struct group *p)
 {
-	struct hmem m = {.base = -1, .index = -1, .shift = p->shift, .disp = (i32)p->lo};
-	struct code *c = g->c;
-
-	if (p->base != NO_REG) {
-		m.base = in_state(p->base) ? T0 : (int)host_reg(p->base);
-		if (in_state(p->base))
-			e_load(c, T0, state_reg(p->base));
-	}
-	if (p->index != NO_REG) {
-		m.index = in_state(p->index) ? T1 : (int)host_reg(p->index);
-		if (in_state(p->index))
-			e_load(c, T1, state_reg(p->index));
-	}
-	e_lea(c, T0, m);
+	sum_of(g, p->base, p->index, (struct hmem){.shift = p->shift, .disp = (i32)p->lo}, false);
 }
 
 u32 access_group_check(struct gen *g, const struct group *p, bool bracket)
@@ -612,13 +643,12 @@ u32 access_group_check(struct gen *g, const struct group *p, bool bracket)
 static struct access member_operand(struct gen *g, const struct tr_insn *i)
 {
 	u32 site = access_site(g, i->size, i->access, false);
+	int base = base_of(g, i);
 
-	if (i->index == NO_REG && !in_state(i->base))
-		return (struct access){
-			.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
-			.busy = BIT(T1),
-			.site = site};
-	if (in_state(i->index)) { /* takes T1 */
+	if (base >= 0)
+		return base_and_addend(i, base, site);
+	if (parts_loaded(g, i) == 2) { /* takes T1 */
+		held_drop(g, T2);
 		e_rr(g->c, OP_MOV_LOAD, true, T2, T1);
 		ea_operand(g, i);
 		e_rr(g->c, OP_MOV_LOAD, true, T1, T2);
@@ -651,10 +681,7 @@ static struct access copied_operand(struct gen *g, const struct tr_insn *i)
 		       simple && i->base == X86_RSP && fits_range(i) && tr_has(g->t, TR_RANGE));
 	if (!simple || in_state(i->base))
 		return at_address(g, i, site);
-	return (struct access){
-		.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
-		.busy = BIT(T1),
-		.site = site};
+	return base_and_addend(i, (int)host_reg(i->base), site);
 }
 
 static struct access copied_word(struct gen *g, i32 disp, unsigned access)
@@ -668,6 +695,7 @@ static struct access copied_word(struct gen *g, i32 disp, unsigned access)
 struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
+	int base;
 
 	if (g->in->compat)
 		return access_compat(g, i);
@@ -681,15 +709,16 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return copied_operand(g, i);
 	if (group_addend(g, i->group))
 		return member_operand(g, i);
+	base = base_of(g, i);
 	if (tr_insn_locked(i))
-		return simple && !in_state(i->base) ? check_base(g, i) : check_any(g, i);
+		return base >= 0 ? check_base(g, i, base) : check_any(g, i);
 	if (reach_wanted(g))
 		return reach_operand(g, i);
 	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
 	    tr_has(g->t, TR_RANGE))
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
-	if (simple && !in_state(i->base))
-		return check_base(g, i);
+	if (base >= 0)
+		return check_base(g, i, base);
 	if (is_constant(i) && !i->seg && tr_has(g->t, TR_CONSTANT) && fields_copied(i) < 2) {
 		u64 gva = constant_address(g, i);
 

@@ -74,6 +74,7 @@ void count_before(struct gen *g, unsigned k)
 	site = new_site(g, (struct tr_site){.rip = gen_rip(g, g->i),
 					    .kind = SITE_INTERP,
 					    .flags = (u8)g->fstate});
+	held_drop(g, T0);
 	e_load(c, T0, hm_gs(V_OFF(instructions)));
 	e_lea(c, T0, hm(T0, (i32)n));
 	if (bracket)

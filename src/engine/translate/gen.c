@@ -445,7 +445,8 @@ void push_register(struct gen *g, unsigned reg)
 
 static void insn_push_reg(struct gen *g, const struct tr_insn *i)
 {
-	unsigned busy = 0;
+	/* A check takes these. */
+	unsigned busy = windows_for(g, i) ? 0 : BIT(T0) | BIT(T1);
 
 	push_register(g, gen_load_reg(g, i->op_reg, &busy));
 }

@@ -29,6 +29,7 @@ struct stub {
 	u8 kind, ea;
 	bool bracket;    /* flags are in AX: see flags_bracket */
 	bool save;       /* STUB_EDGE: flags to memory */
+	bool copies;     /* STUB_REACH: T2 becomes what is compared */
 	u8 fstate, fast; /* fast: number of the loop's copy it is of, from 1 on, or 0 */
 	u16 insn;
 	u32 jump; /* rel32 that leads here */
@@ -123,6 +124,7 @@ struct gen {
 	bool full;
 	bool copying;        /* a run or a loop, without groups */
 	bool holding;        /* this instruction leaves alone what scratch registers hold */
+	bool sparing;        /* or what T2 holds */
 	unsigned reserved;   /* a scratch register with a value that is yet to be stored, or 0 */
 	struct held held[3]; /* of T0, T1, T2 */
 	unsigned stamp;
@@ -259,6 +261,9 @@ unsigned held_take(struct gen *g, unsigned but);
 /* It holds that from now on. */
 void hold_addend(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref);
 void hold_value(struct gen *g, unsigned reg, unsigned guest);
+
+/* T2 is in use: the operand's address is to be made a second time in T0, when T1 has its addend. */
+bool ea_again(struct gen *g, const struct tr_insn *i);
 
 /* Shared with window_access.c. */
 u64 constant_address(const struct gen *g, const struct tr_insn *i);

@@ -228,6 +228,8 @@ static void check(struct gen *g, struct group *p)
 {
 	bool bracket = flags_prepare(g);
 
+	held_drop(g, T0);
+	held_drop(g, T1);
 	p->bracket = bracket;
 	p->fstate = (u8)g->fstate;
 	p->jump = access_group_check(g, p, bracket);
@@ -275,6 +277,7 @@ void groups_after(struct gen *g)
 	r = &g->w->runs[g->i->run - 1];
 	if (r->last != g->index)
 		return;
+	held_none(g);
 	r->back = g->c->at;
 	r->fstate = (u8)g->fstate;
 	s = new_stub(g, STUB_COPY);
@@ -315,6 +318,7 @@ static void bind_failed(struct gen *g, const struct run *r, bool *entered)
 		if (*entered)
 			convert(g, p->fstate);
 		g->fstate = p->fstate;
+		held_none(g);
 		*entered = true;
 		p->copy = g->c->at;
 		if (!p->bracket)

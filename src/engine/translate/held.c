@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What scratch registers hold from one instruction to the next, where memory is accessed by windows
- * and checks don't take them all.
+ * What scratch registers hold from one instruction to the next. A check takes T0 and T1, and what
+ * is in T2 if it must; accesses by windows leave alone what they don't need.
  *
  * What was looked up for an address holds for all that are not far from it: a window's guards take
  * what is beyond. So it is kept, in the register that it was loaded into, for later accesses of the
@@ -39,7 +39,7 @@ void held_none(struct gen *g)
 		held_drop(g, reg);
 }
 
-/* Those of which it is known what they do to scratch registers, as far as they go by windows. */
+/* Those of which it is known what they do to scratch registers. */
 static bool leaves_held(const struct tr_insn *i)
 {
 	switch (i->kind) {
@@ -57,18 +57,32 @@ static bool leaves_held(const struct tr_insn *i)
 	}
 }
 
+static bool accesses_memory(const struct tr_insn *i)
+{
+	return i->kind == K_PUSH_REG || i->kind == K_PUSH_IMM || i->kind == K_POP_REG ||
+	       (i->kind == K_PLAIN && i->mem);
+}
+
+static void drop_taken(struct gen *g)
+{
+	if (g->holding)
+		return;
+	held_drop(g, T0);
+	held_drop(g, T1);
+	if (!g->sparing)
+		held_drop(g, T2);
+}
+
 void held_before(struct gen *g)
 {
-	g->holding = g->in->windows && tr_has(g->t, TR_HELD) && leaves_held(g->i) &&
-		     windows_for(g, g->i);
-	if (!g->holding)
-		held_none(g);
+	g->sparing = tr_has(g->t, TR_HELD) && leaves_held(g->i);
+	g->holding = g->sparing && (!accesses_memory(g->i) || windows_for(g, g->i));
+	drop_taken(g);
 }
 
 void held_after(struct gen *g)
 {
-	if (!g->holding)
-		held_none(g);
+	drop_taken(g);
 	for (unsigned reg = T0; reg <= T2; reg++) {
 		struct held *h = held_of(g, reg);
 		i64 base = 0, index = 0;
@@ -160,7 +174,7 @@ void hold_value(struct gen *g, unsigned reg, unsigned guest)
 	for (unsigned other = T0; other <= T2; other++)
 		if (held_of(g, other)->value && held_of(g, other)->base == guest)
 			held_drop(g, other);
-	if (!g->holding || g->kept & BIT(reg))
+	if (!(g->holding || (g->sparing && reg == T2)) || g->kept & BIT(reg))
 		return;
 	*held_of(g, reg) = (struct held){.base = (u8)guest,
 					 .value = true,

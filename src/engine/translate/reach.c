@@ -94,8 +94,8 @@ static unsigned take_reach(struct tr *t)
 /* T0: the address, and T1 its addend from then on. */
 struct access reach_operand(struct gen *g, const struct tr_insn *i)
 {
-	bool simple = is_simple(i);
-	unsigned n = take_reach(g->t), probe = simple ? T0 : T2;
+	bool simple = is_simple(i), again = !simple && ea_again(g, i), copies = !simple && !again;
+	unsigned n = take_reach(g->t), probe = copies ? T2 : T0;
 	struct code *c = g->c;
 	struct stub *s;
 	u32 site, jump;
@@ -108,8 +108,10 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 						     .set = g->t->reach_info[n].set,
 						     .write = i->access & X86_WRITE,
 						     .user = g->in->user};
+	if (copies)
+		held_drop(g, T2);
 	ea_operand(g, i);
-	if (!simple)
+	if (copies)
 		e_rr(c, OP_MOV_LOAD, true, T2, T0);
 	e_rm(c, OP_SUB, true, probe, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, base)));
 	e_rm(c, OP_CMP, true, probe, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, limit)));
@@ -118,10 +120,13 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 	s->jump = jump;
 	s->site = site;
 	s->target = (i32)n;
+	s->copies = copies;
 	e_load(c, T1, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, addend)));
 	e_nop(c, LONGER);
 	s->back = c->at;
 	g->t->reach_info[n].back = c->at;
+	if (again)
+		ea_offset(g, i);
 	if (!simple)
 		return at_address(g, i, site);
 	return (struct access){
@@ -134,7 +139,7 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 void stub_reach(struct gen *g, const struct stub *s)
 {
 	const struct tr_insn *i = g->i;
-	unsigned n = (unsigned)s->target, probe = is_simple(i) ? T0 : T2;
+	unsigned n = (unsigned)s->target, probe = s->copies ? T2 : T0;
 	struct tr_reach_info *r = &g->t->reach_info[n];
 	struct code *c = g->c;
 	u32 again;

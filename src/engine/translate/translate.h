@@ -108,7 +108,7 @@ enum tr_feature {
 	TR_ANSWERS,  /* system instructions that C does without leaving it */
 	TR_WINDOWS,  /* the host's MMU for guest memory */
 	TR_GUESSES,  /* and guessing where an address is */
-	TR_HELD,     /* keeping what was found out about an address, where there are windows */
+	TR_HELD,     /* keeping what scratch registers have from one instruction to the next */
 	TR_X87,      /* x87 and MMX instructions */
 	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
 	TR_MOVES,    /* code that is elsewhere in another address space goes with it */
