@@ -291,6 +291,11 @@ void e_nop(struct code *c, unsigned n)
 	}
 }
 
+void e_align_loop(struct code *c)
+{
+	e_nop(c, -c->at % 64);
+}
+
 void e_flags_to_ax(struct code *c)
 {
 	E_CODE(c, 0x9f, 0x0f, 0x90, 0xc0);

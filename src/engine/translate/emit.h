@@ -108,6 +108,8 @@ u32 e_jmp(struct code *c);
 u32 e_call(struct code *c);
 void e_bind(struct code *c, u32 rel, u32 target);
 void e_nop(struct code *c, unsigned n); /* that many bytes */
+/* To where a line of the cache begins: a short loop in two of them takes some CPUs a cycle more. */
+void e_align_loop(struct code *c);
 static inline void e_bind_here(struct code *c, u32 rel)
 {
 	e_bind(c, rel, c->at);

@@ -374,12 +374,6 @@ static void at_end(struct gen *g, const struct fast_loop *l)
 	flow_fixup(g, e_jcc(g->c, CC_E), l->head);
 }
 
-static void align(struct code *c)
-{
-	while (c->at % 16)
-		e8(c, 0x90);
-}
-
 /* What control comes to behind the jump back. */
 static void leave_copy(struct gen *g, const struct fast_loop *l)
 {
@@ -407,7 +401,7 @@ void stub_loop(struct gen *g, const struct stub *s)
 	g->fstate = FLAGS_HOST;
 	go_in(g, l);
 	in = e_jmp(g->c);
-	align(g->c);
+	e_align_loop(g->c);
 	held_none(g);
 	for (unsigned k = 0; k < l->held; k++)
 		g->kept |= BIT(held_regs[k]);

@@ -234,6 +234,8 @@ static void enter_unpolled(struct gen *g, const struct tr_insn *i)
 		flow_fpu_check(g);
 	else if (i->mem_head)
 		e_nop(g->c, ENTRY_BYTES);
+	if (i->loop)
+		e_align_loop(g->c);
 	g->w->label[g->index] = g->c->at;
 	if (!i->loop)
 		return;
