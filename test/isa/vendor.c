@@ -153,8 +153,7 @@ static bool is_vector(int vector, int rule)
 
 static bool ends_as(const struct case_outcome *o, u64 rip, int rule)
 {
-	return rule == ANY ||
-	       (o->end == CASE_FAULT && o->out.rip == rip && is_vector(o->fault.vector, rule));
+	return rule == ANY || (o->out.rip == rip && is_vector(o->fault.vector, rule));
 }
 
 static bool differs_at(const struct isa_case *c, u64 rip, const struct case_outcome *host,
@@ -175,7 +174,10 @@ static bool differs_at(const struct isa_case *c, u64 rip, const struct case_outc
 bool vendor_differs(const struct isa_case *c, const struct case_outcome *host,
 		    const struct case_outcome *other)
 {
-	return !silicon_is_intel() &&
-	       (has_another(c) || differs_at(c, host->out.rip, host, other) ||
-		differs_at(c, other->out.rip, host, other));
+	if (silicon_is_intel())
+		return false;
+	if (has_another(c))
+		return true;
+	return other->end == CASE_FAULT && (differs_at(c, host->out.rip, host, other) ||
+					    differs_at(c, other->out.rip, host, other));
 }
