@@ -694,7 +694,6 @@ static struct access copied_word(struct gen *g, i32 disp, unsigned access)
 
 struct access access_operand(struct gen *g, const struct tr_insn *i)
 {
-	bool simple = i->base != NO_REG && i->index == NO_REG && !i->seg && !i->a32;
 	int base;
 
 	if (g->in->compat)
@@ -714,8 +713,7 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return base >= 0 ? check_base(g, i, base) : check_any(g, i);
 	if (reach_wanted(g))
 		return reach_operand(g, i);
-	if (simple && i->base == X86_RSP && i->size <= 8 && !(i->size & (i->size - 1)) &&
-	    tr_has(g->t, TR_RANGE))
+	if (base == H_RSP && fits_range(i) && tr_has(g->t, TR_RANGE))
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
 	if (base >= 0)
 		return check_base(g, i, base);

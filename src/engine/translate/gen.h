@@ -244,6 +244,8 @@ struct access at_address(struct gen *g, const struct tr_insn *i, u32 site);
 u32 access_site(struct gen *g, unsigned size, unsigned access, bool stack);
 void ea_operand(struct gen *g, const struct tr_insn *i); /* into T0; takes T1 */
 void ea_offset(struct gen *g, const struct tr_insn *i);  /* the same without the segment's base */
+/* T2 is in use: the operand's address is to be made a second time in T0, when T1 has its addend. */
+bool ea_again(struct gen *g, const struct tr_insn *i);
 void stub_slow(struct gen *g, const struct stub *s);
 
 /* held.c: around each instruction; and a scratch register becomes something else. */
@@ -261,9 +263,6 @@ unsigned held_take(struct gen *g, unsigned but);
 /* It holds that from now on. */
 void hold_addend(struct gen *g, unsigned reg, const struct tr_insn *i, i64 ref);
 void hold_value(struct gen *g, unsigned reg, unsigned guest);
-
-/* T2 is in use: the operand's address is to be made a second time in T0, when T1 has its addend. */
-bool ea_again(struct gen *g, const struct tr_insn *i);
 
 /* Shared with window_access.c. */
 u64 constant_address(const struct gen *g, const struct tr_insn *i);

@@ -94,7 +94,7 @@ static unsigned take_reach(struct tr *t)
 /* T0: the address, and T1 its addend from then on. */
 struct access reach_operand(struct gen *g, const struct tr_insn *i)
 {
-	bool simple = is_simple(i), again = !simple && ea_again(g, i), copies = !simple && !again;
+	bool simple = is_simple(i), copies = !simple && !ea_again(g, i);
 	unsigned n = take_reach(g->t), probe = copies ? T2 : T0;
 	struct code *c = g->c;
 	struct stub *s;
@@ -125,7 +125,7 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 	e_nop(c, LONGER);
 	s->back = c->at;
 	g->t->reach_info[n].back = c->at;
-	if (again)
+	if (!simple && !copies)
 		ea_offset(g, i);
 	if (!simple)
 		return at_address(g, i, site);
