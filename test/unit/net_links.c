@@ -2,6 +2,7 @@
 /* Back ends on Unix sockets: streams with their framing, hubs, and captures of what passes. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "host/linux/helper.h"
 #include "net_test.h"
 
 static struct test_host th;
@@ -377,6 +379,48 @@ static void many_at_once(void **state)
 	assert_false(exists(path));
 }
 
+struct stand_in {
+	int listener, member;
+};
+
+/* Welcomes one member, and ends the connection when the member leaves. */
+static void *be_a_hub(void *arg)
+{
+	struct stand_in *hub = arg;
+	char c;
+
+	hub->member = accept(hub->listener, NULL, NULL);
+	if (hub->member < 0 || helper_answer(hub->member, 0, ""))
+		return "the welcome failed";
+	while (recv(hub->member, &c, 1, 0) > 0)
+		;
+	close(hub->member);
+	return NULL;
+}
+
+/* Else the hub would count a member that nobody is, and who leaves next might find it there. */
+static void who_leaves_does_not_connect_again(void **state)
+{
+	const char *path = in_dir("%s/%s", "hub");
+	struct stand_in hub = {.listener = listen_at(path)};
+	pthread_t t;
+	struct card c;
+	void *why;
+
+	assert_int_equal(pthread_create(&t, NULL, be_a_hub, &hub), 0);
+	OPEN(&c, "hub", in_dir("path=%s/%s", "hub"));
+	card_close(&c);
+	pthread_join(t, &why);
+	if (why)
+		fail_msg("%s", (char *)why);
+	assert_true(exists(path));
+	assert_int_equal(fcntl(hub.listener, F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(accept(hub.listener, NULL, NULL), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(hub.listener);
+	unlink(path);
+}
+
 /* A machine that was killed leaves its hub's name behind. */
 static void a_stale_name_is_replaced(void **state)
 {
@@ -569,6 +613,7 @@ int main(void)
 		cmocka_unit_test(a_hub_connects_its_members),
 		cmocka_unit_test(members_come_and_go),
 		cmocka_unit_test(many_at_once),
+		cmocka_unit_test(who_leaves_does_not_connect_again),
 		cmocka_unit_test(a_stale_name_is_replaced),
 		cmocka_unit_test(a_file_is_not_replaced),
 		cmocka_unit_test(offloads_pass_a_hub),

@@ -26,7 +26,7 @@
  * hub that is just ending closes the connections that it has not welcomed, so who joins waits
  * for the welcome and else tries again.
  */
-enum { ATTEMPTS = 16, BACKLOG = 64, LEAVE_PATIENCE_MS = 2000 };
+enum { ATTEMPTS = 16, BACKLOG = 64, LEAVE_PATIENCE_MS = 10000 };
 static const char helper_name[] = "alcazar-net-hub";
 
 struct membership {
@@ -133,10 +133,12 @@ static int start_hub(const char *path, struct membership *m, struct alc_err *err
 		if (rc)
 			helper_end(m->started);
 	}
-	if (rc)
+	if (rc) {
 		close(pair[0]);
-	else
+		unlink(path);
+	} else {
 		m->fd = pair[0];
+	}
 	return rc;
 }
 
@@ -157,6 +159,24 @@ static int join_or_start(const char *path, struct membership *m, struct alc_err 
 }
 
 /*
+ * Asks without connecting: the hub would take a connection for one more member, and whoever left
+ * after it would find the hub still there. A datagram socket can't connect to a stream's:
+ * EPROTOTYPE says that one is bound to the name, ECONNREFUSED that none is (connect(2)).
+ */
+static bool is_abandoned(const char *path)
+{
+	struct sockaddr_un a;
+	int fd = unix_address(path, &a, NULL) ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool refused;
+
+	if (fd < 0)
+		return false;
+	refused = connect(fd, (struct sockaddr *)&a, sizeof(a)) && errno == ECONNREFUSED;
+	close(fd);
+	return refused;
+}
+
+/*
  * A hub closes its listener before the connection of its last member. So after the end of ours,
  * a name where nobody listens has no use any more.
  */
@@ -165,17 +185,13 @@ static void leave(void *ctx, int fd)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	struct membership *m = ctx;
 	char rest[4096];
-	int lock, other;
+	int lock;
 
 	shutdown(fd, SHUT_WR);
 	while (poll(&p, 1, LEAVE_PATIENCE_MS) > 0 && recv(fd, rest, sizeof(rest), 0) > 0)
 		;
 	if (!lock_directory(m->path, &lock, NULL)) {
-		int rc = unix_connect(m->path, &other, NULL);
-
-		if (!rc)
-			close(other);
-		if (rc == -ECONNREFUSED) {
+		if (is_abandoned(m->path)) {
 			unlink(m->path);
 			helper_end(m->started);
 		}
