@@ -31,6 +31,13 @@ static bool reads_rsp(const struct decoded *d)
 	return false;
 }
 
+/* Where EVEX.X is set, which says nothing of a general register, Zen 4 may take RSP before a CALL.
+ */
+static bool takes_old_rsp(const struct decoded *d)
+{
+	return d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && reads_rsp(d);
+}
+
 static bool is_another(const struct decoded *d)
 {
 	switch (d->insn.mnemonic) {
@@ -46,11 +53,8 @@ static bool is_another(const struct decoded *d)
 	case ZYDIS_MNEMONIC_VREDUCESD:
 	case ZYDIS_MNEMONIC_VREDUCESS:
 		return true;
-	case ZYDIS_MNEMONIC_VCVTUSI2SD: /* Zen 4 may take what RSP was before a CALL */
-	case ZYDIS_MNEMONIC_VCVTUSI2SS:
-		return reads_rsp(d);
 	default: /* an operand size of 16 bits cuts the target */
-		return is_branch(d) && has_prefix(d, 0x66);
+		return takes_old_rsp(d) || (is_branch(d) && has_prefix(d, 0x66));
 	}
 }
 
