@@ -129,6 +129,21 @@ static bool is_mmx(const struct decoded *d)
 	return false;
 }
 
+static bool loads_mxcsr(const struct decoded *d)
+{
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_XRSTOR:
+	case ZYDIS_MNEMONIC_XRSTOR64:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* ACCESS: what an access to memory can raise. */
 enum { ANY = 256, ACCESS };
 
@@ -138,6 +153,7 @@ static const struct {
 } rules[] = {
 	{is_call, X86_GP, X86_GP},              /* to what is not canonical: nothing is stored */
 	{is_prefetch_of_register, X86_UD, ANY}, /* reserved, not a NOP */
+	{loads_mxcsr, ANY, X86_GP},             /* bit 17, which masks faults of alignment */
 	{is_sha, ANY, X86_GP},                  /* operands need no alignment */
 	{is_vector_access, X86_AC_, ANY},       /* of all that is not aligned */
 	{is_masked, ANY, X86_AC_},              /* of no element that is masked out */
