@@ -297,19 +297,26 @@ bool field_is_copied(const struct tr_insn *i, unsigned field)
 	return is_high_copy(i, field) || (i->gpr & field && in_state(guest_field(i, ix)));
 }
 
-/* One that nothing is held in, if there is such a one. */
+/* One that nothing is held in, else the one that was not used for longest. */
 unsigned gen_scratch(struct gen *g, unsigned *busy)
 {
-	static const u8 order[] = {T2, T0, T1};
+	unsigned reg = held_oldest(g, *busy);
 
-	for (unsigned held = 0; held < 2; held++)
-		for (unsigned k = 0; k < ARRAY_LEN(order); k++)
-			if (!(*busy & BIT(order[k])) && held_in(g, order[k]) == held) {
-				*busy |= BIT(order[k]);
-				held_drop(g, order[k]);
-				return order[k];
-			}
-	__builtin_unreachable();
+	*busy |= BIT(reg);
+	held_drop(g, reg);
+	return reg;
+}
+
+/* One for what the guest's register becomes: that which has it as it was, if it can. */
+static unsigned scratch_for(struct gen *g, unsigned guest, unsigned *busy)
+{
+	unsigned reg = held_where(g, guest);
+
+	if (!reg || *busy & BIT(reg))
+		return gen_scratch(g, busy);
+	*busy |= BIT(reg);
+	held_drop(g, reg);
+	return reg;
 }
 
 unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
@@ -335,37 +342,56 @@ static void move_byte(struct gen *g, unsigned to, unsigned from)
 	e_rm(g->c, OP_MOV_LOAD8, false, to, hm_gs(T_OFF(high_byte)));
 }
 
-/* Numbers for the encoding; registers that live in memory are loaded into scratch ones. */
+/* Is the register's value needed, or only a place for what it becomes? */
+static bool field_needed(const struct tr_insn *i, unsigned reg)
+{
+	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
+		if ((i->gpr & i->loads) >> ix & 1 && guest_field(i, ix) == reg)
+			return true;
+	return false;
+}
+
+/* The first field with the same register. */
+static unsigned first_field(const struct tr_insn *i, unsigned reg)
+{
+	unsigned ix = 0;
+
+	while (!(i->gpr >> ix & 1) || guest_field(i, ix) != reg)
+		ix++;
+	return ix;
+}
+
+/*
+ * Numbers for the encoding; registers that live in memory are loaded into scratch ones. First what
+ * is needed: a place for a result may be taken from what was held.
+ */
 static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u8 *host)
 {
 	for (unsigned ix = 0; ix < IX_FIELDS; ix++) {
 		u8 reg = guest_field(i, ix);
-		bool needed = false;
-		unsigned same;
 
 		host[ix] = reg == NO_REG ? 0 : reg;
 		if (is_high_copy(i, 1u << ix)) {
 			host[ix] = (u8)gen_scratch(g, &busy);
 			move_byte(g, host[ix], reg);
-		}
-		if (!(i->gpr >> ix & 1))
-			continue;
-		if (!in_state(reg)) {
+		} else if (i->gpr >> ix & 1 && !in_state(reg)) {
 			host[ix] = (u8)host_reg(reg);
-			continue;
 		}
-		same = ix;
-		for (unsigned k = 0; k < IX_FIELDS; k++)
-			if ((i->gpr >> k & 1) && guest_field(i, k) == reg) {
-				needed |= i->loads >> k & 1;
-				same = k < same ? k : same;
-			}
-		if (same < ix) {
-			host[ix] = host[same];
-			continue;
-		}
-		host[ix] = (u8)(needed ? gen_load_reg(g, reg, &busy) : gen_scratch(g, &busy));
 	}
+	for (unsigned needed = 2; needed--;)
+		for (unsigned ix = 0; ix < IX_FIELDS; ix++) {
+			u8 reg = guest_field(i, ix);
+			unsigned first;
+
+			if (!(i->gpr >> ix & 1) || !in_state(reg) || field_needed(i, reg) != needed)
+				continue;
+			first = first_field(i, reg);
+			if (first < ix)
+				host[ix] = host[first];
+			else
+				host[ix] = (u8)(needed ? gen_load_reg(g, reg, &busy)
+						       : scratch_for(g, reg, &busy));
+		}
 }
 
 static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)
@@ -404,25 +430,24 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	unsigned busy = g->kept;
-	unsigned to = in_state(i->reg) ? gen_scratch(g, &busy) : host_reg(i->reg);
-	u8 host[IX_FIELDS] = {(u8)to, 0, 0, 0};
+	unsigned to = host_reg(i->reg);
 	struct code *c = g->c;
 
-	if (i->loads && in_state(i->reg))
-		e_load(c, to, state_reg(i->reg));
+	if (i->base != NO_REG && !i->rip_relative)
+		m.base = (int)gen_load_reg(g, i->base, &busy);
+	if (i->index != NO_REG)
+		m.index = (int)gen_load_reg(g, i->index, &busy);
+	if (in_state(i->reg))
+		to = i->loads ? gen_load_reg(g, i->reg, &busy) : scratch_for(g, i->reg, &busy);
 	if (i->rip_relative) {
 		u64 a = gen_rip(g, i) + (u64)i->disp;
 
 		gen_mov_relative(g, to, i->w ? a : (u32)a);
 	} else {
-		if (i->base != NO_REG)
-			m.base = (int)gen_load_reg(g, i->base, &busy);
-		if (i->index != NO_REG)
-			m.index = (int)gen_load_reg(g, i->index, &busy);
 		/* To 32 bits a sum is cut anyway. */
 		if (i->a32 && i->w)
 			e8(c, 0x67);
-		emit_guest(g, i, host, &m);
+		emit_guest(g, i, (u8[IX_FIELDS]){(u8)to}, &m);
 	}
 	if (in_state(i->reg))
 		gen_store_state(g, i->reg, to);

@@ -258,6 +258,9 @@ bool held_in(const struct gen *g, unsigned reg);
  */
 unsigned held_addend(struct gen *g, const struct tr_insn *i, i64 disp);
 unsigned held_value(struct gen *g, unsigned guest);
+unsigned held_where(struct gen *g, unsigned guest); /* the same, and it isn't used by that */
+/* Of those that aren't BIT(register) in busy: free, or what was not used for longest. */
+unsigned held_oldest(struct gen *g, unsigned busy);
 /* A register to be loaded, but not this one: free, or what was not used for longest. */
 unsigned held_take(struct gen *g, unsigned but);
 /* It holds that from now on. */

@@ -124,15 +124,38 @@ unsigned held_addend(struct gen *g, const struct tr_insn *i, i64 disp)
 	return 0;
 }
 
-unsigned held_value(struct gen *g, unsigned guest)
+unsigned held_where(struct gen *g, unsigned guest)
 {
 	for (unsigned reg = T0; reg <= T2; reg++) {
 		const struct held *h = held_of(g, reg);
 
 		if (h->live && h->value && h->base == guest)
-			return use(g, reg);
+			return reg;
 	}
 	return 0;
+}
+
+unsigned held_value(struct gen *g, unsigned guest)
+{
+	unsigned reg = held_where(g, guest);
+
+	return reg ? use(g, reg) : 0;
+}
+
+unsigned held_oldest(struct gen *g, unsigned busy)
+{
+	static const u8 order[] = {T2, T0, T1};
+	unsigned best = 0;
+
+	for (unsigned k = 0; k < ARRAY_LEN(order); k++) {
+		const struct held *h = held_of(g, order[k]), *b = best ? held_of(g, best) : NULL;
+
+		if (busy & BIT(order[k]))
+			continue;
+		if (!b || (b->live && (!h->live || h->stamp < b->stamp)))
+			best = order[k];
+	}
+	return best;
 }
 
 unsigned held_take(struct gen *g, unsigned but)
