@@ -9,7 +9,7 @@
 #include "base/errno.h"
 #include "engine/interp/interp.h"
 
-enum { CHUNK_BYTES = 1 << 20, ARENA_BYTES_MAX = 64 << 20 };
+enum { CHUNK_BYTES = 2 << 20, /* a huge page */ ARENA_BYTES_MAX = 64 << 20 };
 
 struct chunk {
 	struct chunk *next;

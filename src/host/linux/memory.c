@@ -11,11 +11,14 @@
 enum {
 	ALLOC_ALIGN = 64,
 	PAGE_BYTES = 4096,
+	HUGE_BYTES = 2 << 20,
 	/* From here on straight from the kernel: zeroed and populated only when touched. */
 	ALLOC_MAP_MIN = 128 << 10,
 	/* Of such a size where the kernel has room below 2 GiB, within reach of 32 bits. */
 	ALLOC_LOW_MIN = 1 << 20,
 	ALLOC_LOW_MAX = 16 << 20,
+	/* What is larger is not used from end to end. */
+	ALLOC_HUGE_MAX = 16 << 20,
 };
 
 static bool round_up(u64 size, u64 to, u64 *out)
@@ -26,15 +29,34 @@ static bool round_up(u64 size, u64 to, u64 *out)
 	return true;
 }
 
+/* Where a huge page can begin, if it is large enough for one; NULL: it can't be had. */
+static void *map_aligned(u64 size, int prot, int flags)
+{
+	u64 spare = size >= HUGE_BYTES ? HUGE_BYTES : 0, before;
+	u8 *p;
+
+	size = align_up(size, PAGE_BYTES);
+	p = mmap(NULL, size + spare, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	before = spare ? -(u64)(uintptr_t)p & (HUGE_BYTES - 1) : 0;
+	if (before)
+		munmap(p, before);
+	if (spare)
+		munmap(p + before + size, spare - before);
+	return p + before;
+}
+
 static void *map_anonymous(size_t size)
 {
 	bool low = size >= ALLOC_LOW_MIN && size <= ALLOC_LOW_MAX;
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | (low ? MAP_32BIT : 0), -1, 0);
+	void *p = low ? map_aligned(size, PROT_READ | PROT_WRITE, MAP_32BIT) : NULL;
 
-	if (low && p == MAP_FAILED)
-		p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-	return p == MAP_FAILED ? NULL : p;
+	if (!p)
+		p = map_aligned(size, PROT_READ | PROT_WRITE, 0);
+	if (p && size >= HUGE_BYTES && size <= ALLOC_HUGE_MAX)
+		madvise(p, size, MADV_HUGEPAGE); /* a wish: kernels may be set up without */
+	return p;
 }
 
 void *linux_alloc(void *ctx, size_t size)
@@ -83,7 +105,7 @@ int linux_ram_map(void *ctx, u64 size, struct alc_host_ram *out)
 		close(fd);
 		return memory_error(rc);
 	}
-	madvise(base, rounded, MADV_HUGEPAGE); /* a wish: kernels may be set up without */
+	madvise(base, rounded, MADV_HUGEPAGE); /* a wish, as above */
 	*out = (struct alc_host_ram){.base = base, .size = rounded, .fd = fd};
 	return 0;
 }
@@ -116,6 +138,22 @@ static int code_error(int rc)
 }
 
 /*
+ * An old size of 0 makes a second mapping of the same pages: mremap(2). Below 2 GiB, within reach
+ * of what is allocated there, if there is room.
+ */
+static void *map_again(void *rw, u64 size)
+{
+	void *at = map_aligned(size, PROT_NONE, MAP_NORESERVE | MAP_32BIT), *again;
+
+	if (!at)
+		return mremap(rw, 0, size, MREMAP_MAYMOVE);
+	again = mremap(rw, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	if (again == MAP_FAILED)
+		munmap(at, size);
+	return again;
+}
+
+/*
  * Shared anonymous memory rather than a memfd: that, perf takes for a file and looks for its
  * symbols there, not in /tmp/perf-PID.map. Not linux_object either: each segment of code fills its
  * last huge page by half, which is 16 MiB of a cache of 64, for 2 % of a boot.
@@ -132,8 +170,7 @@ int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
 		  -1, 0);
 	if (rw == MAP_FAILED)
 		return code_error(-errno);
-	/* An old size of 0 makes a second mapping of the same pages: mremap(2). */
-	rx = mremap(rw, 0, rounded, MREMAP_MAYMOVE);
+	rx = map_again(rw, rounded);
 	rc = rx == MAP_FAILED || mprotect(rx, rounded, PROT_READ | PROT_EXEC) ? -errno : 0;
 	if (!rc) {
 		madvise(rw, rounded, MADV_HUGEPAGE); /* a wish, as above */
