@@ -85,23 +85,31 @@ struct window *window_of(struct space *s, unsigned slot)
 /* ---- Spaces ---- */
 
 /*
- * What a space's windows cost it comes out of a twentieth of its time; from a debt it retreats.
+ * What a space's windows cost it comes out of a twentieth of its time, and out of what it did not
+ * use of that before; from a debt it retreats.
  * Filling them is an investment, of which an eighth counts; what is unmapped again was a bad one.
  */
 enum { MEANS = 20, INVESTMENT = 8 };
-/* In cycles, some GHz: windows from 20 ms on, 6 ms of debt, a second chance after 300 ms. */
-#define HOT_CYCLES  60000000ull
-#define DEBT_CYCLES 18000000ull
-#define PENALTY     900000000ull
-#define PENALTY_MAX (PENALTY << 20)
-#define FILL_CYCLES 16000ull /* of one page */
+/*
+ * In cycles, some GHz: windows from 20 ms on, 6 ms of debt, 50 ms of credit, a second chance after
+ * 300 ms.
+ */
+#define HOT_CYCLES    60000000ull
+#define DEBT_CYCLES   18000000ll
+#define CREDIT_CYCLES 150000000ll
+#define PENALTY       900000000ull
+#define PENALTY_MAX   (PENALTY << 20)
+#define FILL_CYCLES   16000ull /* of one page */
 
 static void charge(struct tr_windows *w, u64 cost)
 {
 	struct space *s = w->now;
-	u64 saved = (s->cycles - s->debt_at) / MEANS;
+	i64 saved = (i64)((s->cycles - s->debt_at) / MEANS);
 
-	s->debt = cost + (s->debt > saved ? s->debt - saved : 0);
+	s->debt -= saved;
+	if (s->debt < -CREDIT_CYCLES)
+		s->debt = -CREDIT_CYCLES;
+	s->debt += (i64)cost;
 	s->debt_at = s->cycles;
 }
 

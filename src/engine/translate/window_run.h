@@ -68,8 +68,8 @@ struct space {
 	u64 watched_cycles, watched_faults; /* those before the time that is being looked at */
 	u64 not_before;                     /* of cycles: it was better off without them */
 	u64 penalty;
-	u64 debt, debt_at; /* what windows cost it beyond its means; when (cycles) that was reckoned
-			    */
+	i64 debt;    /* what windows cost it beyond its means; below 0: its credit */
+	u64 debt_at; /* when (cycles) that was reckoned */
 	struct run *runs;
 	struct window windows[SPACE_WINDOWS];
 	unsigned nwindows;
