@@ -96,6 +96,9 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 	t->emit = (struct code){.base = t->code.rw, .size = (u32)t->code.size};
 	if (tr_has(t, TR_DIRECT) && (u64)(uintptr_t)(t + 1) <= INT32_MAX)
 		t->emit.state = (i32)(uintptr_t)t->c.v;
+	if (t->emit.state && tr_has(t, TR_RELATIVE) &&
+	    (u64)(uintptr_t)(t->code.rx + t->code.size) <= INT32_MAX)
+		t->emit.state_distance = t->emit.state - (i32)(uintptr_t)t->code.rx;
 	t->windows = tr_windows_create(t, t->slots);
 	tr_emit_runtime(t);
 	if (tr_store_create(t))

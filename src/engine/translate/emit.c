@@ -38,6 +38,11 @@ void e_modrm_mem(struct code *c, unsigned reg, const struct hmem *m)
 {
 	unsigned r = (reg & 7) << 3, mod;
 
+	if (m->relative) {
+		e8(c, r | 5);
+		e32(c, (u32)m->disp - (c->at + 4));
+		return;
+	}
 	if (m->base < 0) { /* SIB with no base: a displacement of 32 bits, not relative to RIP */
 		e8(c, r | 4);
 		e8(c, m->shift << 6 | (unsigned)(m->index < 0 ? 4 : m->index & 7) << 3 | 5);
@@ -66,11 +71,22 @@ static void head_mem(struct code *c, bool w, unsigned reg, const struct hmem *m)
 		e8(c, 0x40 | rex);
 }
 
+/*
+ * Relative to RIP only what is moved: nothing of the instruction comes behind the displacement,
+ * and AMD's processors don't fuse a comparison with an operand relative to RIP and its jump.
+ */
+static bool is_relative(const struct code *c, unsigned op, const struct hmem *m)
+{
+	return c->state_distance && !c->absolute && m->base < 0 && m->index < 0 &&
+	       (op == OP_MOV_LOAD || op == OP_MOV_STORE);
+}
+
 void e_rm(struct code *c, unsigned op, bool w, unsigned reg, struct hmem m)
 {
 	if (m.gs && c->state) {
 		m.gs = false;
-		m.disp += c->state;
+		m.relative = is_relative(c, op, &m);
+		m.disp += m.relative ? c->state_distance : c->state;
 	}
 	head_mem(c, w, reg, &m);
 	e8(c, op);

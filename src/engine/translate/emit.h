@@ -18,15 +18,23 @@ struct code {
 	 * cycle sooner, since a segment's base is added after the rest of an address. 0: by GS.
 	 */
 	i32 state;
+	/*
+	 * Relative to RIP that is another byte shorter, and AMD's processors hand on what was just
+	 * stored within no time, where an address of a displacement alone takes them 7 cycles. So
+	 * far is the state from where the code's first byte runs; 0: it is not within reach.
+	 */
+	i32 state_distance;
+	bool absolute; /* nothing is relative to RIP now: it will be copied, or has to be as long */
 };
 
 /* A host memory operand. base and index: a register or -1; gs: by that segment. */
 struct hmem {
 	int base, index;
 	unsigned shift;
-	i32 disp;
+	i32 disp; /* relative: from the code's first byte */
 	bool gs;
-	bool disp32; /* no displacement of 8 bits, which EVEX would scale */
+	bool disp32;   /* no displacement of 8 bits, which EVEX would scale */
+	bool relative; /* to RIP, and the displacement is the instruction's end */
 };
 
 static inline struct hmem hm_gs(i32 disp)

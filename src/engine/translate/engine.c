@@ -22,7 +22,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
 	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
 	[TR_EVICTION] = "eviction", [TR_REACH] = "reach",       [TR_DIRECT] = "direct",
-	[TR_KICKS] = "kicks",       [TR_MOVES] = "moves",
+	[TR_KICKS] = "kicks",       [TR_MOVES] = "moves",       [TR_RELATIVE] = "relative",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",

@@ -19,7 +19,7 @@ enum {
 	PATIENCE = 6,      /* so many ranges more that didn't pay than did */
 	PAGES_MAX = 2048,  /* of a range, to each side */
 	PAGES_FIRST = 16,  /* of the first one after ranges were forgotten, which is often */
-	LONGER = 14,       /* bytes that the check of an entry has more, at most */
+	LONGER = 16,       /* bytes that the check of an entry has more, at most */
 };
 
 /* ---- Which accesses ---- */
@@ -113,6 +113,7 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 	ea_operand(g, i);
 	if (copies)
 		e_rr(c, OP_MOV_LOAD, true, T2, T0);
+	c->absolute = true;
 	e_rm(c, OP_SUB, true, probe, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, base)));
 	e_rm(c, OP_CMP, true, probe, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, limit)));
 	jump = e_jcc(c, CC_A);
@@ -122,6 +123,7 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 	s->target = (i32)n;
 	s->copies = copies;
 	e_load(c, T1, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, addend)));
+	c->absolute = false;
 	e_nop(c, LONGER);
 	s->back = c->at;
 	g->t->reach_info[n].back = c->at;
@@ -145,6 +147,7 @@ void stub_reach(struct gen *g, const struct stub *s)
 	u32 again;
 
 	r->miss = c->at;
+	c->absolute = true;
 	ea_operand(g, i);
 	tlb_entry_offset_of(g, is_simple(i) && !i->disp ? host_reg(i->base) : T0);
 	if (probe != T0)
@@ -154,6 +157,7 @@ void stub_reach(struct gen *g, const struct stub *s)
 	r->slow_jump = e_jcc(c, CC_A);
 	e_load(c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	r->miss_end = c->at;
+	c->absolute = false;
 	e_rm(c, 0x83, false, 5, hm_gs(reach_off(n) + (i32)offsetof(struct tr_reach, misses)));
 	e8(c, 1);
 	again = e_jcc(c, CC_B);

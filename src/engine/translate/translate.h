@@ -102,6 +102,7 @@ enum tr_feature {
 	TR_GROUPS,   /* one check for several accesses */
 	TR_LOOPS,    /* innermost loops without checks */
 	TR_DIRECT,   /* the vCPU's state by its address instead of GS */
+	TR_RELATIVE, /* and that relative to RIP */
 	TR_REACH,    /* ranges of accesses in loops */
 	TR_JOINS,    /* ways into the middle of regions */
 	TR_RING,     /* SYSCALL, SYSRET and IRETQ from translated code to translated code */
