@@ -169,13 +169,18 @@ void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
 	};
 }
 
+static bool is_division(const struct tr_insn *i)
+{
+	return i->map == 0 && (i->opcode & ~1u) == 0xf6; /* or of its group */
+}
+
 /* What was checked by itself, as in copies, faults if it is DIV or asks for alignment. */
 static bool may_fault(const struct gen *g)
 {
 	const struct tr_insn *i = g->i;
 
 	return !gen_is_cold(g) || g->in->region->mode & MODE_WINDOWS || i->fpu ||
-	       i->kind != K_PLAIN || i->size > 8 || (i->map == 0 && (i->opcode & ~1u) == 0xf6);
+	       i->kind != K_PLAIN || i->size > 8 || is_division(i);
 }
 
 void main_point(struct gen *g, u32 site)
@@ -394,13 +399,46 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 		}
 }
 
+static bool writes(const struct tr_insn *i, unsigned guest)
+{
+	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
+		if ((i->gpr & i->stores) >> ix & 1 && guest_field(i, ix) == guest)
+			return true;
+	return false;
+}
+
+/*
+ * Is what the register becomes here only for the next instruction, which makes something else of
+ * it, can't fault, and is come to from nowhere else? A scratch register holds it until then. (If
+ * that is used, there is no place to join at between the two: held.c.)
+ */
+static bool passes_on(const struct gen *g, const struct tr_insn *i, unsigned guest)
+{
+	const struct tr_insn *next = i + 1;
+	bool flags_in_host = i->flags_written || i->flags_maybe || g->fstate == FLAGS_HOST;
+
+	if (!g->holding || g->kept || g->copying || g->t->counting || i->run ||
+	    g->index + 1 == g->in->n || next->off != i->off + i->len)
+		return false;
+	return next->kind == K_PLAIN && !next->head && !next->run && !next->mem && !next->fpu &&
+	       !is_division(next) && (!next->strong || flags_in_host) && writes(next, guest);
+}
+
+static void store_result(struct gen *g, const struct tr_insn *i, unsigned guest, unsigned reg)
+{
+	if (passes_on(g, i, guest))
+		hold_value(g, reg, guest);
+	else
+		gen_store_state(g, guest, reg);
+}
+
 static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)
 {
 	if (is_high_copy(i, FIELD_REG) && i->stores & FIELD_REG)
 		move_byte(g, i->reg, host[IX_REG]);
 	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
 		if ((i->gpr & i->stores) >> ix & 1 && in_state(guest_field(i, ix)))
-			gen_store_state(g, guest_field(i, ix), host[ix]);
+			store_result(g, i, guest_field(i, ix), host[ix]);
 }
 
 void insn_plain(struct gen *g, const struct tr_insn *i)
@@ -410,7 +448,7 @@ void insn_plain(struct gen *g, const struct tr_insn *i)
 
 	if (i->mem)
 		a = access_operand(g, i);
-	else if (i->fpu || (i->map == 0 && (i->opcode & ~1u) == 0xf6)) /* DIV and its group */
+	else if (i->fpu || is_division(i))
 		a.site = new_site(g, (struct tr_site){.rip = gen_rip(g, i),
 						      .kind = SITE_INTERP,
 						      .flags = (u8)g->fstate});
@@ -450,7 +488,7 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 		emit_guest(g, i, (u8[IX_FIELDS]){(u8)to}, &m);
 	}
 	if (in_state(i->reg))
-		gen_store_state(g, i->reg, to);
+		store_result(g, i, i->reg, to);
 }
 
 /* ---- Stack ---- */
