@@ -391,7 +391,7 @@ static void *be_a_hub(void *arg)
 
 	hub->member = accept(hub->listener, NULL, NULL);
 	if (hub->member < 0 || helper_answer(hub->member, 0, ""))
-		return "the welcome failed";
+		return strdup("the welcome failed");
 	while (recv(hub->member, &c, 1, 0) > 0)
 		;
 	close(hub->member);
