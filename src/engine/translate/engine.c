@@ -12,7 +12,7 @@
 #include "isa/cpuid.h"
 
 /* Blocks are cold code, but for what is never translated: they needn't stay. */
-enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 12 << 20 };
+enum { THRESHOLD = 16, CACHE_BYTES = 64 << 20, BLOCKS_BYTES = 8 << 20 };
 enum { BLOCKS_BYTES_MIN = 4 << 20 };
 
 static const char *const feature_names[TR_FEATURES] = {
