@@ -347,11 +347,11 @@ static void move_byte(struct gen *g, unsigned to, unsigned from)
 	e_rm(g->c, OP_MOV_LOAD8, false, to, hm_gs(T_OFF(high_byte)));
 }
 
-/* Is the register's value needed, or only a place for what it becomes? */
-static bool field_needed(const struct tr_insn *i, unsigned reg)
+/* Does one of these fields name the register? */
+static bool has_field(const struct tr_insn *i, unsigned fields, unsigned reg)
 {
 	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
-		if ((i->gpr & i->loads) >> ix & 1 && guest_field(i, ix) == reg)
+		if ((i->gpr & fields) >> ix & 1 && guest_field(i, ix) == reg)
 			return true;
 	return false;
 }
@@ -364,6 +364,25 @@ static unsigned first_field(const struct tr_insn *i, unsigned reg)
 	while (!(i->gpr >> ix & 1) || guest_field(i, ix) != reg)
 		ix++;
 	return ix;
+}
+
+/* The registers that live in memory: those whose value is needed, or those that only get one. */
+static void scratch_fields(struct gen *g, const struct tr_insn *i, bool needed, unsigned *busy,
+			   u8 *host)
+{
+	for (unsigned ix = 0; ix < IX_FIELDS; ix++) {
+		u8 reg = guest_field(i, ix);
+		unsigned first;
+
+		if (!(i->gpr >> ix & 1) || !in_state(reg) || has_field(i, i->loads, reg) != needed)
+			continue;
+		first = first_field(i, reg);
+		if (first < ix)
+			host[ix] = host[first];
+		else
+			host[ix] = (u8)(needed ? gen_load_reg(g, reg, busy)
+					       : scratch_for(g, reg, busy));
+	}
 }
 
 /*
@@ -383,28 +402,8 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 			host[ix] = (u8)host_reg(reg);
 		}
 	}
-	for (unsigned needed = 2; needed--;)
-		for (unsigned ix = 0; ix < IX_FIELDS; ix++) {
-			u8 reg = guest_field(i, ix);
-			unsigned first;
-
-			if (!(i->gpr >> ix & 1) || !in_state(reg) || field_needed(i, reg) != needed)
-				continue;
-			first = first_field(i, reg);
-			if (first < ix)
-				host[ix] = host[first];
-			else
-				host[ix] = (u8)(needed ? gen_load_reg(g, reg, &busy)
-						       : scratch_for(g, reg, &busy));
-		}
-}
-
-static bool writes(const struct tr_insn *i, unsigned guest)
-{
-	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
-		if ((i->gpr & i->stores) >> ix & 1 && guest_field(i, ix) == guest)
-			return true;
-	return false;
+	scratch_fields(g, i, true, &busy, host);
+	scratch_fields(g, i, false, &busy, host);
 }
 
 /*
@@ -421,7 +420,8 @@ static bool passes_on(const struct gen *g, const struct tr_insn *i, unsigned gue
 	    g->index + 1 == g->in->n || next->off != i->off + i->len)
 		return false;
 	return next->kind == K_PLAIN && !next->head && !next->run && !next->mem && !next->fpu &&
-	       !is_division(next) && (!next->strong || flags_in_host) && writes(next, guest);
+	       !is_division(next) && (!next->strong || flags_in_host) &&
+	       has_field(next, next->stores, guest);
 }
 
 static void store_result(struct gen *g, const struct tr_insn *i, unsigned guest, unsigned reg)
