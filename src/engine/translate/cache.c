@@ -85,11 +85,10 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 	u64 bytes = t->vm->cache_bytes / t->c.v->cpuid->ncpus;
 	int r;
 
-	bytes = align_up(bytes < 8 << 20 ? 8 << 20 : bytes, SEGMENTS * ALC_PAGE_SIZE);
 	if (pairs_create(t))
 		return alc_fail(err, -ENOMEM, "no memory for the return pairs of vCPU %u",
 				t->c.v->index);
-	r = h->code_map(h->ctx, bytes, &t->code);
+	r = h->code_map(h->ctx, tr_code_bytes(bytes < 8 << 20 ? 8 << 20 : bytes), &t->code);
 	if (r)
 		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
 				t->c.v->index);

@@ -7,6 +7,10 @@
  * it together is what the size of the cache bounds: each of the parts has address space for more
  * than it will need, and what was dropped goes back to the host.
  *
+ * Code alone lies close together and stays, in huge pages, of which the CPU knows where each is: a
+ * program that runs much code a few times spends its time on that. Code takes 0.40 to 0.49 of all
+ * that is kept, so it has 7/16 of a segment's share.
+ *
  * A site's number tells its segment, as a code offset does.
  */
 #include <sys/mman.h>
@@ -20,25 +24,39 @@ enum {
 	FIRST_SITE = 2,
 	VIEWS = 1 << 16,
 	PAGE_IDS = 1 << 16,
+	CODE_PARTS = 7,
+	CODE_PARTS_OF = 16,
 };
 
 /* ---- Segments ---- */
 
-static u32 segment_bytes(const struct tr *t)
+static u32 code_bytes(const struct tr *t)
 {
 	return (u32)(t->code.size / SEGMENTS);
 }
 
+static size_t share_bytes(const struct tr *t)
+{
+	return (size_t)code_bytes(t) * CODE_PARTS_OF / CODE_PARTS;
+}
+
+size_t tr_code_bytes(u64 cache_bytes)
+{
+	return align_up(cache_bytes, SEGMENTS * CODE_PARTS_OF * ALC_PAGE_SIZE) / CODE_PARTS_OF *
+	       CODE_PARTS;
+}
+
 struct tr_segment *tr_segment_of(struct tr *t, u32 off)
 {
-	_Static_assert(sizeof(struct tr_slot) == 12, "there are as many as memory operands");
-	return &t->segments[off / segment_bytes(t)];
+	return &t->segments[off / code_bytes(t)];
 }
 
 bool tr_segment_has(const struct tr_segment *g, const void *p)
 {
 	return (size_t)((const u8 *)p - g->arena) < g->arena_size;
 }
+
+_Static_assert(sizeof(struct tr_slot) == 12, "there are as many as memory operands");
 
 static size_t used(const struct tr *t, const struct tr_segment *g)
 {
@@ -61,9 +79,10 @@ bool tr_segment_full(const struct tr *t)
 {
 	const struct tr_segment *g = t->segment;
 
-	return used(t, g) + SLACK > g->end - g->begin || g->nsites + 512 > g->sites_max ||
-	       g->nlinks + 256 > g->links_max || g->nfaults + 512 > g->faults_max ||
-	       g->norder + 4 > g->order_max || g->nbytes + SLACK > g->arena_size;
+	return used(t, g) + SLACK > share_bytes(t) || t->emit.at + SLACK > g->end ||
+	       g->nsites + 512 > g->sites_max || g->nlinks + 256 > g->links_max ||
+	       g->nfaults + 512 > g->faults_max || g->norder + 4 > g->order_max ||
+	       g->nbytes + SLACK > g->arena_size;
 }
 
 bool tr_pools_full(const struct tr *t)
@@ -89,15 +108,10 @@ static void release(void *p, size_t size)
 /* Nothing in it is used or found any more. */
 void tr_segment_reset(struct tr *t, struct tr_segment *g)
 {
-	u32 at = g == t->segment ? t->emit.at : g->at;
-	u32 first = (u32)align_up(g->begin, ALC_PAGE_SIZE);
-
 	release(g->sites, g->nsites * sizeof(*g->sites));
 	release(g->links, g->nlinks * sizeof(*g->links));
 	release(g->faults, g->nfaults * sizeof(*g->faults));
 	release(g->arena, g->nbytes);
-	if (at > first + RELEASE_BYTES)
-		madvise(t->code.rw + first, g->end - first, MADV_REMOVE);
 	g->nsites = FIRST_SITE;
 	g->nlinks = g->nfaults = g->norder = 0;
 	g->nbytes = 0;
@@ -134,11 +148,11 @@ static void *carve(u8 **from, size_t bytes)
 /* Parts of a segment's share: not all of them can be used up together. */
 static void carve_segment(struct tr *t, struct tr_segment *g, u8 **from)
 {
-	size_t share = segment_bytes(t), order = share / 16 / sizeof(struct tr_region *);
+	size_t share = share_bytes(t), order = share / 16 / sizeof(struct tr_region *);
 	unsigned k = (unsigned)(g - t->segments);
 
-	g->begin = k ? (u32)(k * share) : t->code_start;
-	g->end = (u32)((k + 1) * share);
+	g->begin = k ? k * code_bytes(t) : t->code_start;
+	g->end = (k + 1) * code_bytes(t);
 	g->sites_max = (u32)min_u64(share / 4 / sizeof(*g->sites), BIT(SITE_SHIFT));
 	g->links_max = (u32)(share / 4 / sizeof(*g->links));
 	g->faults_max = (u32)(share / 8 / sizeof(*g->faults));
@@ -153,7 +167,7 @@ static void carve_segment(struct tr *t, struct tr_segment *g, u8 **from)
 
 int tr_store_create(struct tr *t)
 {
-	size_t share = segment_bytes(t) + 8 * ALC_PAGE_SIZE, views = VIEWS * sizeof(struct tr_view);
+	size_t share = share_bytes(t) + 8 * ALC_PAGE_SIZE, views = VIEWS * sizeof(struct tr_view);
 	size_t ids = PAGE_IDS * sizeof(struct tr_page_id);
 	u8 *at = reserve(t, SEGMENTS * (share + share / 4) + views + ids + 2 * ALC_PAGE_SIZE);
 
@@ -179,6 +193,9 @@ void tr_store_destroy(struct tr *t)
 
 void tr_store_reset(struct tr *t)
 {
+	u32 second = t->segments[1].begin; /* the first goes on at once */
+
+	madvise(t->code.rw + second, t->code.size - second, MADV_REMOVE);
 	for (unsigned k = 0; k < SEGMENTS; k++)
 		tr_segment_reset(t, &t->segments[k]);
 	tr_segment_open(t, &t->segments[0]);

@@ -27,6 +27,7 @@ void linux_code_unmap(void *ctx, struct alc_host_code *code);
  * the host allows any; or -errno. `name` is what /proc/PID/maps has for it. Any thread.
  */
 int linux_object(const char *name, u64 size);
+int linux_huge_object(const char *name, u64 size); /* -errno where it allows none */
 
 /* thread.c */
 int linux_thread_start(void *ctx, const char *name, void (*fn)(void *arg), void *arg,

@@ -19,6 +19,9 @@ enum {
 	ALLOC_LOW_MAX = 16 << 20,
 	/* What is larger is not used from end to end. */
 	ALLOC_HUGE_MAX = 16 << 20,
+	/* Smaller code is one huge page and what is left of another, or a table that stays empty.
+	 */
+	CODE_HUGE_MIN = 12 << 20,
 };
 
 static bool round_up(u64 size, u64 to, u64 *out)
@@ -154,10 +157,22 @@ static void *map_again(void *rw, u64 size)
 }
 
 /*
- * Shared anonymous memory rather than a memfd: that, perf takes for a file and looks for its
- * symbols there, not in /tmp/perf-PID.map. Not linux_object either: each segment of code fills its
- * last huge page by half, which is 16 MiB of a cache of 64, for 2 % of a boot.
+ * Shared memory that perf takes for no file: where it thinks of one it looks for symbols there, not
+ * in /tmp/perf-PID.map. It goes by the beginning of the name (is_anon_memory in its util/map.c):
+ * "/dev/zero", as the kernel calls shared anonymous memory, or "/anon_hugepage".
  */
+static void *map_code(u64 size)
+{
+	int fd = size >= CODE_HUGE_MIN ? linux_huge_object("anon_hugepage", size) : -1;
+	int kind = fd < 0 ? MAP_ANONYMOUS : 0;
+	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | kind,
+			fd < 0 ? -1 : fd, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return rw;
+}
+
 int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
 {
 	void *rw, *rx;
@@ -166,8 +181,7 @@ int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
 
 	if (!round_up(size, PAGE_BYTES, &rounded))
 		return size ? -ENOMEM : -EINVAL;
-	rw = mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-		  -1, 0);
+	rw = map_code(rounded);
 	if (rw == MAP_FAILED)
 		return code_error(-errno);
 	rx = map_again(rw, rounded);

@@ -26,7 +26,7 @@ enum { CHILD_STACK_BYTES = 32 << 10, NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS };
 struct order {
 	const char *name;
 	char uid_map[32], gid_map[32];
-	int fd; /* the answer; -1: none */
+	int fd; /* the answer; negative: none */
 };
 
 /* Not where no page shall be huge: that kind of host saves memory. */
@@ -97,10 +97,10 @@ static int carry_out(void *arg)
 	return 0;
 }
 
-static int huge_object(const char *name)
+static int nameless_file(const char *name)
 {
 	_Alignas(16) char stack[CHILD_STACK_BYTES];
-	struct order o = {.name = name, .fd = -1};
+	struct order o = {.name = name, .fd = -EPERM};
 	sigset_t all, before;
 	pid_t child;
 
@@ -118,18 +118,28 @@ static int huge_object(const char *name)
 	return o.fd;
 }
 
+static int sized(int fd, u64 size)
+{
+	int rc;
+
+	if (fd < 0 || !ftruncate(fd, (off_t)size))
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int linux_huge_object(const char *name, u64 size)
+{
+	return sized(huge_pages_allowed() ? nameless_file(name) : -ENOTSUP, size);
+}
+
 int linux_object(const char *name, u64 size)
 {
-	int fd = huge_pages_allowed() ? huge_object(name) : -1, rc;
+	int fd = linux_huge_object(name, size);
 
-	if (fd < 0)
-		fd = memfd_create(name, MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, (off_t)size)) {
-		rc = -errno;
-		close(fd);
-		return rc;
-	}
-	return fd;
+	if (fd >= 0)
+		return fd;
+	fd = memfd_create(name, MFD_CLOEXEC);
+	return sized(fd < 0 ? -errno : fd, size);
 }
