@@ -24,8 +24,11 @@ enum {
 	FIRST_SITE = 2,
 	VIEWS = 1 << 16,
 	PAGE_IDS = 1 << 16,
+	HUGE_BYTES = 2 << 20,
 	CODE_PARTS = 7,
 	CODE_PARTS_OF = 16,
+	ARENA_PARTS = 6,
+	ARENA_PARTS_OF = 16,
 };
 
 /* ---- Segments ---- */
@@ -111,7 +114,6 @@ void tr_segment_reset(struct tr *t, struct tr_segment *g)
 	release(g->sites, g->nsites * sizeof(*g->sites));
 	release(g->links, g->nlinks * sizeof(*g->links));
 	release(g->faults, g->nfaults * sizeof(*g->faults));
-	release(g->arena, g->nbytes);
 	g->nsites = FIRST_SITE;
 	g->nlinks = g->nfaults = g->norder = 0;
 	g->nbytes = 0;
@@ -157,19 +159,29 @@ static void carve_segment(struct tr *t, struct tr_segment *g, u8 **from)
 	g->links_max = (u32)(share / 4 / sizeof(*g->links));
 	g->faults_max = (u32)(share / 8 / sizeof(*g->faults));
 	g->order_max = (u32)min_u64(order, REGIONS_MAX);
-	g->arena_size = share / 2;
+	g->arena_size = share / ARENA_PARTS_OF * ARENA_PARTS;
 	g->sites = carve(from, share / 4);
 	g->links = carve(from, share / 4);
 	g->faults = carve(from, share / 8);
 	g->order = carve(from, share / 16);
-	g->arena = carve(from, share / 2);
+}
+
+/* One behind the other, so that huge pages have no gaps. */
+static void carve_arenas(struct tr *t, u8 **from)
+{
+	u8 *first = *from = (u8 *)align_up((uintptr_t)*from, HUGE_BYTES);
+
+	for (unsigned k = 0; k < SEGMENTS; k++)
+		t->segments[k].arena = carve(from, t->segments[k].arena_size);
+	madvise(first, (size_t)(*from - first), MADV_HUGEPAGE); /* a wish */
 }
 
 int tr_store_create(struct tr *t)
 {
 	size_t share = share_bytes(t) + 8 * ALC_PAGE_SIZE, views = VIEWS * sizeof(struct tr_view);
 	size_t ids = PAGE_IDS * sizeof(struct tr_page_id);
-	u8 *at = reserve(t, SEGMENTS * (share + share / 4) + views + ids + 2 * ALC_PAGE_SIZE);
+	u8 *at = reserve(t, SEGMENTS * (share + share / 4) + views + ids + HUGE_BYTES +
+				    2 * ALC_PAGE_SIZE);
 
 	if (!at)
 		return -ENOMEM;
@@ -177,6 +189,7 @@ int tr_store_create(struct tr *t)
 	t->id_pool = carve(&at, ids);
 	for (unsigned k = 0; k < SEGMENTS; k++)
 		carve_segment(t, &t->segments[k], &at);
+	carve_arenas(t, &at);
 	return 0;
 }
 
