@@ -323,6 +323,31 @@ static void xsave_image(void **state)
 	}
 }
 
+/*
+ * Where components are: in the standard form where Intel's CPUs have them, in the compacted form
+ * one behind the other (SDM vol. 1 13.4.2 and 13.4.3). Hosts of AMD's have AVX-512 elsewhere.
+ */
+static void xsave_offsets(void **state)
+{
+	static const struct {
+		u64 components;
+		u32 at[4]; /* of AVX, k0-7, ZMM_Hi256 and Hi16_ZMM; 0: not there */
+		bool compacted;
+	} cases[] = {
+		{0xe7, {576, 1088, 1152, 1664}, false}, {0xe7, {576, 832, 896, 1408}, true},
+		{0xe3, {0, 576, 640, 1152}, true},      {0xa4, {576, 832, 0, 896}, true},
+		{0x80, {0, 0, 0, 576}, true},
+	};
+	static const u8 numbers[4] = {2, 5, 6, 7};
+
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)
+		for (unsigned k = 0; k < 4; k++)
+			if (cases[i].at[k])
+				assert_int_equal(fpu_xsave_offset(numbers[k], cases[i].components,
+								  cases[i].compacted),
+						 cases[i].at[k]);
+}
+
 /* The next set of components that are all there; more than all of them after the last. */
 static u64 next_subset(u64 set)
 {
@@ -439,10 +464,15 @@ static bool host_places_avx512(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fxsave_image),      cmocka_unit_test(fxrstor_reserved_mxcsr),
-		cmocka_unit_test(environment_image), cmocka_unit_test(environment_layouts),
-		cmocka_unit_test(xsave_image),       cmocka_unit_test(xrstor_components),
-		cmocka_unit_test(xrstor_faults),     cmocka_unit_test(fninit_keeps_registers),
+		cmocka_unit_test(fxsave_image),
+		cmocka_unit_test(fxrstor_reserved_mxcsr),
+		cmocka_unit_test(environment_image),
+		cmocka_unit_test(environment_layouts),
+		cmocka_unit_test(xsave_image),
+		cmocka_unit_test(xsave_offsets),
+		cmocka_unit_test(xrstor_components),
+		cmocka_unit_test(xrstor_faults),
+		cmocka_unit_test(fninit_keeps_registers),
 	};
 
 	if (host_has(X86_FEAT_AVX512F) && host_places_avx512())

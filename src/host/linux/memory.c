@@ -19,8 +19,7 @@ enum {
 	ALLOC_LOW_MAX = 16 << 20,
 	/* What is larger is not used from end to end. */
 	ALLOC_HUGE_MAX = 16 << 20,
-	/* Smaller code is one huge page and what is left of another, or a table that stays empty.
-	 */
+	/* Smaller code leaves too much of its last one empty. */
 	CODE_HUGE_MIN = 12 << 20,
 };
 
