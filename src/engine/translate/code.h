@@ -137,24 +137,22 @@ struct tr_region {
 	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
 	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
-	bool dead;
-	u8 fpu;                      /* UNIT_* */
+	bool dead, stays; /* stays: it can't be moved */
+	u8 fpu;           /* UNIT_* */
+	u16 nheads, nplaces, npoints, naddresses, nlinks;
+	u32 first_link; /* its number in the segment */
+	u32 join;       /* its number if it is a join, which is a region without places */
 	struct tr_region *page_next; /* of the same page */
 	struct tr_entry *mem_heads;  /* array */
 	u64 rip;
 	u32 begin, end; /* code offsets */
-	u16 nheads, nplaces, npoints;
-	u32 join; /* its number if it is a join, which is a region without places */
 	union {
 		struct tr_packed_place *places; /* to come in at, in the order of addresses */
 		struct tr_region *into;         /* of a join; NULL: that has gone */
 	};
 	struct tr_point *points; /* by which control goes on from here, or round */
 	struct tr_address *addresses;
-	u32 first_link; /* its number in the segment */
-	u16 nlinks, naddresses;
-	bool stays; /* it can't be moved */
-	u64 lines;  /* of the page that have places, 64 bytes each */
+	u64 lines; /* of the page that have places, 64 bytes each */
 	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };

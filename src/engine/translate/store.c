@@ -7,9 +7,9 @@
  * it together is what the size of the cache bounds: each of the parts has address space for more
  * than it will need, and what was dropped goes back to the host.
  *
- * Code and arenas lie close together and stay, in huge pages, of which the CPU knows where each is:
- * a program that runs much code a few times spends its time on that. Code takes 0.40 to 0.49 of all
- * that is kept, an arena 0.28 to 0.33; of a segment's share they have 7/16 and 6/16.
+ * Code alone lies close together and stays, in huge pages, of which the CPU knows where each is: a
+ * program that runs much code a few times spends its time on that. Code takes 0.40 to 0.49 of all
+ * that is kept; more than it has of a segment's share, and memory would be idle.
  *
  * A site's number tells its segment, as a code offset does.
  */
@@ -24,11 +24,8 @@ enum {
 	FIRST_SITE = 2,
 	VIEWS = 1 << 16,
 	PAGE_IDS = 1 << 16,
-	HUGE_BYTES = 2 << 20,
-	CODE_PARTS = 7,
-	CODE_PARTS_OF = 16,
-	ARENA_PARTS = 6,
-	ARENA_PARTS_OF = 16,
+	PARTS = 64, /* of a segment's share */
+	CODE_PARTS = 27,
 };
 
 /* ---- Segments ---- */
@@ -40,13 +37,12 @@ static u32 code_bytes(const struct tr *t)
 
 static size_t share_bytes(const struct tr *t)
 {
-	return (size_t)code_bytes(t) * CODE_PARTS_OF / CODE_PARTS;
+	return (size_t)code_bytes(t) * PARTS / CODE_PARTS;
 }
 
 size_t tr_code_bytes(u64 cache_bytes)
 {
-	return align_up(cache_bytes, SEGMENTS * CODE_PARTS_OF * ALC_PAGE_SIZE) / CODE_PARTS_OF *
-	       CODE_PARTS;
+	return align_up(cache_bytes, SEGMENTS * PARTS * ALC_PAGE_SIZE) / PARTS * CODE_PARTS;
 }
 
 struct tr_segment *tr_segment_of(struct tr *t, u32 off)
@@ -114,6 +110,7 @@ void tr_segment_reset(struct tr *t, struct tr_segment *g)
 	release(g->sites, g->nsites * sizeof(*g->sites));
 	release(g->links, g->nlinks * sizeof(*g->links));
 	release(g->faults, g->nfaults * sizeof(*g->faults));
+	release(g->arena, g->nbytes);
 	g->nsites = FIRST_SITE;
 	g->nlinks = g->nfaults = g->norder = 0;
 	g->nbytes = 0;
@@ -159,29 +156,19 @@ static void carve_segment(struct tr *t, struct tr_segment *g, u8 **from)
 	g->links_max = (u32)(share / 4 / sizeof(*g->links));
 	g->faults_max = (u32)(share / 8 / sizeof(*g->faults));
 	g->order_max = (u32)min_u64(order, REGIONS_MAX);
-	g->arena_size = share / ARENA_PARTS_OF * ARENA_PARTS;
+	g->arena_size = share / 2;
 	g->sites = carve(from, share / 4);
 	g->links = carve(from, share / 4);
 	g->faults = carve(from, share / 8);
 	g->order = carve(from, share / 16);
-}
-
-/* One behind the other, so that huge pages have no gaps. */
-static void carve_arenas(struct tr *t, u8 **from)
-{
-	u8 *first = *from = (u8 *)align_up((uintptr_t)*from, HUGE_BYTES);
-
-	for (unsigned k = 0; k < SEGMENTS; k++)
-		t->segments[k].arena = carve(from, t->segments[k].arena_size);
-	madvise(first, (size_t)(*from - first), MADV_HUGEPAGE); /* a wish */
+	g->arena = carve(from, share / 2);
 }
 
 int tr_store_create(struct tr *t)
 {
 	size_t share = share_bytes(t) + 8 * ALC_PAGE_SIZE, views = VIEWS * sizeof(struct tr_view);
 	size_t ids = PAGE_IDS * sizeof(struct tr_page_id);
-	u8 *at = reserve(t, SEGMENTS * (share + share / 4) + views + ids + HUGE_BYTES +
-				    2 * ALC_PAGE_SIZE);
+	u8 *at = reserve(t, SEGMENTS * (share + share / 4) + views + ids + 2 * ALC_PAGE_SIZE);
 
 	if (!at)
 		return -ENOMEM;
@@ -189,7 +176,6 @@ int tr_store_create(struct tr *t)
 	t->id_pool = carve(&at, ids);
 	for (unsigned k = 0; k < SEGMENTS; k++)
 		carve_segment(t, &t->segments[k], &at);
-	carve_arenas(t, &at);
 	return 0;
 }
 
