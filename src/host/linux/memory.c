@@ -19,7 +19,7 @@ enum {
 	ALLOC_LOW_MAX = 16 << 20,
 	/* What is larger is not used from end to end. */
 	ALLOC_HUGE_MAX = 16 << 20,
-	/* Smaller code leaves too much of its last one empty. */
+	/* Smaller code leaves too much of its last huge page empty. */
 	CODE_HUGE_MIN = 12 << 20,
 };
 
@@ -155,46 +155,49 @@ static void *map_again(void *rw, u64 size)
 	return again;
 }
 
-/*
- * Shared memory that perf takes for no file: where it thinks of one it looks for symbols there, not
- * in /tmp/perf-PID.map. It goes by the beginning of the name (is_anon_memory in its util/map.c):
- * "/dev/zero", as the kernel calls shared anonymous memory, or "/anon_hugepage".
- */
-static void *map_code(u64 size)
+/* Of a file, or anonymous memory if that is negative. */
+static int map_code(int fd, u64 size, struct alc_host_code *out)
 {
-	int fd = size >= CODE_HUGE_MIN ? linux_huge_object("anon_hugepage", size) : -1;
-	int kind = fd < 0 ? MAP_ANONYMOUS : 0;
-	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | kind,
-			fd < 0 ? -1 : fd, 0);
+	int kind = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0), rc;
+	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, kind, fd, 0), *rx;
 
-	if (fd >= 0)
-		close(fd);
-	return rw;
-}
-
-int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
-{
-	void *rw, *rx;
-	u64 rounded;
-	int rc;
-
-	if (!round_up(size, PAGE_BYTES, &rounded))
-		return size ? -ENOMEM : -EINVAL;
-	rw = map_code(rounded);
 	if (rw == MAP_FAILED)
-		return code_error(-errno);
-	rx = map_again(rw, rounded);
-	rc = rx == MAP_FAILED || mprotect(rx, rounded, PROT_READ | PROT_EXEC) ? -errno : 0;
+		return -errno;
+	rx = map_again(rw, size);
+	rc = rx == MAP_FAILED || mprotect(rx, size, PROT_READ | PROT_EXEC) ? -errno : 0;
 	if (!rc) {
-		madvise(rw, rounded, MADV_HUGEPAGE); /* a wish, as above */
-		madvise(rx, rounded, MADV_HUGEPAGE);
-		*out = (struct alc_host_code){.rw = rw, .rx = rx, .size = rounded};
+		madvise(rw, size, MADV_HUGEPAGE); /* a wish, as above */
+		madvise(rx, size, MADV_HUGEPAGE);
+		*out = (struct alc_host_code){.rw = rw, .rx = rx, .size = size};
 		return 0;
 	}
 	if (rx != MAP_FAILED)
-		munmap(rx, rounded);
-	munmap(rw, rounded);
-	return code_error(rc);
+		munmap(rx, size);
+	munmap(rw, size);
+	return rc;
+}
+
+/*
+ * Shared memory that perf takes for no file: where it thinks of one it looks for symbols there, not
+ * in /tmp/perf-PID.map. It goes by the beginning of the name (is_anon_memory in its util/map.c):
+ * "/dev/zero", as the kernel calls shared anonymous memory, or "/anon_hugepage". Where a policy
+ * forbids to execute files like that, anonymous memory may be allowed still.
+ */
+int linux_code_map(void *ctx, u64 size, struct alc_host_code *out)
+{
+	u64 rounded;
+	int rc = -1, fd;
+
+	if (!round_up(size, PAGE_BYTES, &rounded))
+		return size ? -ENOMEM : -EINVAL;
+	fd = rounded >= CODE_HUGE_MIN ? linux_huge_object("anon_hugepage", rounded) : -1;
+	if (fd >= 0) {
+		rc = map_code(fd, rounded, out);
+		close(fd);
+	}
+	if (rc)
+		rc = map_code(-1, rounded, out);
+	return rc ? code_error(rc) : 0;
 }
 
 void linux_code_unmap(void *ctx, struct alc_host_code *code)
