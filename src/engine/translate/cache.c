@@ -88,7 +88,7 @@ int tr_cache_create(struct tr *t, struct alc_err *err)
 	if (pairs_create(t))
 		return alc_fail(err, -ENOMEM, "no memory for the return pairs of vCPU %u",
 				t->c.v->index);
-	r = h->code_map(h->ctx, tr_code_bytes(bytes < 8 << 20 ? 8 << 20 : bytes), &t->code);
+	r = h->code_map(h->ctx, tr_code_bytes(bytes), &t->code);
 	if (r)
 		return alc_fail(err, r, "no executable memory for the translations of vCPU %u",
 				t->c.v->index);

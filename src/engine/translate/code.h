@@ -67,6 +67,8 @@ struct tr_slot {
 	u32 value; /* resume, undo, fop; SITE_LINK: the number of its link in the segment */
 };
 
+_Static_assert(sizeof(struct tr_slot) == 12, "there are as many as memory operands");
+
 /* What else belongs to a SITE_LINK. */
 struct tr_link {
 	i32 target; /* distance of rip from the page's beginning */

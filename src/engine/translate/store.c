@@ -8,8 +8,8 @@
  * than it will need, and what was dropped goes back to the host.
  *
  * Code alone lies close together and stays, in huge pages, of which the CPU knows where each is: a
- * program that runs much code a few times spends its time on that. Code takes 0.40 to 0.49 of all
- * that is kept; more than it has of a segment's share, and memory would be idle.
+ * program that runs much code a few times spends its time on that. It takes 0.40 to 0.49 of all
+ * that is kept, and has less than half of a segment's share, since what it has is not given back.
  *
  * A site's number tells its segment, as a code offset does.
  */
@@ -26,6 +26,7 @@ enum {
 	PAGE_IDS = 1 << 16,
 	PARTS = 64, /* of a segment's share */
 	CODE_PARTS = 27,
+	CACHE_BYTES_MIN = 8 << 20,
 };
 
 /* ---- Segments ---- */
@@ -42,6 +43,7 @@ static size_t share_bytes(const struct tr *t)
 
 size_t tr_code_bytes(u64 cache_bytes)
 {
+	cache_bytes = max_u64(cache_bytes, CACHE_BYTES_MIN);
 	return align_up(cache_bytes, SEGMENTS * PARTS * ALC_PAGE_SIZE) / PARTS * CODE_PARTS;
 }
 
@@ -54,8 +56,6 @@ bool tr_segment_has(const struct tr_segment *g, const void *p)
 {
 	return (size_t)((const u8 *)p - g->arena) < g->arena_size;
 }
-
-_Static_assert(sizeof(struct tr_slot) == 12, "there are as many as memory operands");
 
 static size_t used(const struct tr *t, const struct tr_segment *g)
 {

@@ -576,7 +576,7 @@ void tr_forget_spaces(struct tr *t);              /* those that don't run */
 void tr_forget_spaces_with(struct tr *t, u64 va); /* … and may know user code of va's page */
 
 /* store.c */
-size_t tr_code_bytes(u64 cache_bytes); /* what is mapped for code */
+size_t tr_code_bytes(u64 cache_bytes); /* for the code of a vCPU whose cache may take that */
 int tr_store_create(struct tr *t) ALC_MUST_CHECK;
 void tr_store_destroy(struct tr *t);
 void tr_store_reset(struct tr *t); /* everything has gone */
