@@ -200,7 +200,7 @@ static bool windows_make(struct tr_windows *w, struct space *s)
 	return s->nwindows != 0;
 }
 
-static void coldest_out(struct tr_windows *w)
+bool spaces_make_room(struct tr_windows *w)
 {
 	struct space *coldest = NULL;
 
@@ -212,12 +212,13 @@ static void coldest_out(struct tr_windows *w)
 	}
 	if (coldest)
 		space_empty(w, coldest);
+	return coldest;
 }
 
 static void promote(struct tr_windows *w, struct space *s)
 {
 	if (w->nwindows + SPACE_WINDOWS > w->windows_max)
-		coldest_out(w);
+		spaces_make_room(w);
 	if (!windows_make(w, s))
 		return;
 	s->hot = true;
@@ -297,6 +298,8 @@ bool tr_windows_consider(struct tr_windows *w)
 	if (!s)
 		return false;
 	pass_time(w);
+	if (w->exhausted && spaces_make_room(w))
+		w->exhausted = false;
 	if (s->hot && (never || w->exhausted || (!always && s->debt > DEBT_CYCLES)))
 		retreat(w, s);
 	else if (!s->hot && !never && (always || is_worth_it(w, s)))

@@ -334,9 +334,11 @@ static bool map_pages(struct tr_windows *w, const struct fill *f)
 	const u8 *hva = f->hva - (f->k - f->first) * ALC_PAGE_SIZE;
 	struct run *r = f->r;
 
-	if (f->end - f->first + w->nmapped >= w->nnodes) {
-		w->exhausted = true;
-		return false;
+	while (f->end - f->first + w->nmapped >= w->nnodes) {
+		if (!spaces_make_room(w)) {
+			w->exhausted = true;
+			return false;
+		}
 	}
 	/* What was there may be gone or not, if it fails. */
 	if (mmap(r->host + f->first * ALC_PAGE_SIZE, (f->end - f->first) * ALC_PAGE_SIZE,

@@ -85,7 +85,7 @@ struct tr_windows {
 	unsigned nwindows, windows_max;
 	u64 clock, since; /* the last switch; and when `now` was charged last */
 	u64 faults_since; /* interp.n_faults then */
-	bool exhausted;   /* the host would not map, or unmap a part */
+	bool exhausted;   /* all pages are the present space's, or the host refused */
 	struct tr_window_stats stats;
 	unsigned nnodes, nmapped;
 	struct node nodes[];
@@ -94,6 +94,8 @@ struct tr_windows {
 /* The window of a space for a slot, or NULL. */
 struct window *window_of(struct space *s, unsigned slot);
 
+/* The space that ran longest ago loses its windows, never the present one; false: none has any. */
+bool spaces_make_room(struct tr_windows *w);
 /*
  * The host takes no rights away at all: this vCPU runs no more code, but ends with an error where
  * it attends next. From any thread that may change windows.
