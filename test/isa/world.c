@@ -309,7 +309,7 @@ enum alc_exit world_run(struct world *w, struct alc_err *err)
 
 	w->stops = 0;
 	w->v->instructions = 0;
-	atomic_store(&w->v->attention, 0);
+	atomic_fetch_and(&w->v->attention, X86_ATTN_CODE); /* what the engine is yet to look at */
 	w->v->activity = X86_RUNNING;
 	w->engine->set_state(w->v);
 	atomic_fetch_add(&w->dog->run, 1);
