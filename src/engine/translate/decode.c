@@ -149,6 +149,9 @@ static bool use_memory(struct dec *d, struct tr_insn *i, const ZydisDecodedOpera
 		return false;
 	if (o->size / 8 > 64)
 		return false;
+	/* Into 16 bits: it reads as many (SDM vol. 2, MOVSXD), but 32 on AMD's processors. */
+	if (d->z.mnemonic == ZYDIS_MNEMONIC_MOVSXD && d->z.operand_width == 16)
+		return false;
 	i->mem = true;
 	i->size = (u8)(o->size / 8);
 	i->a32 = d->z.address_width == 32;
