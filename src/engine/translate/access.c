@@ -91,9 +91,9 @@ void constant_short(struct gen *g, const struct tr_insn *i)
 		gen_note_stays(g);
 }
 
-unsigned fields_copied(const struct tr_insn *i)
+unsigned fields_copied(const struct gen *g, const struct tr_insn *i)
 {
-	return field_is_copied(i, FIELD_REG) + field_is_copied(i, FIELD_V);
+	return field_is_copied(g, i, FIELD_REG) + field_is_copied(g, i, FIELD_V);
 }
 
 static bool is_constant(const struct tr_insn *i)
@@ -108,8 +108,8 @@ static int register_of(struct gen *g, unsigned guest)
 
 	if (guest == NO_REG)
 		return -1;
-	if (!in_state(guest))
-		return (int)host_reg(guest);
+	if (!in_state(g, guest))
+		return (int)host_reg(g, guest);
 	held = held_value(g, guest);
 	return held ? (int)held : -1;
 }
@@ -319,10 +319,11 @@ static struct access check_masked(struct gen *g, const struct tr_insn *i)
 	return masked(g, &k);
 }
 
-static struct access base_and_addend(const struct tr_insn *i, int base, u32 site)
+static struct access base_and_addend(const struct gen *g, const struct tr_insn *i, int base,
+				     u32 site)
 {
 	return (struct access){.m = {.base = base, .index = T1, .disp = (i32)i->disp},
-			       .busy = BIT(T1) | (in_state(i->base) ? BIT((unsigned)base) : 0),
+			       .busy = BIT(T1) | (in_state(g, i->base) ? BIT((unsigned)base) : 0),
 			       .site = site};
 }
 
@@ -332,7 +333,7 @@ static int base_of(struct gen *g, const struct tr_insn *i)
 	if (i->base == NO_REG || i->index != NO_REG || i->seg || i->a32)
 		return -1;
 	/* A scratch one leaves two for the check and for other operands. */
-	return in_state(i->base) && fields_copied(i) > 1 ? -1 : register_of(g, i->base);
+	return in_state(g, i->base) && fields_copied(g, i) > 1 ? -1 : register_of(g, i->base);
 }
 
 /* The base keeps its register, the check is off the path of the data. */
@@ -349,7 +350,7 @@ static struct access check_base(struct gen *g, const struct tr_insn *i, int base
 	e_load(g->c, T1, hm_gs_at(T1, tlb_addend_off(g)));
 	if (k.bracket)
 		flags_unbracket(g);
-	return base_and_addend(i, base, k.site);
+	return base_and_addend(g, i, base, k.site);
 }
 
 /* The address in T0 and the addend in T1, unless the instruction needs more than T2 besides. */
@@ -357,7 +358,7 @@ struct access at_address(struct gen *g, const struct tr_insn *i, u32 site)
 {
 	struct hmem m = {.base = T0, .index = T1};
 
-	if (fields_copied(i) < 2)
+	if (fields_copied(g, i) < 2)
 		return (struct access){.m = m, .busy = BIT(T0) | BIT(T1), .site = site};
 	e_lea(g->c, T0, m);
 	return (struct access){.m = hm(T0, 0), .busy = BIT(T0), .site = site};
@@ -398,10 +399,10 @@ static void ea_bits(struct gen *g, const struct tr_insn *i)
 	struct code *c = g->c;
 
 	ea_operand(g, i);
-	if (in_state(i->reg))
+	if (in_state(g, i->reg))
 		e_load(c, T2, state_reg(i->reg));
 	else
-		e_rr(c, OP_MOV_LOAD, true, T2, host_reg(i->reg));
+		e_rr(c, OP_MOV_LOAD, true, T2, host_reg(g, i->reg));
 	if (i->size == 4)
 		e_rr(c, 0x63, true, T2, T2);   /* movsxd */
 	if (tr_host_has(g->t, TR_HOST_BMI2)) { /* keeps flags */
@@ -646,7 +647,7 @@ static struct access member_operand(struct gen *g, const struct tr_insn *i)
 	int base = base_of(g, i);
 
 	if (base >= 0)
-		return base_and_addend(i, base, site);
+		return base_and_addend(g, i, base, site);
 	if (parts_loaded(g, i) == 2) { /* takes T1 */
 		held_drop(g, T2);
 		e_rr(g->c, OP_MOV_LOAD, true, T2, T1);
@@ -679,9 +680,9 @@ static struct access copied_operand(struct gen *g, const struct tr_insn *i)
 	ea_operand(g, i);
 	site = checked(g, i->size, i->access,
 		       simple && i->base == X86_RSP && fits_range(i) && tr_has(g->t, TR_RANGE));
-	if (!simple || in_state(i->base))
+	if (!simple || in_state(g, i->base))
 		return at_address(g, i, site);
-	return base_and_addend(i, (int)host_reg(i->base), site);
+	return base_and_addend(g, i, (int)host_reg(g, i->base), site);
 }
 
 static struct access copied_word(struct gen *g, i32 disp, unsigned access)
@@ -717,7 +718,7 @@ struct access access_operand(struct gen *g, const struct tr_insn *i)
 		return check_range(g, H_RSP, (i32)i->disp, i->size, i->access, EA_STACK);
 	if (base >= 0)
 		return check_base(g, i, base);
-	if (is_constant(i) && !i->seg && tr_has(g->t, TR_CONSTANT) && fields_copied(i) < 2) {
+	if (is_constant(i) && !i->seg && tr_has(g->t, TR_CONSTANT) && fields_copied(g, i) < 2) {
 		u64 gva = constant_address(g, i);
 
 		if (page_offset(gva) + i->size <= ALC_PAGE_SIZE)
@@ -776,11 +777,13 @@ struct access access_frame(struct gen *g)
 /* Out of line: the address once more, and let C see what can be done. */
 void stub_slow(struct gen *g, const struct stub *s)
 {
+	const struct fast_loop *l = g->fast;
 	struct code *c = g->c;
 	bool stack;
 
 	if (s->bracket)
 		flags_unbracket(g);
+	swap_leave(g);
 	if (s->ea == EA_STACK)
 		gen_lea_word(g, T0, H_RSP, s->disp);
 	else if (s->ea == EA_BITS)
@@ -794,5 +797,7 @@ void stub_slow(struct gen *g, const struct stub *s)
 	e_mov_imm(c, T1, s->site);
 	stack = s->site && tr_slot(g->t, s->site)->stack;
 	e_call_to(c, stack ? g->t->rt.range_miss[g->in->user] : g->t->rt.slow);
+	if (l)
+		swap_enter(g, l);
 	e_jmp_to(c, s->back);
 }

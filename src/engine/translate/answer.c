@@ -104,10 +104,10 @@ static void give(struct gen *g, const struct tr_insn *i)
 	if (i->kind == K_CPUID) {
 		e_store(c, state_reg(X86_RAX), X86_RAX);
 		e_store(c, state_reg(X86_RCX), X86_RCX);
-	} else if (i->kind == K_WRITE_CR3 && in_state(i->rm)) {
+	} else if (i->kind == K_WRITE_CR3 && in_state(g, i->rm)) {
 		e_load(c, T0, state_reg(i->rm));
 	} else if (i->kind == K_WRITE_CR3) {
-		e_rr(c, OP_MOV_LOAD, true, T0, host_reg(i->rm));
+		e_rr(c, OP_MOV_LOAD, true, T0, host_reg(g, i->rm));
 	} else if (i->kind == K_INVLPG) {
 		ea_operand(g, i);
 	}

@@ -41,9 +41,11 @@ struct tr_site {
 	u64 rip;
 	struct tr_region *region;
 	union {
-		u32 resume; /* SITE_ONE: code offset */
-		u32 fop;    /* SITE_INTERP of an x87 instruction */
-		i32 undo;   /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+		u32 resume;  /* SITE_ONE: code offset */
+		u32 fop;     /* SITE_INTERP of an x87 instruction */
+		i32 undo;    /* SITE_INDIRECT: what to add to RSP if the target is not canonical */
+		u32 restore; /* SITE_INTERP with registers swapped: the code that a fault goes on at
+			      */
 	};
 	u32 kind : 4;
 	u32 flags : 1;    /* enum tr_flags */
@@ -55,13 +57,14 @@ struct tr_site {
 	u32 size : 7;     /* of the operand */
 	u32 raises : 1;   /* other exceptions of the instruction may go before its page fault */
 	u32 uncount : 10; /* instructions that were counted but come after this place */
+	u32 swapped : 1;  /* see swap.c */
 };
 
 /* As it is kept. */
 struct tr_slot {
 	u32 region : 18; /* its number in the segment */
 	u32 off : 12;    /* of rip in its page */
-	u32 raises : 1;
+	u32 raises : 1, swapped : 1;
 	u32 kind : 4, flags : 1, next : 4, answer : 3, locked : 1, stack : 1, access : 1, size : 7,
 		uncount : 10;
 	u32 value; /* resume, undo, fop; SITE_LINK: the number of its link in the segment */

@@ -17,7 +17,8 @@
  */
 enum {
 	NOT_COUNTED = BIT(TR_LIVENESS) | BIT(TR_JOINS) | BIT(TR_RING) | BIT(TR_ANSWERS) |
-		      BIT(TR_GROUPS) | BIT(TR_LOOPS) | BIT(TR_WINDOWS) | BIT(TR_KICKS),
+		      BIT(TR_GROUPS) | BIT(TR_LOOPS) | BIT(TR_SWAPS) | BIT(TR_WINDOWS) |
+		      BIT(TR_KICKS),
 };
 
 static bool ends_run(const struct tr_insn *i)

@@ -19,10 +19,11 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_LINK] = "link",         [TR_JUMPS] = "jumps",       [TR_PAIRS] = "pairs",
 	[TR_RANGE] = "range",       [TR_LIVENESS] = "liveness", [TR_CONSTANT] = "constant",
 	[TR_JOINS] = "joins",       [TR_RING] = "ring",         [TR_ANSWERS] = "answers",
-	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_WINDOWS] = "windows",
-	[TR_HELD] = "held",         [TR_X87] = "x87",           [TR_GUESSES] = "guesses",
-	[TR_EVICTION] = "eviction", [TR_REACH] = "reach",       [TR_DIRECT] = "direct",
-	[TR_KICKS] = "kicks",       [TR_MOVES] = "moves",       [TR_RELATIVE] = "relative",
+	[TR_GROUPS] = "groups",     [TR_LOOPS] = "loops",       [TR_SWAPS] = "swaps",
+	[TR_WINDOWS] = "windows",   [TR_HELD] = "held",         [TR_X87] = "x87",
+	[TR_GUESSES] = "guesses",   [TR_EVICTION] = "eviction", [TR_REACH] = "reach",
+	[TR_DIRECT] = "direct",     [TR_KICKS] = "kicks",       [TR_MOVES] = "moves",
+	[TR_RELATIVE] = "relative",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -359,6 +360,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"joins", t->njoins},
 		{"joins_hot", t->n_exits[SITE_HOT]},
 		{"loops_copied", t->n_fast_loops},
+		{"loops_swapped", t->n_swapped_loops},
 		{"loops_unchecked", t->n_fast_runs},
 		{"reaches", t->nreaches},
 		{"reaches_given_up", t->n_reaches_left},

@@ -40,40 +40,43 @@ static bool varies(const struct fast_loop *l, unsigned reg)
 }
 
 /* How many scratch registers an address takes beside what its stream holds. */
-static unsigned address_takes(const struct fast_loop *l, const struct tr_insn *i)
+static unsigned address_takes(const struct gen *g, const struct fast_loop *l,
+			      const struct tr_insn *i)
 {
 	bool base = varies(l, i->base), index = varies(l, i->index);
 
 	if (base && index)
-		return 1 + in_state(i->index);
-	return (base && in_state(i->base)) + (index && in_state(i->index));
+		return 1 + in_state(g, i->index);
+	return (base && in_state(g, i->base)) + (index && in_state(g, i->index));
 }
 
-static unsigned fields_take(const struct tr_insn *i)
+static unsigned fields_take(const struct gen *g, const struct tr_insn *i)
 {
-	return field_is_copied(i, FIELD_REG) + field_is_copied(i, FIELD_RM) +
-	       field_is_copied(i, FIELD_V) + field_is_copied(i, FIELD_OP);
+	return field_is_copied(g, i, FIELD_REG) + field_is_copied(g, i, FIELD_RM) +
+	       field_is_copied(g, i, FIELD_V) + field_is_copied(g, i, FIELD_OP);
 }
 
-static unsigned takes(const struct fast_loop *l, const struct tr_insn *i, unsigned index,
-		      bool windows)
+static unsigned takes(const struct gen *g, const struct fast_loop *l, unsigned index)
 {
+	const struct tr_insn *i = &g->in->insns[index];
+
 	switch (i->kind) {
 	case K_NOP:
 	case K_JCC:
 	case K_JMP:
 		return 0;
 	case K_LEA:
-		return in_state(i->reg) + (i->base != NO_REG && in_state(i->base)) +
-		       (i->index != NO_REG && in_state(i->index));
+		return in_state(g, i->reg) + (i->base != NO_REG && in_state(g, i->base)) +
+		       (i->index != NO_REG && in_state(g, i->index));
 	case K_PLAIN:
 		if (!i->mem)
-			return fields_take(i);
+			return fields_take(g, i);
 		if (i->x87_pointers)
 			return 3; /* for FDP */
 		if (stream_of(l, index))
-			return fields_take(i) + address_takes(l, i);
-		return windows ? (unsigned)min_u64(window_takes(i) + fields_take(i), 3) : 3;
+			return fields_take(g, i) + address_takes(g, l, i);
+		return g->in->windows ? (unsigned)min_u64(window_takes(g, i) + fields_take(g, i), 3)
+				      : 3;
 	default:
 		return 3;
 	}
@@ -85,19 +88,33 @@ static bool fits(const struct gen *g, const struct fast_loop *l, unsigned held)
 	for (unsigned k = l->head; k <= l->last; k++) {
 		unsigned n = l->of[k - l->head];
 
-		if (takes(l, &g->in->insns[k], k, g->in->windows) + held + (n > held) > 3)
+		if (takes(g, l, k) + held + (n > held) > 3)
 			return false;
 	}
-	return !held || held + in_state(l->counter) <= 3;
+	return !held || held + in_state(g, l->counter) <= 3;
+}
+
+/* With registers as they are in the copy. */
+static bool find_room(struct gen *g, struct fast_loop *l)
+{
+	bool found;
+
+	l->held = 0;
+	g->fast = l;
+	found = fits(g, l, 0);
+	while (found && l->held < l->nstreams && fits(g, l, l->held + 1u))
+		l->held++;
+	g->fast = NULL;
+	return found;
 }
 
 /* The register by which the copy knows its end: one that always moves. */
-static bool find_counter(const struct tr_loop *a, struct fast_loop *l)
+static bool find_counter(const struct gen *g, const struct tr_loop *a, struct fast_loop *l)
 {
 	bool found = false;
 
 	for (unsigned r = 0; r < GPRS; r++) {
-		if (!(a->steps >> r & 1) || !a->step[r] || (found && in_state(r)))
+		if (!(a->steps >> r & 1) || !a->step[r] || (found && in_state(g, r)))
 			continue;
 		l->counter = (u8)r;
 		l->counter_step = a->step[r];
@@ -114,7 +131,7 @@ static unsigned others(const struct gen *g, const struct fast_loop *l)
 	if (g->in->windows)
 		return 0;
 	for (unsigned k = l->head; k <= l->last; k++)
-		n += takes(l, &g->in->insns[k], k, false) == 3 && !stream_of(l, k);
+		n += takes(g, l, k) == 3 && !stream_of(l, k);
 	return n;
 }
 
@@ -129,7 +146,7 @@ static bool is_uniform(const struct gen *g, const struct fast_loop *l)
 	return true;
 }
 
-static bool choose(const struct gen *g, const struct tr_loop *a, struct fast_loop *l)
+static bool choose(struct gen *g, const struct tr_loop *a, struct fast_loop *l)
 {
 	const struct tr_insn *insns = g->in->insns;
 	unsigned members = 0;
@@ -148,11 +165,13 @@ static bool choose(const struct gen *g, const struct tr_loop *a, struct fast_loo
 	for (unsigned k = a->head + 1u; k <= a->last; k++)
 		if (insns[k].mem_head)
 			return false;
-	if (!find_counter(a, l) || others(g, l) > members || !is_uniform(g, l) || !fits(g, l, 0))
+	if (!find_counter(g, a, l) || others(g, l) > members || !is_uniform(g, l))
 		return false;
-	while (l->held < l->nstreams && fits(g, l, l->held + 1u))
-		l->held++;
-	return true;
+	swap_choose(g, l);
+	if (l->nswaps && find_room(g, l))
+		return true;
+	swap_none(l);
+	return find_room(g, l);
 }
 
 void fast_find(struct gen *g)
@@ -177,18 +196,33 @@ bool fast_ends(const struct gen *g, unsigned index)
 	return ending_at(g, index);
 }
 
+struct fast_loop *fast_over(const struct gen *g, unsigned index)
+{
+	for (unsigned k = 0; k < g->nfast; k++)
+		if (index >= g->w->fast[k].head && index <= g->w->fast[k].last)
+			return &g->w->fast[k];
+	return NULL;
+}
+
 /* ---- The loop as it is ---- */
+
+/* Iterations of streams are counted from the head on; else any jump back will do. */
+static bool leads_in(const struct fast_loop *l, unsigned from, unsigned to)
+{
+	return l->nstreams ? from == l->last && to == l->head : to >= l->head && to <= from;
+}
 
 bool fast_jump_back(struct gen *g, u32 rel, unsigned to)
 {
-	struct fast_loop *l = ending_at(g, g->index);
+	struct fast_loop *l = fast_over(g, g->index);
 	struct stub *s;
 
-	if (!l || g->fast || g->copying || l->head != to)
+	if (!l || g->fast || g->copying || !leads_in(l, g->index, to))
 		return false;
 	s = new_stub(g, STUB_LOOP);
 	s->jump = rel;
 	s->target = (i32)(l - g->w->fast);
+	s->disp = (i32)to;
 	note_back(g, rel, to);
 	return true;
 }
@@ -225,13 +259,13 @@ static void add_constant_part(struct gen *g, const struct fast_loop *l, const st
 		return;
 	}
 	if (s->base != NO_REG && !varies(l, s->base)) {
-		if (in_state(s->base))
+		if (in_state(g, s->base))
 			e_rm(c, OP_ADD, true, T1, state_reg(s->base));
 		else
-			e_rr(c, OP_ADD, true, T1, host_reg(s->base));
+			e_rr(c, OP_ADD, true, T1, host_reg(g, s->base));
 	}
 	if (s->index != NO_REG && !varies(l, s->index)) {
-		unsigned index = in_state(s->index) ? T0 : host_reg(s->index);
+		unsigned index = in_state(g, s->index) ? T0 : host_reg(g, s->index);
 
 		if (index == T0)
 			e_load(c, T0, state_reg(s->index));
@@ -306,10 +340,10 @@ static void store_end(struct gen *g, const struct fast_loop *l)
 	E_CODE(c, 0x4d, 0x69, 0xdb); /* imul r11, r11, step */
 	e32(c, (u32)l->counter_step);
 	e_lea(c, T2, hm(T2, l->counter_step));
-	if (in_state(l->counter))
+	if (in_state(g, l->counter))
 		e_rm(c, OP_ADD, true, T2, state_reg(l->counter));
 	else
-		e_rr(c, OP_ADD, true, T2, host_reg(l->counter));
+		e_rr(c, OP_ADD, true, T2, host_reg(g, l->counter));
 	e_store(c, hm_gs(T_OFF(fast_end)), T2);
 }
 
@@ -319,17 +353,17 @@ static void check_relations(struct gen *g, const struct fast_loop *l)
 	struct code *c = g->c;
 
 	for (unsigned r = 0; r < GPRS; r++) {
-		unsigned of = l->at_head->origin[r], from = in_state(of) ? T0 : host_reg(of);
+		unsigned of = l->at_head->origin[r], from = in_state(g, of) ? T0 : host_reg(g, of);
 
 		if (of == r)
 			continue;
-		if (in_state(of))
+		if (in_state(g, of))
 			e_load(c, T0, state_reg(of));
 		e_lea(c, T0, hm((int)from, l->at_head->moved[r]));
-		if (in_state(r))
+		if (in_state(g, r))
 			e_rm(c, OP_CMP, true, T0, state_reg(r));
 		else
-			e_rr(c, OP_CMP, true, T0, host_reg(r));
+			e_rr(c, OP_CMP, true, T0, host_reg(g, r));
 		flow_fixup(g, e_jcc(c, CC_NE), l->head);
 	}
 }
@@ -353,6 +387,7 @@ static void go_in(struct gen *g, const struct fast_loop *l)
 	store_end(g, l);
 	e_rm(c, 0x83, true, 0, hm_gs(T_OFF(n_fast_runs))); /* add, of a byte */
 	e8(c, 1);
+	swap_enter(g, l);
 	for (unsigned k = 0; k < l->held; k++)
 		e_load(c, held_regs[k], hm_gs(held_off(k)));
 }
@@ -363,15 +398,14 @@ static void at_end(struct gen *g, const struct fast_loop *l)
 {
 	unsigned busy = g->kept, reg = l->counter;
 
-	if (in_state(reg)) {
+	if (in_state(g, reg)) {
 		reg = gen_scratch(g, &busy);
 		e_load(g->c, reg, state_reg(l->counter));
 	} else {
-		reg = host_reg(reg);
+		reg = host_reg(g, reg);
 	}
 	e_rm(g->c, OP_CMP, true, reg, hm_gs(T_OFF(fast_end)));
-	g->fast = NULL;
-	flow_fixup(g, e_jcc(g->c, CC_E), l->head);
+	flow_leave_copy(g, e_jcc(g->c, CC_E), l->head);
 }
 
 /* What control comes to behind the jump back. */
@@ -381,6 +415,7 @@ static void leave_copy(struct gen *g, const struct fast_loop *l)
 
 	if (i->kind != K_JCC)
 		return;
+	swap_leave(g);
 	g->fast = NULL;
 	if (!l->after) {
 		flow_edge(g, i->off + i->len);
@@ -393,41 +428,85 @@ static void leave_copy(struct gen *g, const struct fast_loop *l)
 	e_jmp_to(g->c, l->after);
 }
 
-void stub_loop(struct gen *g, const struct stub *s)
+static void copy_head(struct gen *g, struct fast_loop *l)
 {
-	struct fast_loop *l = &g->w->fast[s->target];
-	u32 in;
-
-	g->fstate = FLAGS_HOST;
-	go_in(g, l);
-	in = e_jmp(g->c);
-	e_align_loop(g->c);
+	if (g->i->strong)
+		flags_to_host(g);
 	held_none(g);
-	for (unsigned k = 0; k < l->held; k++)
-		g->kept |= BIT(held_regs[k]);
-	l->label[0] = g->c->at;
-	at_end(g, l);
-	e_bind_here(g->c, in);
+	if (!l->nstreams && g->i->loop)
+		e_align_loop(g->c);
+	l->label[g->index - l->head] = g->c->at;
+	g->fstate = FLAGS_HOST;
+}
+
+static void copy(struct gen *g, struct fast_loop *l)
+{
 	g->copying = true;
 	for (unsigned k = l->head; k <= l->last && !g->full; k++) {
 		g->fast = l;
 		g->index = k;
 		g->i = &g->in->insns[k];
-		if (k > l->head && g->i->head) {
-			if (g->i->strong)
-				flags_to_host(g);
-			held_none(g);
-			l->label[k - l->head] = g->c->at;
-			g->fstate = FLAGS_HOST;
-		}
+		if (g->i->head && (k > l->head || !l->nstreams))
+			copy_head(g, l);
 		emit_one(g);
+		if (k < l->last)
+			gen_go_on(g);
 	}
 	leave_copy(g, l);
+	g->copying = false;
+}
+
+static void copy_with_streams(struct gen *g, struct fast_loop *l)
+{
+	u32 in = e_jmp(g->c);
+
+	if (l->nswaps)
+		swap_restore(g, l);
+	e_align_loop(g->c);
+	held_none(g);
+	for (unsigned k = 0; k < l->held; k++)
+		g->kept |= BIT(held_regs[k]);
+	l->label[0] = g->c->at;
+	g->fast = l;
+	at_end(g, l);
+	e_bind_here(g->c, in);
+	copy(g, l);
+	g->kept = 0;
+	g->t->n_fast_loops++;
+}
+
+/* The first way in makes the copy too. */
+static void copy_with_swaps(struct gen *g, struct fast_loop *l, unsigned head)
+{
+	bool made = l->restore;
+
+	swap_enter(g, l);
+	g->fast = l;
+	flow_fixup(g, e_jmp(g->c), head);
+	if (made)
+		return;
+	swap_restore(g, l);
+	copy(g, l);
+}
+
+void stub_loop(struct gen *g, const struct stub *s)
+{
+	struct fast_loop *l = &g->w->fast[s->target];
+	bool made = l->restore; /* by another jump back */
+
+	g->fstate = FLAGS_HOST;
+	if (l->nstreams) {
+		go_in(g, l);
+		copy_with_streams(g, l);
+	} else {
+		copy_with_swaps(g, l, (unsigned)s->disp);
+	}
 	held_none(g);
 	g->fast = NULL;
-	g->kept = 0;
-	g->copying = false;
-	g->t->n_fast_loops++;
+	if (l->nswaps && !made) {
+		swap_outs(g, l);
+		g->t->n_swapped_loops++;
+	}
 }
 
 bool fast_has(const struct gen *g)
@@ -463,7 +542,7 @@ struct access fast_operand(struct gen *g, const struct tr_insn *i)
 		m.shift = i->shift;
 	}
 	if (varies(l, i->base) && varies(l, i->index)) {
-		unsigned sum = in_state(i->base) ? base : gen_scratch(g, &busy);
+		unsigned sum = in_state(g, i->base) ? base : gen_scratch(g, &busy);
 
 		e_lea(g->c, sum, m);
 		held_drop(g, sum);

@@ -71,8 +71,10 @@ static void set_dead(struct gen *g, u32 site, u32 jump, u32 stub)
 /* To code outside of the region: flags to memory unless the entry turns out not to want them. */
 static void outside(struct gen *g, i32 target, u32 dead)
 {
-	u32 site = link_site(g, target), begin = g->c->at;
+	u32 site = link_site(g, target), begin;
 
+	swap_leave(g);
+	begin = g->c->at;
 	if (g->fstate == FLAGS_HOST && !dead) {
 		struct stub *s;
 		u32 jump = e_jmp(g->c);
@@ -93,6 +95,10 @@ void flow_fixup(struct gen *g, u32 rel, unsigned insn)
 {
 	bool inside = g->fast && insn >= g->fast->head && insn <= g->fast->last;
 
+	if (!inside && swap_is_on(g)) {
+		flow_leave_copy(g, rel, insn);
+		return;
+	}
 	if (g->nfixups == FIXUPS_MAX) {
 		g->full = true;
 		return;
@@ -103,6 +109,20 @@ void flow_fixup(struct gen *g, u32 rel, unsigned insn)
 		.fast = inside ? (u8)(g->fast - g->w->fast + 1) : 0,
 		.back = g->in->insns[insn].off <= g->i->off,
 	};
+}
+
+void flow_leave_copy(struct gen *g, u32 rel, unsigned insn)
+{
+	struct stub *s;
+
+	if (!swap_is_on(g)) {
+		g->fast = NULL;
+		flow_fixup(g, rel, insn);
+		return;
+	}
+	s = new_stub(g, STUB_LEAVE);
+	s->jump = rel;
+	s->target = (i32)insn;
 }
 
 /* Flags as the head expects them. */
@@ -151,7 +171,7 @@ static void edge_from(struct gen *g, u32 rel, i32 target)
 			flow_fixup(g, rel, index);
 		return;
 	}
-	if (!to && g->fstate == FLAGS_MEM) {
+	if (!to && g->fstate == FLAGS_MEM && !swap_is_on(g)) {
 		patchable(g, rel, link_site(g, target));
 		return;
 	}
@@ -171,7 +191,7 @@ static void stub_edge(struct gen *g, const struct stub *s)
 	if (s->target >= 0 && s->target < ALC_PAGE_SIZE && g->in->at[s->target] >= 0)
 		flow_edge(g, s->target);
 	else
-		outside(g, s->target, s->jump);
+		outside(g, s->target, swap_is_on(g) ? 0 : s->jump);
 }
 
 /* ---- Heads ---- */
@@ -401,10 +421,10 @@ static void load_target(struct gen *g, const struct tr_insn *i, unsigned to)
 
 		main_point(g, a.site);
 		gen_load_word(g, to, a.m);
-	} else if (in_state(i->op_reg)) {
+	} else if (in_state(g, i->op_reg)) {
 		e_load(g->c, to, state_reg(i->op_reg));
 	} else {
-		gen_move_word(g, to, host_reg(i->op_reg));
+		gen_move_word(g, to, host_reg(g, i->op_reg));
 	}
 }
 
@@ -501,6 +521,10 @@ void flow_stub(struct gen *g, const struct stub *s)
 	case STUB_EDGE:
 		stub_edge(g, s);
 		break;
+	case STUB_LEAVE:
+		swap_leave(g);
+		flow_fixup(g, e_jmp(c), (unsigned)s->target);
+		break;
 	case STUB_FPU:
 		e_call_to(c, g->t->rt.load_fpu[g->in->region->fpu]);
 		e_jmp_to(c, s->back);
@@ -524,6 +548,7 @@ void flow_stub(struct gen *g, const struct stub *s)
 			g->w->outs[g->index] = c->at;
 		if (s->bracket)
 			flags_unbracket(g);
+		swap_leave(g);
 		flow_leave(g, s->site);
 		break;
 	}

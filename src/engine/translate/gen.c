@@ -7,14 +7,18 @@
 
 /* ---- Registers ---- */
 
-bool in_state(unsigned guest)
+enum { STATE_REGS = 0xf << X86_R8 };
+
+bool in_state(const struct gen *g, unsigned guest)
 {
-	return guest >= X86_R8 && guest <= X86_R11;
+	return (g->fast ? g->fast->in_state : STATE_REGS) >> guest & 1;
 }
 
-unsigned host_reg(unsigned guest)
+unsigned host_reg(const struct gen *g, unsigned guest)
 {
-	return guest == X86_RSP ? H_RSP : guest;
+	if (guest == X86_RSP)
+		return H_RSP;
+	return g->fast ? g->fast->host[guest] : guest;
 }
 
 struct hmem state_reg(unsigned guest)
@@ -111,6 +115,10 @@ u32 new_site(struct gen *g, struct tr_site s)
 	u32 n;
 
 	s.region = g->in->region;
+	if (s.kind == SITE_INTERP && swap_is_on(g)) {
+		s.swapped = 1;
+		s.restore = g->fast->restore;
+	}
 	if (s.kind == SITE_INTERP || s.kind == SITE_STEP || s.kind == SITE_ONE)
 		s.uncount = (u16)g->counted;
 	n = tr_site_new(g->t, &s);
@@ -295,11 +303,11 @@ static bool is_high_copy(const struct tr_insn *i, unsigned field)
 	return field == FIELD_REG && i->high_byte && i->mem;
 }
 
-bool field_is_copied(const struct tr_insn *i, unsigned field)
+bool field_is_copied(const struct gen *g, const struct tr_insn *i, unsigned field)
 {
 	unsigned ix = (unsigned)__builtin_ctz(field);
 
-	return is_high_copy(i, field) || (i->gpr & field && in_state(guest_field(i, ix)));
+	return is_high_copy(i, field) || (i->gpr & field && in_state(g, guest_field(i, ix)));
 }
 
 /* One that nothing is held in, else the one that was not used for longest. */
@@ -328,8 +336,8 @@ unsigned gen_load_reg(struct gen *g, unsigned guest, unsigned *busy)
 {
 	unsigned reg;
 
-	if (!in_state(guest))
-		return host_reg(guest);
+	if (!in_state(g, guest))
+		return host_reg(g, guest);
 	reg = held_value(g, guest);
 	if (reg) {
 		*busy |= BIT(reg);
@@ -374,7 +382,8 @@ static void scratch_fields(struct gen *g, const struct tr_insn *i, bool needed, 
 		u8 reg = guest_field(i, ix);
 		unsigned first;
 
-		if (!(i->gpr >> ix & 1) || !in_state(reg) || has_field(i, i->loads, reg) != needed)
+		if (!(i->gpr >> ix & 1) || !in_state(g, reg) ||
+		    has_field(i, i->loads, reg) != needed)
 			continue;
 		first = first_field(i, reg);
 		if (first < ix)
@@ -398,8 +407,8 @@ static void load_fields(struct gen *g, const struct tr_insn *i, unsigned busy, u
 		if (is_high_copy(i, 1u << ix)) {
 			host[ix] = (u8)gen_scratch(g, &busy);
 			move_byte(g, host[ix], reg);
-		} else if (i->gpr >> ix & 1 && !in_state(reg)) {
-			host[ix] = (u8)host_reg(reg);
+		} else if (i->gpr >> ix & 1 && !in_state(g, reg)) {
+			host[ix] = (u8)host_reg(g, reg);
 		}
 	}
 	scratch_fields(g, i, true, &busy, host);
@@ -437,7 +446,7 @@ static void store_fields(struct gen *g, const struct tr_insn *i, const u8 *host)
 	if (is_high_copy(i, FIELD_REG) && i->stores & FIELD_REG)
 		move_byte(g, i->reg, host[IX_REG]);
 	for (unsigned ix = 0; ix < IX_FIELDS; ix++)
-		if ((i->gpr & i->stores) >> ix & 1 && in_state(guest_field(i, ix)))
+		if ((i->gpr & i->stores) >> ix & 1 && in_state(g, guest_field(i, ix)))
 			store_result(g, i, guest_field(i, ix), host[ix]);
 }
 
@@ -468,14 +477,14 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 {
 	struct hmem m = {.base = -1, .index = -1, .shift = i->shift, .disp = (i32)i->disp};
 	unsigned busy = g->kept;
-	unsigned to = host_reg(i->reg);
+	unsigned to = host_reg(g, i->reg);
 	struct code *c = g->c;
 
 	if (i->base != NO_REG && !i->rip_relative)
 		m.base = (int)gen_load_reg(g, i->base, &busy);
 	if (i->index != NO_REG)
 		m.index = (int)gen_load_reg(g, i->index, &busy);
-	if (in_state(i->reg))
+	if (in_state(g, i->reg))
 		to = i->loads ? gen_load_reg(g, i->reg, &busy) : scratch_for(g, i->reg, &busy);
 	if (i->rip_relative) {
 		u64 a = gen_rip(g, i) + (u64)i->disp;
@@ -487,7 +496,7 @@ static void insn_lea(struct gen *g, const struct tr_insn *i)
 			e8(c, 0x67);
 		emit_guest(g, i, (u8[IX_FIELDS]){(u8)to}, &m);
 	}
-	if (in_state(i->reg))
+	if (in_state(g, i->reg))
 		store_result(g, i, i->reg, to);
 }
 
@@ -536,15 +545,15 @@ static void insn_push_mem(struct gen *g, const struct tr_insn *i)
 static void insn_pop_reg(struct gen *g, const struct tr_insn *i)
 {
 	struct access a = access_stack(g, 0, X86_READ);
-	unsigned to = in_state(i->op_reg) ? T0 : host_reg(i->op_reg);
+	unsigned to = in_state(g, i->op_reg) ? T0 : host_reg(g, i->op_reg);
 
 	main_point(g, a.site);
 	gen_load_word(g, to, a.m);
-	if (in_state(i->op_reg))
+	if (in_state(g, i->op_reg))
 		held_drop(g, T0);
 	if (i->op_reg != X86_RSP)
 		gen_lea_word(g, H_RSP, H_RSP, (i32)gen_word(g));
-	if (in_state(i->op_reg))
+	if (in_state(g, i->op_reg))
 		gen_store_state(g, i->op_reg, T0);
 }
 
@@ -645,10 +654,17 @@ static void note_place(struct gen *g, const struct tr_insn *i)
 								     g->fstate == FLAGS_HOST};
 }
 
+void gen_go_on(struct gen *g)
+{
+	i32 next = g->i->off + g->i->len;
+
+	if (goes_on(g->i) && (g->index + 1 == g->in->n || g->in->insns[g->index + 1].off != next))
+		flow_edge(g, next);
+}
+
 static void emit_insn(struct gen *g, unsigned k)
 {
 	const struct tr_insn *i = &g->in->insns[k];
-	i32 next = i->off + i->len;
 
 	g->i = i;
 	g->index = k;
@@ -660,8 +676,7 @@ static void emit_insn(struct gen *g, unsigned k)
 	fast_note_after(g);
 	emit_one(g);
 	count_after(g);
-	if (goes_on(i) && (k + 1 == g->in->n || g->in->insns[k + 1].off != next))
-		flow_edge(g, next);
+	gen_go_on(g);
 }
 
 static void bind_fixups(struct gen *g)
@@ -671,7 +686,9 @@ static void bind_fixups(struct gen *g)
 		const struct fast_loop *l = f->fast ? &g->w->fast[f->fast - 1] : NULL;
 
 		e_bind(g->c, f->rel, l ? l->label[f->insn - l->head] : g->w->label[f->insn]);
-		if (f->back)
+		if (f->back && l && l->nswaps)
+			note_point(g, f->rel, l->outs[f->insn - l->head], false);
+		else if (f->back)
 			note_back(g, f->rel, f->insn);
 	}
 }
@@ -753,6 +770,7 @@ bool tr_generate(struct gen_context *in)
 	for (unsigned k = 0; k < in->n; k++)
 		in->region->fpu |= in->insns[k].kind == K_PLAIN ? in->insns[k].fpu : 0;
 	fast_find(&g);
+	swap_find(&g);
 	reach_find(&g);
 	groups_find(&g);
 	__builtin_memset(t->work->sites, 0, in->n * sizeof(t->work->sites[0]));

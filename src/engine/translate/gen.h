@@ -22,7 +22,8 @@ enum stub_kind {
 	STUB_COPY,  /* of a run: target is its number */
 	STUB_GUESS, /* a terabyte was not the one: target is the register */
 	STUB_REACH, /* an address is not in its access's range: target is that's number */
-	STUB_LOOP,  /* the way into a loop without checks, and that: target is its number */
+	STUB_LOOP,  /* the way into a loop's copy, and that: target is its number, disp the head */
+	STUB_LEAVE, /* out of a loop's copy, to an instruction of the region: target */
 };
 
 struct stub {
@@ -78,16 +79,29 @@ struct run {
 	u32 back;
 };
 
-/* An innermost loop that has a copy without checks: fast.c. */
+enum { COPY_INSNS = 128, SWAPS_MAX = 4 };
+
+/* A guest register that lives in memory, and one whose host register it has in a copy: swap.c. */
+struct swap {
+	u8 hot, cold;
+};
+
+/* A loop that has a copy, without checks (fast.c) or with registers swapped (swap.c). */
 struct fast_loop {
 	u16 head, last, changed;
 	u8 nstreams, held, counter, after_fstate; /* held: so many streams have registers */
 	i32 counter_step;
 	const struct tr_loop_point *at_head;
 	u32 after;             /* where the code behind the loop is; 0: it has a label of its own */
-	u32 label[LOOP_INSNS]; /* in the copy, of heads */
-	u8 of[LOOP_INSNS];     /* the stream of each instruction, from 1 on */
+	u32 label[COPY_INSNS]; /* in the copy, of heads */
+	u8 of[COPY_INSNS];     /* the stream of each instruction, from 1 on */
 	struct tr_stream streams[STREAMS_MAX];
+	u8 nswaps;
+	struct swap swaps[SWAPS_MAX];
+	u16 in_state;         /* BIT(guest register) */
+	u8 host[GPRS];        /* of the others */
+	u32 restore;          /* code: swaps back, and leaves with the site in T1 */
+	u32 outs[COPY_INSNS]; /* of heads that are jumped back to: code that leaves there */
 };
 
 enum { GROUPS_MAX = 255, RUNS_MAX = 255 };
@@ -155,11 +169,11 @@ u64 gen_rip(const struct gen *g, const struct tr_insn *i);
 void gen_mov_relative(struct gen *g, unsigned reg, u64 va);
 /* The displacement of 32 bits that was emitted last is of that one's TLB entry, or slot. */
 void gen_note_displacement(struct gen *g, enum tr_address_kind kind);
-void gen_note_stays(struct gen *g); /* the region is for this address alone */
-bool in_state(unsigned guest);      /* R8-R11: in v->gpr */
+void gen_note_stays(struct gen *g);                 /* the region is for this address alone */
+bool in_state(const struct gen *g, unsigned guest); /* in v->gpr: R8 to R11, but for swaps */
 /* FIELD_*: a copy of this register, in a scratch one, takes its place. */
-bool field_is_copied(const struct tr_insn *i, unsigned field);
-unsigned host_reg(unsigned guest);
+bool field_is_copied(const struct gen *g, const struct tr_insn *i, unsigned field);
+unsigned host_reg(const struct gen *g, unsigned guest);
 struct hmem state_reg(unsigned guest);
 /* Between a scratch register and where R8 to R11 are. */
 void gen_load_state(struct gen *g, unsigned reg, unsigned guest);
@@ -183,7 +197,8 @@ void add_entry(struct gen *g, u64 rip, u32 host, bool mem, bool pops, bool live)
 void insn_plain(struct gen *g, const struct tr_insn *i);
 void main_point(struct gen *g, u32 site); /* the next host instruction may fault as the guest's */
 void emit_guest(struct gen *g, const struct tr_insn *i, const u8 *host, const struct hmem *m);
-void emit_one(struct gen *g); /* g->i, without what belongs to its place in the region */
+void emit_one(struct gen *g);  /* g->i, without what belongs to its place in the region */
+void gen_go_on(struct gen *g); /* behind g->i, if what comes next is somewhere else */
 
 unsigned gen_scratch(struct gen *g, unsigned *busy); /* one that is not, which it is then */
 /* The host register that has a guest's: its own, or a scratch one. */
@@ -276,13 +291,14 @@ u64 constant_address(const struct gen *g, const struct tr_insn *i);
 void constant_mov(struct gen *g, const struct tr_insn *i, unsigned reg, u64 gva);
 void constant_displacement(struct gen *g, const struct tr_insn *i, enum tr_address_kind kind);
 void constant_short(struct gen *g, const struct tr_insn *i);
-unsigned fields_copied(const struct tr_insn *i);
+unsigned fields_copied(const struct gen *g, const struct tr_insn *i);
 
 /* window_access.c: does the instruction go by windows? Then its operand, or one at [base + disp].
  */
 bool windows_for(const struct gen *g, const struct tr_insn *i);
 void stub_guess(struct gen *g, const struct stub *s);
-unsigned window_takes(const struct tr_insn *i); /* how many scratch registers, at most */
+/* How many scratch registers, at most. */
+unsigned window_takes(const struct gen *g, const struct tr_insn *i);
 /* reg = what is to be added to the address in `of`; keeps flags. */
 void window_slot(struct gen *g, unsigned reg, unsigned of);
 struct access window_operand(struct gen *g, const struct tr_insn *i);
@@ -303,13 +319,25 @@ bool group_addend(struct gen *g, unsigned number);
 void stub_copy(struct gen *g, const struct stub *s);
 
 /* fast.c */
-void fast_find(struct gen *g);                            /* before groups_find */
-bool fast_ends(const struct gen *g, unsigned index);      /* is that the last of such a loop? */
+void fast_find(struct gen *g);                       /* before groups_find */
+bool fast_ends(const struct gen *g, unsigned index); /* is that the last of such a loop? */
+struct fast_loop *fast_over(const struct gen *g, unsigned index); /* that it is in, or NULL */
 bool fast_jump_back(struct gen *g, u32 rel, unsigned to); /* from g->i; true: rel is cared for */
 void fast_note_after(struct gen *g);
 bool fast_has(const struct gen *g); /* does the memory operand need no check? */
 struct access fast_operand(struct gen *g, const struct tr_insn *i);
 void stub_loop(struct gen *g, const struct stub *s);
+
+/* swap.c */
+void swap_find(struct gen *g); /* behind fast_find's streams */
+void swap_none(struct fast_loop *l);
+void swap_choose(const struct gen *g, struct fast_loop *l);
+void swap_enter(struct gen *g, const struct fast_loop *l);
+/* From here on registers are where they are outside of the copy; keeps flags, and T0 to T2. */
+void swap_leave(struct gen *g);
+bool swap_is_on(const struct gen *g);
+void swap_restore(struct gen *g, struct fast_loop *l); /* makes l->restore */
+void swap_outs(struct gen *g, struct fast_loop *l);    /* and l->outs */
 
 /* reach.c */
 void reach_find(struct gen *g);
@@ -323,8 +351,9 @@ void count_after(struct gen *g);
 
 /* flow.c */
 void flow_insn(struct gen *g, const struct tr_insn *i);
-void flow_fixup(struct gen *g, u32 rel, unsigned insn); /* rel leads to that one's head */
-void flow_edge(struct gen *g, i32 target);              /* go to a page offset, wherever that is */
+void flow_fixup(struct gen *g, u32 rel, unsigned insn);      /* rel leads to that one's head */
+void flow_leave_copy(struct gen *g, u32 rel, unsigned insn); /* or to that in the region itself */
+void flow_edge(struct gen *g, i32 target); /* go to a page offset, wherever that is */
 void flow_enter_head(struct gen *g, const struct tr_insn *i);
 void flow_leave(struct gen *g, u32 site);
 void flow_stub(struct gen *g, const struct stub *s);

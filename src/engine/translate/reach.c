@@ -81,9 +81,9 @@ bool reach_wanted(const struct gen *g)
 }
 
 /* The instruction can use the base as it is. */
-static bool is_simple(const struct tr_insn *i)
+static bool is_simple(const struct gen *g, const struct tr_insn *i)
 {
-	return i->base != NO_REG && i->index == NO_REG && !in_state(i->base);
+	return i->base != NO_REG && i->index == NO_REG && !in_state(g, i->base);
 }
 
 static unsigned take_reach(struct tr *t)
@@ -94,7 +94,7 @@ static unsigned take_reach(struct tr *t)
 /* T0: the address, and T1 its addend from then on. */
 struct access reach_operand(struct gen *g, const struct tr_insn *i)
 {
-	bool simple = is_simple(i), copies = !simple && !ea_again(g, i);
+	bool simple = is_simple(g, i), copies = !simple && !ea_again(g, i);
 	unsigned n = take_reach(g->t), probe = copies ? T2 : T0;
 	struct code *c = g->c;
 	struct stub *s;
@@ -132,7 +132,7 @@ struct access reach_operand(struct gen *g, const struct tr_insn *i)
 	if (!simple)
 		return at_address(g, i, site);
 	return (struct access){
-		.m = {.base = (int)host_reg(i->base), .index = T1, .disp = (i32)i->disp},
+		.m = {.base = (int)host_reg(g, i->base), .index = T1, .disp = (i32)i->disp},
 		.busy = BIT(T1),
 		.site = site};
 }
@@ -143,13 +143,14 @@ void stub_reach(struct gen *g, const struct stub *s)
 	const struct tr_insn *i = g->i;
 	unsigned n = (unsigned)s->target, probe = s->copies ? T2 : T0;
 	struct tr_reach_info *r = &g->t->reach_info[n];
+	const struct fast_loop *l = g->fast;
 	struct code *c = g->c;
 	u32 again;
 
 	r->miss = c->at;
 	c->absolute = true;
 	ea_operand(g, i);
-	tlb_entry_offset_of(g, is_simple(i) && !i->disp ? host_reg(i->base) : T0);
+	tlb_entry_offset_of(g, is_simple(g, i) && !i->disp ? host_reg(g, i->base) : T0);
 	if (probe != T0)
 		e_rr(c, OP_MOV_LOAD, true, probe, T0);
 	e_rm(c, OP_SUB, true, probe, hm_gs_at(T1, tlb_tag_off(g, i->access)));
@@ -172,9 +173,12 @@ void stub_reach(struct gen *g, const struct stub *s)
 
 	r->slow = c->at;
 	e_bind_here(c, r->slow_jump);
+	swap_leave(g);
 	ea_operand(g, i);
 	e_mov_imm(c, T1, s->site);
 	e_call_to(c, g->t->rt.slow);
+	if (l)
+		swap_enter(g, l);
 	e_jmp_to(c, r->miss);
 }
 

@@ -124,7 +124,7 @@ static bool take_fault(struct tr *t, const siginfo_t *info, greg_t *regs)
 	}
 	t->n_faults++;
 	regs[REG_R10] = site;
-	regs[REG_RIP] = (greg_t)(uintptr_t)tr_host(t, t->rt.leave);
+	regs[REG_RIP] = (greg_t)(uintptr_t)tr_host(t, tr_leaves_at(t, site));
 	return true;
 }
 

@@ -46,13 +46,13 @@ static void op_imm32(struct code *c, unsigned ext, struct hmem m, u32 imm)
 /* T0's lower 16 bits to those of a guest register; no flags. */
 static void store_word(struct gen *g, unsigned guest)
 {
-	if (in_state(guest)) {
+	if (in_state(g, guest)) {
 		struct hmem m = state_reg(guest);
 
 		E_CODE(g->c, 0x66, 0x65, 0x44, 0x89); /* mov gs:[…], r9w */
 		e_modrm_mem(g->c, T0, &m);
 	} else {
-		unsigned to = host_reg(guest);
+		unsigned to = host_reg(g, guest);
 
 		E_CODE(g->c, 0x66, 0x44 | to >> 3, 0x89, 0xc8 | (to & 7)); /* mov r16, r9w */
 	}
@@ -62,7 +62,7 @@ static void store_word(struct gen *g, unsigned guest)
 void insn_read_segment(struct gen *g, const struct tr_insn *i)
 {
 	bool part = i->prefixes & PFX_66 && !i->w;
-	unsigned to = in_state(i->rm) || part ? T0 : host_reg(i->rm);
+	unsigned to = in_state(g, i->rm) || part ? T0 : host_reg(g, i->rm);
 	struct hmem m = hm_gs(V_OFF(seg) + (i32)(i->reg * sizeof(struct x86_seg) +
 						 offsetof(struct x86_seg, sel)));
 	unsigned rex = e_rex_mem(to, &m);
@@ -74,7 +74,7 @@ void insn_read_segment(struct gen *g, const struct tr_insn *i)
 	e_modrm_mem(g->c, to, &m);
 	if (part)
 		store_word(g, i->rm);
-	else if (in_state(i->rm))
+	else if (in_state(g, i->rm))
 		e_store(g->c, state_reg(i->rm), T0);
 }
 
@@ -93,10 +93,10 @@ void insn_base(struct gen *g, const struct tr_insn *i)
 	struct code *c = g->c;
 
 	_Static_assert(offsetof(struct x86_seg, base) == 0, "where segment_base() points");
-	if (writes && in_state(i->rm))
+	if (writes && in_state(g, i->rm))
 		e_rm(c, OP_MOV_LOAD, i->w, T0, state_reg(i->rm));
 	else if (writes)
-		e_rr(c, OP_MOV_LOAD, i->w, T0, host_reg(i->rm));
+		e_rr(c, OP_MOV_LOAD, i->w, T0, host_reg(g, i->rm));
 	if (bracket)
 		flags_bracket(g);
 	e_rm(c, 0xf7, false, 0, hm_gs(V_OFF(cr4))); /* test */
@@ -115,10 +115,10 @@ void insn_base(struct gen *g, const struct tr_insn *i)
 		e_store(c, segment_base(i), T0);
 	} else {
 		e_rm(c, OP_MOV_LOAD, i->w, T0, segment_base(i));
-		if (in_state(i->rm))
+		if (in_state(g, i->rm))
 			e_store(c, state_reg(i->rm), T0);
 		else
-			e_rr(c, OP_MOV_LOAD, true, host_reg(i->rm), T0);
+			e_rr(c, OP_MOV_LOAD, true, host_reg(g, i->rm), T0);
 	}
 	resume_here(g, site);
 }
@@ -199,10 +199,10 @@ void insn_flag_bit(struct gen *g, const struct tr_insn *i)
 /* The page fault's address. */
 void insn_read_cr2(struct gen *g, const struct tr_insn *i)
 {
-	unsigned to = in_state(i->rm) ? T0 : host_reg(i->rm);
+	unsigned to = in_state(g, i->rm) ? T0 : host_reg(g, i->rm);
 
 	e_load(g->c, to, hm_gs(V_OFF(cr2)));
-	if (in_state(i->rm))
+	if (in_state(g, i->rm))
 		e_store(g->c, state_reg(i->rm), T0);
 }
 

@@ -249,6 +249,7 @@ u32 tr_site_new(struct tr *t, const struct tr_site *s)
 		.size = s->size,
 		.raises = s->raises,
 		.uncount = s->uncount,
+		.swapped = s->swapped,
 		.value = s->kind == SITE_LINK ? link_new(g, (i32)(s->rip - page)) : s->resume,
 	};
 	return (u32)(g - t->segments) << SITE_SHIFT | g->nsites++;
@@ -308,8 +309,16 @@ void tr_site_read(struct tr *t, u32 site, struct tr_site *s)
 		.access = slot->access,
 		.size = slot->size,
 		.raises = slot->raises,
+		.swapped = slot->swapped,
 		.uncount = slot->uncount,
 	};
+}
+
+u32 tr_leaves_at(struct tr *t, u32 site)
+{
+	const struct tr_slot *slot = tr_slot(t, site);
+
+	return slot->swapped ? slot->value : t->rt.leave;
 }
 
 void tr_site_read_exit(struct tr *t, u32 site, struct tr_site *s)

@@ -101,6 +101,7 @@ enum tr_feature {
 	TR_CONSTANT, /* short checks of constant addresses */
 	TR_GROUPS,   /* one check for several accesses */
 	TR_LOOPS,    /* innermost loops without checks */
+	TR_SWAPS,    /* loops with hot registers of memory in those of cold ones */
 	TR_DIRECT,   /* the vCPU's state by its address instead of GS */
 	TR_RELATIVE, /* and that relative to RIP */
 	TR_REACH,    /* ranges of accesses in loops */
@@ -309,7 +310,7 @@ struct tr {
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_moves, n_moved, n_killed, n_code_flushes, n_evictions, n_evicted_regions,
 		n_window_bans, n_faults, n_enters, n_interp_blocks, n_verified, n_fast_loops,
-		n_reaches_left;
+		n_swapped_loops, n_reaches_left;
 };
 
 struct tr_vm {
@@ -592,6 +593,7 @@ u32 tr_site_new(struct tr *t, const struct tr_site *s); /* 0: no room */
 void tr_site_read(struct tr *t, u32 site, struct tr_site *s);
 /* The same but for rip and region of a SITE_INDIRECT, which take their time. */
 void tr_site_read_exit(struct tr *t, u32 site, struct tr_site *s);
+u32 tr_leaves_at(struct tr *t, u32 site); /* by a fault: code offset, with the site in T1 */
 struct tr_slot *tr_slot(struct tr *t, u32 site);
 u32 tr_site_serial(struct tr *t, u32 site);                         /* of its segment */
 bool tr_site_like(struct tr *t, u32 site, const struct tr_site *s); /* the same, of its region */

@@ -180,11 +180,11 @@ static struct access at_base(struct gen *g, const struct tr_insn *i, unsigned si
 
 	if (!reg) {
 		reg = held_take(g, g->reserved);
-		find_addend(g, i, reg, host_reg(i->base));
+		find_addend(g, i, reg, host_reg(g, i->base));
 		hold_addend(g, reg, i, 0);
 	}
 	return (struct access){
-		.m = {.base = (int)host_reg(i->base), .index = (int)reg, .disp = (i32)i->disp},
+		.m = {.base = (int)host_reg(g, i->base), .index = (int)reg, .disp = (i32)i->disp},
 		.busy = BIT(reg),
 		.site = operand_site(g, size, access)};
 }
@@ -237,7 +237,7 @@ static struct access at_any(struct gen *g, const struct tr_insn *i)
 	}
 	a.site = operand_site(g, i->size, i->access);
 	a.m = (struct hmem){.base = T0, .index = (int)reg};
-	if (fields_copied(i) < 2) {
+	if (fields_copied(g, i) < 2) {
 		a.busy |= BIT(reg);
 		return a;
 	}
@@ -250,18 +250,18 @@ struct access window_operand(struct gen *g, const struct tr_insn *i)
 {
 	bool plain = !i->seg && !i->a32;
 
-	if (plain && i->base != NO_REG && i->index == NO_REG && !in_state(i->base))
+	if (plain && i->base != NO_REG && i->index == NO_REG && !in_state(g, i->base))
 		return at_base(g, i, i->size, i->access);
-	if (!i->seg && i->base == NO_REG && i->index == NO_REG && fields_copied(i) < 2)
+	if (!i->seg && i->base == NO_REG && i->index == NO_REG && fields_copied(g, i) < 2)
 		return at_constant(g, i, constant_address(g, i));
 	return at_any(g, i);
 }
 
-unsigned window_takes(const struct tr_insn *i)
+unsigned window_takes(const struct gen *g, const struct tr_insn *i)
 {
 	if (i->seg || i->a32 || i->index != NO_REG)
 		return 3;
-	return i->base == NO_REG ? 2 : in_state(i->base) ? 3 : 1;
+	return i->base == NO_REG ? 2 : in_state(g, i->base) ? 3 : 1;
 }
 
 bool windows_for(const struct gen *g, const struct tr_insn *i)
