@@ -63,17 +63,12 @@ bool tr_way_of_jump(struct tr *t, u32 from, u32 to)
 /* It leads to where it did at first, or to the runtime; a link may have gone elsewhere since. */
 static void undo(struct tr *t, const struct tr_way *way)
 {
-	struct code c = {.base = t->emit.base, .size = (u32)t->code.size};
+	struct code c = tr_patch_at(t, way->from);
 
-	if (way->is_jump && tr_segment_of(t, way->from)->serial == way->serial) {
-		c.at = way->from;
+	if (way->is_jump && tr_segment_of(t, way->from)->serial == way->serial)
 		e_call_to(&c, t->rt.gone);
-	} else if (!way->is_jump && tr_site_serial(t, way->from) == way->serial) {
-		struct tr_link *l = tr_link_of(t, way->from);
-
-		e_bind(&c, l->patch, l->stub);
-		l->known = 0;
-	}
+	else if (!way->is_jump && tr_site_serial(t, way->from) == way->serial)
+		tr_link_reset(t, tr_link_of(t, way->from));
 }
 
 /* ---- Dropping ---- */
@@ -99,22 +94,6 @@ static void kill_joins(struct tr *t, struct tr_region *r)
 	}
 }
 
-/* Out of the list of the entry to which it leads past what puts flags into memory. */
-static void leave_entry(struct tr *t, u32 site, const struct tr_link *l)
-{
-	struct tr_entry *e = tr_gone_entry(t, l->dead_entry);
-	struct tr_link *before;
-
-	if (e->dead_links == site) {
-		e->dead_links = l->dead_next & mask_low(28);
-		return;
-	}
-	before = tr_link_of(t, e->dead_links);
-	while (before->dead_next != site)
-		before = tr_link_of(t, before->dead_next);
-	before->dead_next = l->dead_next;
-}
-
 static void leave_entries(struct tr *t, const struct tr_segment *g)
 {
 	u32 first = (u32)(g - t->segments) << SITE_SHIFT;
@@ -126,7 +105,7 @@ static void leave_entries(struct tr *t, const struct tr_segment *g)
 			continue;
 		l = tr_link_of(t, first | k);
 		if (l->dead_entry && tr_segment_of(t, l->dead_entry) != g)
-			leave_entry(t, first | k, l);
+			tr_link_leave_dead(t, l);
 	}
 }
 

@@ -68,26 +68,34 @@ static void set_dead(struct gen *g, u32 site, u32 jump, u32 stub)
 	note_point(g, jump, stub, false);
 }
 
-/* To code outside of the region: flags to memory unless the entry turns out not to want them. */
+/* A jump or call that goes out: flags to memory unless the entry turns out not to want them. */
+static void go_out(struct gen *g, u32 jump, u32 site)
+{
+	struct stub *s;
+
+	if (g->fstate == FLAGS_MEM) {
+		patchable(g, jump, site);
+		return;
+	}
+	s = new_stub(g, STUB_EDGE);
+	s->jump = jump;
+	s->save = true;
+	s->site = site;
+}
+
+/* To code outside of the region. */
 static void outside(struct gen *g, i32 target, u32 dead)
 {
 	u32 site = link_site(g, target), begin;
 
 	swap_leave(g);
 	begin = g->c->at;
-	if (g->fstate == FLAGS_HOST && !dead) {
-		struct stub *s;
-		u32 jump = e_jmp(g->c);
-
-		s = new_stub(g, STUB_EDGE);
-		s->jump = jump;
-		s->save = true;
-		s->site = site;
+	if (!dead) {
+		go_out(g, e_jmp(g->c), site);
 		return;
 	}
 	flags_to_memory(g);
-	if (dead)
-		set_dead(g, site, dead, begin);
+	set_dead(g, site, dead, begin);
 	patchable(g, e_jmp(g->c), site);
 }
 
@@ -380,10 +388,11 @@ static void insn_call(struct gen *g, const struct tr_insn *i)
 {
 	u32 site;
 
-	flags_to_memory(g);
+	if (!windows_for(g, i)) /* where no flags are taken on the way */
+		flags_to_memory(g);
 	push_return(g, i);
 	site = link_site(g, i->target);
-	patchable(g, tr_has(g->t, TR_PAIRS) ? e_call(g->c) : e_jmp(g->c), site);
+	go_out(g, tr_has(g->t, TR_PAIRS) ? e_call(g->c) : e_jmp(g->c), site);
 	after_call(g, i);
 }
 

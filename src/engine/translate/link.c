@@ -104,7 +104,7 @@ static struct reliance reliance(struct tr *t, const struct tr_site *s, const str
 	return r;
 }
 
-enum { GUARD_BYTES = 64 };
+enum { GUARD_BYTES = 128 };
 
 /* Code that goes to e only while its pages are where they were. */
 static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
@@ -114,6 +114,35 @@ static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e
 
 	check_page(t, l, e->rip, r->first);
 	check_page(t, l, e->rip + ALC_PAGE_SIZE, r->second);
+	e_jmp_to(&t->emit, e->host);
+	return at;
+}
+
+/* The same for what comes with flags and must keep them, unless e is reached. */
+static void check_page_softly(struct tr *t, const struct tr_link *l, u64 va, u32 id)
+{
+	struct code *c = &t->emit;
+	u32 failed;
+
+	if (!id)
+		return;
+	e_rr(c, OP_MOV_LOAD, true, T0, X86_RCX);
+	e_load32(c, X86_RCX, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))));
+	e_lea32(c, X86_RCX, hm(X86_RCX, -(i32)id));
+	E_CODE(c, 0xe3, 8); /* jrcxz: over the two that follow */
+	e_rr(c, OP_MOV_LOAD, true, X86_RCX, T0);
+	failed = e_jmp(c);
+	e_bind(c, failed, l->dead_stub);
+	e_rr(c, OP_MOV_LOAD, true, X86_RCX, T0);
+}
+
+static u32 soft_guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
+		      const struct reliance *r)
+{
+	u32 at = t->emit.at;
+
+	check_page_softly(t, l, e->rip, r->first);
+	check_page_softly(t, l, e->rip + ALC_PAGE_SIZE, r->second);
 	e_jmp_to(&t->emit, e->host);
 	return at;
 }
@@ -138,15 +167,23 @@ static bool is_bound(const struct tr *t, u32 rel, u32 target)
 	return rel + (u32)sizeof(distance) + distance == target;
 }
 
-/* Past what would put flags into memory, for as long as this entry is what it is. */
-static void link_dead(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
+/*
+ * `to` leads to an entry for which no flags live: past what would put them into memory, for as long
+ * as the entry is what it is.
+ */
+static void link_dead(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e, u32 to)
 {
-	if (l->dead_entry)
-		return;
 	l->dead_entry = e->host;
 	l->dead_next = e->dead_links;
 	e->dead_links = site & mask_low(28);
-	bind_anywhere(t, l->dead, e->host);
+	bind_anywhere(t, l->dead, to);
+}
+
+static void unbind_dead(struct tr *t, struct tr_link *l)
+{
+	bind_anywhere(t, l->dead, l->dead_stub);
+	l->dead_entry = 0;
+	l->known = 0;
 }
 
 void tr_unlink_dead(struct tr *t, struct tr_entry *e)
@@ -154,11 +191,69 @@ void tr_unlink_dead(struct tr *t, struct tr_entry *e)
 	for (u32 site = e->dead_links; site;) {
 		struct tr_link *l = tr_link_of(t, site);
 
-		bind_anywhere(t, l->dead, l->dead_stub);
-		l->dead_entry = 0;
+		unbind_dead(t, l);
 		site = l->dead_next;
 	}
 	e->dead_links = 0;
+}
+
+void tr_link_leave_dead(struct tr *t, const struct tr_link *l)
+{
+	struct tr_entry *e = tr_gone_entry(t, l->dead_entry);
+	struct tr_link *before = tr_link_of(t, e->dead_links);
+
+	if (before == l) {
+		e->dead_links = l->dead_next & mask_low(28);
+		return;
+	}
+	while (tr_link_of(t, before->dead_next) != l)
+		before = tr_link_of(t, before->dead_next);
+	before->dead_next = l->dead_next;
+}
+
+static void no_dead(struct tr *t, struct tr_link *l)
+{
+	if (!l->dead_entry)
+		return;
+	tr_link_leave_dead(t, l);
+	unbind_dead(t, l);
+}
+
+void tr_link_reset(struct tr *t, struct tr_link *l)
+{
+	no_dead(t, l);
+	if (l->patch)
+		bind_anywhere(t, l->patch, l->stub);
+	l->known = 0;
+}
+
+/* To another user page: by code that sees whether that is still there. */
+static bool link_guarded(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e,
+			 const struct reliance *r)
+{
+	u32 known = r->first ^ r->second << 16 ^ r->second >> 16;
+
+	/* The link may be there already, and only its pages have been in doubt. */
+	if (known == l->known || t->emit.at + GUARD_BYTES > t->emit.size ||
+	    !tr_way_of_link(t, site, e->host) || !tr_way_of_link(t, site, t->emit.at))
+		return false;
+	no_dead(t, l);
+	if (l->dead && !e->live)
+		link_dead(t, l, site, e, soft_guard(t, l, e, r));
+	else
+		bind_anywhere(t, l->patch, guard(t, l, e, r));
+	l->known = known;
+	return true;
+}
+
+static bool link_directly(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
+{
+	if (is_bound(t, l->patch, e->host) || !tr_way_of_link(t, site, e->host))
+		return false;
+	if (l->dead && !l->dead_entry && !e->live)
+		link_dead(t, l, site, e, e->host);
+	bind_anywhere(t, l->patch, e->host);
+	return true;
 }
 
 void tr_link(struct tr *t, u32 site, struct tr_entry *e)
@@ -174,23 +269,7 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 	if (s.region->dead || !l->patch || e->region->mode != s.region->mode)
 		return;
 	r = reliance(t, &s, e);
-	if (r.any) {
-		u32 known = r.first ^ r.second << 16 ^ r.second >> 16;
-
-		/* The link may be there already, and only its pages have been in doubt. */
-		if (known == l->known || t->emit.at + GUARD_BYTES > t->emit.size ||
-		    !tr_way_of_link(t, site, e->host) || !tr_way_of_link(t, site, t->emit.at))
-			return;
-		l->known = known;
-		bind_anywhere(t, l->patch, guard(t, l, e, &r));
-	} else {
-		if (is_bound(t, l->patch, e->host) || !tr_way_of_link(t, site, e->host))
-			return;
-		if (l->dead && !e->live)
-			link_dead(t, l, site, e);
-		bind_anywhere(t, l->patch, e->host);
-	}
-	t->n_links++;
+	t->n_links += r.any ? link_guarded(t, l, site, e, &r) : link_directly(t, l, site, e);
 }
 
 /* As they were at first. */
@@ -200,13 +279,8 @@ void tr_unlink_region(struct tr *t, struct tr_region *r)
 
 	for (unsigned k = 0; k < r->nheads; k++)
 		tr_unlink_dead(t, &r->mem_heads[k]);
-	for (unsigned k = 0; k < r->nlinks; k++) {
-		struct tr_link *l = &g->links[r->first_link + k];
-
-		if (l->patch)
-			bind_anywhere(t, l->patch, l->stub);
-		l->known = 0;
-	}
+	for (unsigned k = 0; k < r->nlinks; k++)
+		tr_link_reset(t, &g->links[r->first_link + k]);
 }
 
 /* What stands at an offset jumps to e's code from now on. */

@@ -554,6 +554,9 @@ void tr_user_code_add(struct tr *t, u64 va);
 void tr_link(struct tr *t, u32 site, struct tr_entry *e);
 /* Nothing leads to it past what puts flags into memory. */
 void tr_unlink_dead(struct tr *t, struct tr_entry *e);
+/* A link, out of the list of the entry to which it leads past that; and as it was at first. */
+void tr_link_leave_dead(struct tr *t, const struct tr_link *l);
+void tr_link_reset(struct tr *t, struct tr_link *l);
 /* A join leads to e from now on, which has the same address. */
 void tr_join_replace(struct tr *t, struct tr_region *j, const struct tr_entry *e);
 /* An entry of a dead region leads to the same place of a living one from now on. */
