@@ -22,9 +22,12 @@ enum {
 	/* PAGE_DEMAND, PAGE_REMAP */
 	PG_ALIAS = 8,  /* the frame of page PG_DATA + 1 once more */
 	PG_STACK = 10, /* two */
-	PG_CROSS = 13, /* executable; its last instruction goes on in PAGE_STEPS */
-	/* PAGE_STEPS: one function a register, that steps it up in one frame and down in the other;
-	 * before them the last byte of such a step of RAX, and its RET
+	/* Executable; its last instruction goes on in PAGE_STEPS, and so do a loop and a jump. */
+	PG_CROSS = 13,
+	/*
+	 * PAGE_STEPS: one function a register, that steps it up in one frame and down in the other;
+	 * before them the last byte of such a step of RAX, and its RET, and such a loop's second
+	 * half; behind them one that has its address in RAX
 	 */
 	/* PAGE_WRITABLE */
 	PG_CODE = 16,       /* two, writable and executable */
@@ -33,6 +36,10 @@ enum {
 };
 
 enum { BLOCK_ITEMS = 128, BLOCK_FIXES = 2, BLOCK_STEP_SIZE = 64, BLOCK_STEP_AT = 16 };
+enum { BLOCK_WHERE_AT = BLOCK_STEP_AT + 16 * BLOCK_STEP_SIZE };
+enum { BLOCK_STEP_OPCODE = 4 };                        /* the byte that says up or down */
+enum { BLOCK_VIA_AT = 0xf80 };                         /* in PG_CROSS: leads to BLOCK_WHERE_AT */
+enum { BLOCK_LOOP_AT = 0xfe0, BLOCK_LOOP_END_AT = 2 }; /* in PG_CROSS and PAGE_STEPS */
 
 enum fix_kind { FIX_NONE, FIX_RELATIVE, FIX_ABSOLUTE };
 

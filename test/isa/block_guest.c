@@ -88,27 +88,64 @@ void block_guest_destroy(struct block_guest *g)
 	g->image = NULL;
 }
 
-/* inc reg (dec reg); ret */
+/* ModRM of INC and DEC of the first register. */
+enum { STEP_UP = 0xc0, STEP_DOWN = 0xc8 };
+enum { LOOP_AT = BLOCK_LOOP_AT + 6 };
+
+/* 2: inc rax (dec rax); dec ecx; jnz 1b; pop rcx; ret */
+static void make_loop_end(u8 *frame, u8 opcode, bool rex)
+{
+	const u8 end[] = {rex ? 0x48 : 0x90, 0xff, opcode, 0xff, 0xc9, 0x75, 0, 0x59, 0xc3};
+	enum { JUMP_END = 7 };
+
+	memcpy(frame + BLOCK_LOOP_END_AT, end, sizeof(end));
+	frame[BLOCK_LOOP_END_AT + JUMP_END - 1] =
+		(u8)(LOOP_AT - ALC_PAGE_SIZE - BLOCK_LOOP_END_AT - JUMP_END);
+}
+
+/*
+ * inc reg (dec reg); ret. Behind TEST no flags live that came from elsewhere, behind a NOP, CF
+ * does.
+ */
 static void make_steps(u8 *frame, u8 opcode, bool rex)
 {
+	/* test esp, esp (in the other frame a NOP); lea rax, [rip]; ret */
+	const bool tests = opcode == STEP_UP;
+	const u8 where[] = {
+		tests ? 0x85 : 0x66, tests ? 0xe4 : 0x90, 0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xc3};
+
 	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
 	for (unsigned reg = 0; reg < X86_GPRS; reg++) {
-		u8 step[] = {rex ? (u8)(0x48 | reg >> 3) : 0x90, 0xff, (u8)(opcode | (reg & 7)),
+		u8 step[] = {reg & 1 ? 0x85 : 0x66,
+			     reg & 1 ? 0xe4 : 0x90,
+			     rex ? (u8)(0x48 | reg >> 3) : 0x90,
+			     0xff,
+			     (u8)(opcode | (reg & 7)),
 			     0xc3};
 
 		memcpy(frame + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE, step, sizeof(step));
 	}
+	memcpy(frame + BLOCK_WHERE_AT, where, sizeof(where));
 	frame[0] = opcode;
 	frame[1] = 0xc3;
+	make_loop_end(frame, opcode, rex);
 }
 
-/* nop; inc rax (dec rax) but for its last byte */
+/* nop; inc rax (dec rax) but for its last byte. push rcx; mov ecx, 20; 1: jmp 2f */
 static void make_crossing(u8 *frame, bool rex)
 {
 	const u8 step[] = {0x90, rex ? 0x48 : 0x90, 0xff};
+	const u8 loop[] = {0x51, 0xb9, 20,   0,
+			   0,    0,    0xeb, BLOCK_LOOP_END_AT + ALC_PAGE_SIZE - LOOP_AT - 2};
+
+	enum { TO_WHERE = BLOCK_WHERE_AT + ALC_PAGE_SIZE - BLOCK_VIA_AT - 7 };
+	/* test ecx, ecx; jmp */
+	const u8 via[] = {0x85, 0xc9, 0xe9, TO_WHERE & 0xff, TO_WHERE >> 8, 0, 0};
 
 	memset(frame, CASE_INT3, ALC_PAGE_SIZE);
+	memcpy(frame + BLOCK_VIA_AT, via, sizeof(via));
 	memcpy(frame + ALC_PAGE_SIZE - sizeof(step), step, sizeof(step));
+	memcpy(frame + BLOCK_LOOP_AT, loop, sizeof(loop));
 }
 
 static void make_image(u8 *image, const struct block *b)
@@ -122,8 +159,8 @@ static void make_image(u8 *image, const struct block *b)
 	}
 	memset(image + GPA_STACK, 0, KERNEL_END - GPA_STACK);
 	values_fill(b->fill, image + FRAME_DATA, FRAMES_END - FRAME_DATA);
-	make_steps(image + FRAME_STEPS, 0xc0, b->bits == 64);
-	make_steps(image + FRAME_STEPS + REMAP_FLIP, 0xc8, b->bits == 64);
+	make_steps(image + FRAME_STEPS, STEP_UP, b->bits == 64);
+	make_steps(image + FRAME_STEPS + REMAP_FLIP, STEP_DOWN, b->bits == 64);
 	make_crossing(image + FRAME_CROSS, b->bits == 64);
 	memcpy(image + FRAME_CODE, b->code, ALC_PAGE_SIZE);
 	memcpy(image + FRAME_CODE - ALC_PAGE_SIZE, b->code + ALC_PAGE_SIZE, ALC_PAGE_SIZE);

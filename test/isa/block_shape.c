@@ -472,15 +472,27 @@ void put_step(struct bgen *g, int reg)
 	put_far_call(g, PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE);
 }
 
+/* What tells where it is, and of one frame keeps its caller's flags, itself or from PG_CROSS. */
+static void put_where(struct bgen *g)
+{
+	if (g->role[X86_RAX] != ROLE_FREE || rng_percent(&g->r, 40))
+		return;
+	put_far_call(g, rng_percent(&g->r, 40) ? PAGE_STEPS * 0x1000 + BLOCK_WHERE_AT
+					       : PG_CROSS * 0x1000 + BLOCK_VIA_AT);
+	g->undefined |= X86_AF;
+}
+
 static void shape_remapped_code(struct bgen *g)
 {
 	const u8 remap[2] = {0xcd, rng_percent(&g->r, 50) ? CALL_REMAP : CALL_RELOAD};
 	int reg = free_register(g);
 
+	put_where(g);
 	put_step(g, reg);
 	if (rng_percent(&g->r, 50))
 		put_step(g, reg);
 	put_bytes(g, remap, 2);
+	put_where(g);
 	put_step(g, free_register(g));
 	if (rng_percent(&g->r, 50)) {
 		put_bytes(g, remap, 2);

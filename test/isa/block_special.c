@@ -212,10 +212,12 @@ void shape_read_segment(struct bgen *g)
 /* ---- Page ends --------------------------------------------------------------------------------
  */
 
-/* An instruction that begins in PG_CROSS and ends in one of two other pages. */
+/* An instruction, or a loop, that begins in PG_CROSS and ends in one of two other pages. */
 static void put_crossing(struct bgen *g)
 {
-	put_far_call(g, PG_CROSS * 0x1000 + 0xffe - (i32)rng_below(&g->r, 2));
+	i32 at = rng_percent(&g->r, 40) ? BLOCK_LOOP_AT : 0xffe - (i32)rng_below(&g->r, 2);
+
+	put_far_call(g, PG_CROSS * 0x1000 + at);
 }
 
 void shape_crossing(struct bgen *g)
@@ -234,25 +236,38 @@ void shape_crossing(struct bgen *g)
 /* ---- What other pages lead to -----------------------------------------------------------------
  */
 
-/* A function in another page that is written to between calls: up becomes down. */
+/* Steps a register up, or down: a function in another page, or a loop that goes on there. */
+struct stepping {
+	i32 call, opcode; /* offsets in the window */
+};
+
+static struct stepping choose_stepping(struct bgen *g, int reg)
+{
+	const i32 of_reg = PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE;
+
+	if (g->role[X86_RAX] == ROLE_FREE && rng_percent(&g->r, 40))
+		return (struct stepping){.call = PG_CROSS * 0x1000 + BLOCK_LOOP_AT,
+					 .opcode = PAGE_STEPS * 0x1000 + BLOCK_LOOP_END_AT + 2};
+	return (struct stepping){.call = of_reg, .opcode = of_reg + BLOCK_STEP_OPCODE};
+}
+
+/* It is written to between calls: up becomes down. */
 void shape_patched_step(struct bgen *g)
 {
 	u8 xor [7] = {0x80, 0x35, 0, 0, 0, 0, 8};
 	int reg = free_register(g), i;
+	struct stepping s;
 
 	if (g->role[reg] != ROLE_FREE)
 		return;
+	s = choose_stepping(g, reg);
 	for (unsigned n = 1 + (unsigned)rng_below(&g->r, 3); n && !g->full; n--) {
-		put_step(g, reg);
+		put_far_call(g, s.call);
 		i = put_bytes(g, xor, sizeof(xor));
 		g->b->item[i].fix[0] = (struct block_fix){
-			.kind = FIX_RELATIVE,
-			.at = 2,
-			.size = 4,
-			.item = -1,
-			.offset = PAGE_STEPS * 0x1000 + BLOCK_STEP_AT + reg * BLOCK_STEP_SIZE + 2};
+			.kind = FIX_RELATIVE, .at = 2, .size = 4, .item = -1, .offset = s.opcode};
 		g->undefined = X86_AF;
-		put_step(g, reg);
+		put_far_call(g, s.call);
 	}
 }
 

@@ -373,7 +373,14 @@ void tr_join_add(struct tr *t, struct tr_region *r, struct tr_region *j)
 	tr_entry_add(t, &j->mem_heads[0]);
 }
 
-/* The second page of a crossing instruction is still mapped behind the first? */
+/* Code looks on entry whether the second page is still behind the first, by that number. */
+static bool is_believed(struct tr *t, const struct tr_entry *e)
+{
+	const struct tr_region *r = e->region;
+
+	return !r->second_id || tr_page_id(t, e->rip + ALC_PAGE_SIZE, r->page2) == r->second_id;
+}
+
 static bool second_holds(struct alc_vcpu *v, struct tr *t, const struct tr_entry *e)
 {
 	const struct itlb_entry *it;
@@ -381,7 +388,7 @@ static bool second_holds(struct alc_vcpu *v, struct tr *t, const struct tr_entry
 	if (!e->region->page2)
 		return true;
 	it = itlb_lookup(v, &t->c, (e->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE);
-	return it && it->page == e->region->page2;
+	return it && it->page == e->region->page2 && is_believed(t, e);
 }
 
 static bool holds(const struct tr_entry *e)
@@ -434,7 +441,8 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 
 	tr_user_code_add(t, rip);
 	/* What was not there is not there yet: see tr_entry_add. */
-	if (likely(is_current(t, l, rip) && (!l->entry || holds(l->entry))))
+	if (likely(is_current(t, l, rip) &&
+		   (!l->entry || (holds(l->entry) && is_believed(t, l->entry)))))
 		return l->entry;
 	it = itlb_lookup(v, &t->c, rip);
 	if (!it)

@@ -62,8 +62,8 @@ struct tr_site {
 
 /* As it is kept. */
 struct tr_slot {
-	u32 region : 18; /* its number in the segment */
-	u32 off : 12;    /* of rip in its page */
+	u32 region : 17; /* its number in the segment */
+	u32 off : 13;    /* of rip, from the region's page on */
 	u32 raises : 1, swapped : 1;
 	u32 kind : 4, flags : 1, next : 4, answer : 3, locked : 1, stack : 1, access : 1, size : 7,
 		uncount : 10;
@@ -77,7 +77,7 @@ struct tr_link {
 	i32 target; /* distance of rip from the page's beginning */
 	u32 patch;  /* code offset of a rel32 */
 	u32 stub;   /* and to which it led at first */
-	u32 known;  /* of user pages, what the link relies on */
+	u32 known;  /* the number of the user page's mapping that it relies on, or 0 */
 	/*
 	 * A rel32 that may lead to entries for which no flags live, or 0; where it led at first;
 	 * the entry's code to which it leads now, or 0; and the next site of which such a jump
@@ -139,9 +139,10 @@ struct tr_patch {
 
 struct tr_region {
 	struct alc_page *page;
-	struct alc_page *page2;  /* into which its only instruction reaches, or NULL */
+	struct alc_page *page2;  /* the next one, where it goes on (region.c), or NULL */
 	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
+	u32 second_id;    /* of a user's page2: what is checked on entry; else 0 */
 	bool dead, stays; /* stays: it can't be moved */
 	u8 fpu;           /* UNIT_* */
 	u16 nheads, nplaces, npoints, naddresses, nlinks;

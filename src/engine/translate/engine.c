@@ -23,7 +23,7 @@ static const char *const feature_names[TR_FEATURES] = {
 	[TR_WINDOWS] = "windows",   [TR_HELD] = "held",         [TR_X87] = "x87",
 	[TR_GUESSES] = "guesses",   [TR_EVICTION] = "eviction", [TR_REACH] = "reach",
 	[TR_DIRECT] = "direct",     [TR_KICKS] = "kicks",       [TR_MOVES] = "moves",
-	[TR_RELATIVE] = "relative",
+	[TR_RELATIVE] = "relative", [TR_SPANS] = "spans",
 };
 static const char *const host_part_names[TR_HOST_PARTS] = {
 	[TR_HOST_AVX] = "avx",
@@ -361,6 +361,7 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"joins_hot", t->n_exits[SITE_HOT]},
 		{"loops_copied", t->n_fast_loops},
 		{"loops_swapped", t->n_swapped_loops},
+		{"regions_spanning", t->n_spans},
 		{"loops_unchecked", t->n_fast_runs},
 		{"reaches", t->nreaches},
 		{"reaches_given_up", t->n_reaches_left},

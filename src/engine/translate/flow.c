@@ -14,7 +14,7 @@
 
 static const struct tr_insn *insn_at(const struct gen *g, i32 off, unsigned *index)
 {
-	if (off < 0 || off >= ALC_PAGE_SIZE || g->in->at[off] < 0)
+	if (off < 0 || off >= (i32)g->in->span || g->in->at[off] < 0)
 		return NULL;
 	*index = (unsigned)g->in->at[off];
 	return &g->in->insns[*index];
@@ -23,6 +23,12 @@ static const struct tr_insn *insn_at(const struct gen *g, i32 off, unsigned *ind
 static bool lives(const struct tr_insn *i)
 {
 	return i->strong | i->weak;
+}
+
+/* Where the region is entered and its second page is another one, that may read them. */
+static bool may_live(const struct gen *g, const struct tr_insn *i)
+{
+	return lives(i) || (i->mem_head && g->in->region->page2);
 }
 
 void flow_leave(struct gen *g, u32 site)
@@ -190,13 +196,15 @@ static void edge_from(struct gen *g, u32 rel, i32 target)
 
 static void stub_edge(struct gen *g, const struct stub *s)
 {
+	unsigned index;
+
 	if (s->save) { /* of an unconditional jump, which has its site already */
 		set_dead(g, s->site, s->jump, g->c->at);
 		flags_to_memory(g);
 		patchable(g, e_jmp(g->c), s->site);
 		return;
 	}
-	if (s->target >= 0 && s->target < ALC_PAGE_SIZE && g->in->at[s->target] >= 0)
+	if (insn_at(g, s->target, &index))
 		flow_edge(g, s->target);
 	else
 		outside(g, s->target, swap_is_on(g) ? 0 : s->jump);
@@ -228,6 +236,23 @@ void flow_fpu_check(struct gen *g)
 	s->back = g->c->at;
 }
 
+/* The region's second page must be behind its first; flags are in memory. */
+static void check_second(struct gen *g)
+{
+	const struct tr_region *r = g->in->region;
+	u64 rip = gen_rip(g, g->i);
+	struct stub *s;
+	u32 jump;
+
+	if (!r->second_id)
+		return;
+	jump = e_unless_page(g->c, rip + ALC_PAGE_SIZE, r->second_id);
+	s = new_stub(g, STUB_EXIT);
+	s->jump = jump;
+	s->site = new_site(
+		g, (struct tr_site){.rip = rip, .kind = SITE_ATTENTION, .flags = FLAGS_MEM});
+}
+
 /* Has somebody something for this vCPU? Then leave, with flags as they are. */
 static void poll(struct gen *g, bool bracket)
 {
@@ -257,11 +282,12 @@ static void enter_unpolled(struct gen *g, const struct tr_insn *i)
 {
 	struct stub *s;
 
-	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));
-	if (i->mem_head && g->in->region->fpu)
+	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, may_live(g, i));
+	if (i->mem_head) {
+		e_nop(g->c, g->in->region->second_id || g->in->region->fpu ? 0 : ENTRY_BYTES);
+		check_second(g);
 		flow_fpu_check(g);
-	else if (i->mem_head)
-		e_nop(g->c, ENTRY_BYTES);
+	}
 	if (i->loop)
 		e_align_loop(g->c);
 	g->w->label[g->index] = g->c->at;
@@ -290,8 +316,9 @@ void flow_enter_head(struct gen *g, const struct tr_insn *i)
 		return;
 	}
 	g->w->label[g->index] = g->c->at;
-	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, lives(i));
+	add_entry(g, gen_rip(g, i), g->c->at, i->mem_head, false, may_live(g, i));
 	if (i->mem_head) {
+		check_second(g);
 		poll(g, false);
 		flow_fpu_check(g);
 	} else if (i->loop) {

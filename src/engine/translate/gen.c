@@ -726,7 +726,7 @@ static void publish(struct gen *g)
 
 	r->nheads = (u16)g->nheads;
 	r->mem_heads = tr_alloc(g->t, g->nheads * sizeof(*r->mem_heads));
-	/* An instruction that lies across two pages is found by its entry alone. */
+	/* What lies across two pages is found by its entries alone. */
 	r->nplaces = r->page2 || !tr_has(g->t, TR_JOINS) ? 0 : (u16)g->nplaces;
 	r->places = tr_alloc(g->t, r->nplaces * sizeof(*r->places));
 	r->npoints = (u16)g->npoints;

@@ -61,7 +61,7 @@ enum { PFX_66 = 1, PFX_F2 = 2, PFX_F3 = 4, PFX_LOCK = 8 };
 enum { FIELD_REG = 1, FIELD_RM = 2, FIELD_V = 4, FIELD_OP = 8 };
 
 struct tr_insn {
-	u16 off; /* in its page */
+	u16 off; /* from its region's page on */
 	u8 len;
 	u8 kind; /* enum tr_kind */
 	/* Encoding */
@@ -124,6 +124,7 @@ void tr_compat_encode(struct tr_insn *i);
 void tr_compat_encoded(const struct dec *d, struct tr_insn *i);
 
 /* liveness.c */
-void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all);
+/* at: by offset, below `span`, the index of the instruction there, or -1. */
+void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, unsigned span, bool keep_all);
 
 #endif

@@ -27,8 +27,7 @@ static struct tr_page_id *new_page_id(struct tr *t)
 	return tr_page_id_new(t);
 }
 
-/* The number of a user page's mapping, now believed by translated code. */
-static u32 page_id(struct tr *t, u64 va, const struct alc_page *page)
+u32 tr_page_id(struct tr *t, u64 va, const struct alc_page *page)
 {
 	unsigned h = page_hash(va);
 	struct tr_page_id *p;
@@ -72,78 +71,44 @@ void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page)
 	t->drops++;
 }
 
-static void check_page(struct tr *t, const struct tr_link *l, u64 va, u32 id)
+static struct hmem id_at(u64 va)
+{
+	return hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32)));
+}
+
+u32 e_unless_page(struct code *c, u64 va, u32 id)
+{
+	e_cmp32_mem(c, id_at(va), id);
+	return e_jcc(c, CC_NE);
+}
+
+enum { GUARD_BYTES = 64 };
+
+/* Code that goes to e only while its page is where it was. */
+static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e, u32 id)
 {
 	struct code *c = &t->emit;
+	u32 at = c->at;
 
-	if (!id)
-		return;
-	e_cmp32_mem(c, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))), id);
-	e_bind(c, e_jcc(c, CC_NE), l->stub);
-}
-
-/* The user pages that a jump to e relies on to be where they are, as numbers; 0: none. */
-struct reliance {
-	bool any;
-	u32 first, second;
-};
-
-static struct reliance reliance(struct tr *t, const struct tr_site *s, const struct tr_entry *e)
-{
-	struct reliance r = {0};
-	bool user = !(e->rip >> 63);
-
-	if (user && (e->rip & ALC_PAGE_MASK) != (s->region->rip & ALC_PAGE_MASK)) {
-		r.any = true;
-		r.first = page_id(t, e->rip, e->region->page);
-	}
-	if (user && e->region->page2) {
-		r.any = true;
-		r.second = page_id(t, e->rip + ALC_PAGE_SIZE, e->region->page2);
-	}
-	return r;
-}
-
-enum { GUARD_BYTES = 128 };
-
-/* Code that goes to e only while its pages are where they were. */
-static u32 guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
-		 const struct reliance *r)
-{
-	u32 at = t->emit.at;
-
-	check_page(t, l, e->rip, r->first);
-	check_page(t, l, e->rip + ALC_PAGE_SIZE, r->second);
-	e_jmp_to(&t->emit, e->host);
+	e_bind(c, e_unless_page(c, e->rip, id), l->stub);
+	e_jmp_to(c, e->host);
 	return at;
 }
 
 /* The same for what comes with flags and must keep them, unless e is reached. */
-static void check_page_softly(struct tr *t, const struct tr_link *l, u64 va, u32 id)
+static u32 soft_guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e, u32 id)
 {
 	struct code *c = &t->emit;
-	u32 failed;
+	u32 at = c->at;
 
-	if (!id)
-		return;
 	e_rr(c, OP_MOV_LOAD, true, T0, X86_RCX);
-	e_load32(c, X86_RCX, hm_gs(T_OFF(page_ids) + (i32)(page_hash(va) * sizeof(u32))));
+	e_load32(c, X86_RCX, id_at(e->rip));
 	e_lea32(c, X86_RCX, hm(X86_RCX, -(i32)id));
 	E_CODE(c, 0xe3, 8); /* jrcxz: over the two that follow */
 	e_rr(c, OP_MOV_LOAD, true, X86_RCX, T0);
-	failed = e_jmp(c);
-	e_bind(c, failed, l->dead_stub);
+	e_jmp_to(c, l->dead_stub);
 	e_rr(c, OP_MOV_LOAD, true, X86_RCX, T0);
-}
-
-static u32 soft_guard(struct tr *t, const struct tr_link *l, const struct tr_entry *e,
-		      const struct reliance *r)
-{
-	u32 at = t->emit.at;
-
-	check_page_softly(t, l, e->rip, r->first);
-	check_page_softly(t, l, e->rip + ALC_PAGE_SIZE, r->second);
-	e_jmp_to(&t->emit, e->host);
+	e_jmp_to(c, e->host);
 	return at;
 }
 
@@ -228,22 +193,26 @@ void tr_link_reset(struct tr *t, struct tr_link *l)
 }
 
 /* To another user page: by code that sees whether that is still there. */
-static bool link_guarded(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e,
-			 const struct reliance *r)
+static bool link_guarded(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
 {
-	u32 known = r->first ^ r->second << 16 ^ r->second >> 16;
+	u32 id = tr_page_id(t, e->rip, e->region->page);
 
-	/* The link may be there already, and only its pages have been in doubt. */
-	if (known == l->known || t->emit.at + GUARD_BYTES > t->emit.size ||
+	/* The link may be there already, and only its page has been in doubt. */
+	if (id == l->known || t->emit.at + GUARD_BYTES > t->emit.size ||
 	    !tr_way_of_link(t, site, e->host) || !tr_way_of_link(t, site, t->emit.at))
 		return false;
 	no_dead(t, l);
 	if (l->dead && !e->live)
-		link_dead(t, l, site, e, soft_guard(t, l, e, r));
+		link_dead(t, l, site, e, soft_guard(t, l, e, id));
 	else
-		bind_anywhere(t, l->patch, guard(t, l, e, r));
-	l->known = known;
+		bind_anywhere(t, l->patch, guard(t, l, e, id));
+	l->known = id;
 	return true;
+}
+
+static bool is_guarded(const struct tr_site *s, const struct tr_entry *e)
+{
+	return !(e->rip >> 63) && (e->rip ^ s->region->rip) & ALC_PAGE_MASK;
 }
 
 static bool link_directly(struct tr *t, struct tr_link *l, u32 site, struct tr_entry *e)
@@ -259,7 +228,6 @@ static bool link_directly(struct tr *t, struct tr_link *l, u32 site, struct tr_e
 void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 {
 	struct tr_link *l;
-	struct reliance r;
 	struct tr_site s;
 
 	if (!tr_has(t, TR_LINK) || !e->mem)
@@ -268,8 +236,8 @@ void tr_link(struct tr *t, u32 site, struct tr_entry *e)
 	l = tr_link_of(t, site);
 	if (s.region->dead || !l->patch || e->region->mode != s.region->mode)
 		return;
-	r = reliance(t, &s, e);
-	t->n_links += r.any ? link_guarded(t, l, site, e, &r) : link_directly(t, l, site, e);
+	t->n_links += is_guarded(&s, e) ? link_guarded(t, l, site, e)
+					: link_directly(t, l, site, e);
 }
 
 /* As they were at first. */
@@ -323,8 +291,6 @@ void tr_jump_add(struct tr *t, u64 rip, const struct tr_entry *e)
 	if (!(e->region->mode & MODE_USER) && !(rip >> 63))
 		return;
 	tr_user_code_add(t, rip);
-	if (e->region->page2)
-		tr_user_code_add(t, rip + ALC_PAGE_SIZE);
 	if (e->region->mode & MODE_USER && tr_jump_is_clear(j)) { /* else the log has it */
 		if (t->njump_log < JUMP_LOG)
 			t->jump_log[t->njump_log] = (u16)slot;

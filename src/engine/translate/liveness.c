@@ -13,6 +13,12 @@ struct live {
 	u8 strong, weak;
 };
 
+struct flow {
+	const struct tr_insn *insns;
+	const i16 *at;
+	unsigned span;
+};
+
 static u8 any(struct live l)
 {
 	return l.strong | l.weak;
@@ -39,20 +45,20 @@ static struct live join(struct live a, struct live b)
 static const struct live outside = {.weak = F_ALL};
 
 /* Of a page offset that control passes to. */
-static struct live at_target(const struct tr_insn *insns, const i16 *at, i32 off)
+static struct live at_target(const struct flow *f, i32 off)
 {
-	if (off < 0 || off >= ALC_PAGE_SIZE || at[off] < 0)
+	if (off < 0 || off >= (i32)f->span || f->at[off] < 0)
 		return outside;
-	return at_head(&insns[at[off]]);
+	return at_head(&f->insns[f->at[off]]);
 }
 
-static struct live after(const struct tr_insn *insns, const i16 *at, const struct tr_insn *i)
+static struct live after(const struct flow *f, const struct tr_insn *i)
 {
 	i32 next = i->off + i->len;
 
 	switch (i->kind) {
 	case K_JMP:
-		return at_target(insns, at, i->target);
+		return at_target(f, i->target);
 	case K_JCC:
 	case K_LOOP:
 		break;
@@ -71,17 +77,15 @@ static struct live after(const struct tr_insn *insns, const i16 *at, const struc
 	default:
 		break;
 	}
-	if (next < ALC_PAGE_SIZE && at[next] >= 0 && !insns[at[next]].head) {
-		const struct tr_insn *n = &insns[at[next]];
+	if (next < (i32)f->span && f->at[next] >= 0 && !f->insns[f->at[next]].head) {
+		const struct tr_insn *n = &f->insns[f->at[next]];
 		struct live l = {n->strong, n->weak};
 
-		return i->kind == K_JCC || i->kind == K_LOOP
-			       ? join(l, at_target(insns, at, i->target))
-			       : l;
+		return i->kind == K_JCC || i->kind == K_LOOP ? join(l, at_target(f, i->target)) : l;
 	}
 	if (i->kind == K_JCC || i->kind == K_LOOP)
-		return join(at_target(insns, at, next), at_target(insns, at, i->target));
-	return at_target(insns, at, next);
+		return join(at_target(f, next), at_target(f, i->target));
+	return at_target(f, next);
 }
 
 static struct live before(const struct tr_insn *i, struct live l)
@@ -101,8 +105,9 @@ static struct live before(const struct tr_insn *i, struct live l)
 	return l;
 }
 
-void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all)
+void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, unsigned span, bool keep_all)
 {
+	const struct flow f = {.insns = insns, .at = at, .span = span};
 	bool changed = true;
 
 	for (unsigned k = 0; k < n; k++)
@@ -113,7 +118,7 @@ void tr_liveness(struct tr_insn *insns, unsigned n, const i16 *at, bool keep_all
 		changed = false;
 		for (unsigned k = n; k-- > 0;) {
 			struct tr_insn *i = &insns[k];
-			struct live l = before(i, after(insns, at, i));
+			struct live l = before(i, after(&f, i));
 
 			changed |= l.strong != i->strong || l.weak != i->weak;
 			i->strong = l.strong;

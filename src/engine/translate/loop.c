@@ -37,7 +37,7 @@ static int place_of(const struct gen_context *in, const struct tr_loop *l, i32 o
 {
 	int k;
 
-	if (off < 0 || off >= ALC_PAGE_SIZE)
+	if (off < 0 || off >= (i32)in->span)
 		return -1;
 	k = in->at[off];
 	return k >= l->head && k <= l->last ? k - l->head : -1;

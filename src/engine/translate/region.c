@@ -1,42 +1,74 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Regions: what direct jumps reach from an entry without leaving its page.
+ * Regions: what direct jumps reach from an entry without leaving its page, but for two kinds that
+ * go on in the next one: an instruction that lies across, alone, and a short loop that does, from
+ * its head to the jump back. They have one entry, in the first page, which looks whether the second
+ * is still the one behind it: all else that leads to code relies on the page of its address alone.
  *
- * The page's bytes are copied line by line after the lines were marked (mem/space.h), so that a
- * region holds for as long as the page's generation is the one of its marks.
+ * The pages' bytes are copied line by line after the lines were marked (mem/space.h), so that a
+ * region holds for as long as the pages' generations are those of its marks.
  */
 #include "engine/translate/translate.h"
+
+enum { PAGES = 2, LINE = 64, LOOP_BYTES = 1024 };
+
+struct page {
+	struct itlb_entry it;
+	u32 gen;
+	u64 lines; /* copied */
+};
 
 struct builder {
 	struct alc_vcpu *v;
 	struct tr *t;
-	struct itlb_entry it, it2; /* it2.page: of an instruction that goes on in the next page */
-	u64 lines;                 /* copied */
-	u32 gen, gen2;
-	bool moved; /* the page's generation changed under way */
+	struct page pages[PAGES];
+	unsigned low, high; /* offsets from which, and up to which, instructions are taken */
+	bool moved;         /* a page's generation changed under way */
+	bool goes_over;     /* control may go on from there */
 	bool whole;
 	unsigned n, max, nwork;
 	u16 work[REGION_INSNS];
-	i16 at[ALC_PAGE_SIZE];
-	u64 covered[ALC_PAGE_SIZE / 64]; /* instructions that other regions have */
+	i16 at[PAGES * ALC_PAGE_SIZE];
+	u64 covered[PAGES * ALC_PAGE_SIZE / 64]; /* instructions that other regions have */
 	struct tr_insn insns[REGION_INSNS], sorted[REGION_INSNS];
-	u8 bytes[ALC_PAGE_SIZE + 16]; /* and of the next page, for it2 */
+	u8 bytes[PAGES * ALC_PAGE_SIZE];
 };
+
+static bool in_two(const struct builder *b)
+{
+	return b->high > ALC_PAGE_SIZE;
+}
+
+static unsigned span(const struct builder *b)
+{
+	return in_two(b) ? PAGES * ALC_PAGE_SIZE : ALC_PAGE_SIZE;
+}
+
+static struct page *page_of(struct builder *b, unsigned off)
+{
+	return &b->pages[off / ALC_PAGE_SIZE];
+}
+
+static void fetch_line(struct builder *b, unsigned off)
+{
+	struct page *p = page_of(b, off);
+	unsigned at = off % ALC_PAGE_SIZE;
+	u32 gen;
+
+	if (p->lines >> at / LINE & 1)
+		return;
+	gen = space_mark_code(b->v->plat->space, p->it.page, at, LINE);
+	if (p->lines && gen != p->gen)
+		b->moved = true;
+	p->gen = gen;
+	p->lines |= BIT(at / LINE);
+	__builtin_memcpy(b->bytes + off, p->it.hva + at, LINE);
+}
 
 static void fetch(struct builder *b, unsigned off, unsigned len)
 {
-	for (unsigned line = off / 64; line <= (off + len - 1) / 64; line++) {
-		u32 gen;
-
-		if (b->lines >> line & 1)
-			continue;
-		gen = space_mark_code(b->v->plat->space, b->it.page, line * 64, 64);
-		if (b->lines && gen != b->gen)
-			b->moved = true;
-		b->gen = gen;
-		b->lines |= BIT(line);
-		__builtin_memcpy(b->bytes + line * 64, b->it.hva + line * 64, 64);
-	}
+	for (unsigned line = off / LINE; line <= (off + len - 1) / LINE; line++)
+		fetch_line(b, line * LINE);
 }
 
 static bool covered(const struct builder *b, unsigned off)
@@ -48,17 +80,21 @@ static bool covered(const struct builder *b, unsigned off)
  * Only where control has been before: half of the code around hot code is never run. Without a
  * threshold there is no before.
  */
-static bool worth(const struct builder *b, i32 off)
+static bool worth(struct builder *b, unsigned off)
 {
-	if (covered(b, (unsigned)off))
+	const struct page *p = page_of(b, off);
+
+	if (covered(b, off))
 		return false;
 	return !b->t->vm->threshold || b->at[off] >= 0 ||
-	       *tr_heat(b->t, b->it.gpa + (u64)off, b->gen);
+	       *tr_heat(b->t, p->it.gpa + off % ALC_PAGE_SIZE, p->gen);
 }
 
 static void add_work(struct builder *b, i32 off)
 {
-	if (off >= 0 && off < ALC_PAGE_SIZE && b->nwork < REGION_INSNS && worth(b, off))
+	if (off >= (i32)b->high)
+		b->goes_over |= off < PAGES * ALC_PAGE_SIZE;
+	else if (off >= (i32)b->low && b->nwork < REGION_INSNS && worth(b, (unsigned)off))
 		b->work[b->nwork++] = (u16)off;
 }
 
@@ -92,17 +128,27 @@ static bool splits(const struct tr_insn *i)
 	       i->kind == K_CALL_REG || i->kind == K_CALL_MEM;
 }
 
+/* Nothing leads into a region of two pages but its entry, which looks for the second. */
+static bool may_be_in_two(const struct tr_insn *i)
+{
+	return tr_insn_runs_on(i) || i->kind == K_JMP;
+}
+
 /* Decodes from `off` to where that leads no further. */
 static void decode_run(struct builder *b, struct dec *d, unsigned off)
 {
-	while (off < ALC_PAGE_SIZE && b->at[off] < 0 && b->n < b->max && !covered(b, off)) {
+	while (off < b->high && b->at[off] < 0 && b->n < b->max && !covered(b, off)) {
 		struct tr_insn *i = &b->insns[b->n];
-		unsigned avail = (unsigned)min_u64(15, ALC_PAGE_SIZE - off);
+		unsigned avail = (unsigned)min_u64(15, span(b) - off);
 
 		fetch(b, off, avail);
 		*i = (struct tr_insn){.off = (u16)off};
-		if (!tr_decode(d, b->bytes + off, avail, i))
-			return; /* goes on in the next page: the interpreter's */
+		if (!tr_decode(d, b->bytes + off, avail, i)) {
+			b->goes_over = true;
+			return;
+		}
+		if (in_two(b) && b->max > 1 && !may_be_in_two(i))
+			return;
 		b->at[off] = (i16)b->n++;
 		off += i->len;
 		if (jumps(i))
@@ -114,6 +160,13 @@ static void decode_run(struct builder *b, struct dec *d, unsigned off)
 			return;
 		}
 	}
+	b->goes_over |= off >= b->high;
+}
+
+/* Of the first of some lines of a page. */
+static i16 *at_line(struct builder *b, unsigned page, u64 lines)
+{
+	return &b->at[page * ALC_PAGE_SIZE + (unsigned)__builtin_ctzll(lines) * LINE];
 }
 
 /* In the order of addresses; `at` follows. Most regions have instructions in few lines. */
@@ -121,31 +174,34 @@ static void sort(struct builder *b)
 {
 	unsigned k = 0;
 
-	for (u64 lines = b->lines; lines; lines &= lines - 1) {
-		i16 *at = &b->at[__builtin_ctzll(lines) * 64];
+	for (unsigned p = 0; p < PAGES; p++)
+		for (u64 lines = b->pages[p].lines; lines; lines &= lines - 1) {
+			i16 *at = at_line(b, p, lines);
 
-		for (unsigned off = 0; off < 64; off++)
-			if (at[off] >= 0) {
-				b->sorted[k] = b->insns[at[off]];
-				at[off] = (i16)k++;
-			}
-	}
+			for (unsigned off = 0; off < LINE; off++)
+				if (at[off] >= 0) {
+					b->sorted[k] = b->insns[at[off]];
+					at[off] = (i16)k++;
+				}
+		}
 	__builtin_memcpy(b->insns, b->sorted, k * sizeof(*b->sorted));
 }
 
 /* Of the last region nothing stays. */
 static void clear(struct builder *b)
 {
-	for (u64 lines = b->lines; lines; lines &= lines - 1)
-		__builtin_memset(&b->at[__builtin_ctzll(lines) * 64], 0xff, 64 * sizeof(*b->at));
-	b->lines = 0;
+	for (unsigned p = 0; p < PAGES; p++) {
+		for (u64 lines = b->pages[p].lines; lines; lines &= lines - 1)
+			__builtin_memset(at_line(b, p, lines), 0xff, LINE * sizeof(*b->at));
+		b->pages[p].lines = 0;
+	}
 }
 
 static void mark_head(struct builder *b, i32 off, bool mem, bool loop)
 {
 	struct tr_insn *i;
 
-	if (off < 0 || off >= ALC_PAGE_SIZE || b->at[off] < 0)
+	if (off < 0 || off >= (i32)span(b) || b->at[off] < 0)
 		return;
 	i = &b->insns[b->at[off]];
 	i->head = true;
@@ -163,56 +219,96 @@ static void mark_heads(struct builder *b, unsigned entry)
 		if (jumps(i))
 			mark_head(b, i->target, false, i->target <= i->off);
 		/* Instructions may overlap: then what comes next is reached by a jump. */
-		if (!ends(i) && next < ALC_PAGE_SIZE && b->at[next] != (i16)(k + 1))
+		if (!ends(i) && next < (i32)span(b) && b->at[next] != (i16)(k + 1))
 			mark_head(b, next, false, false);
 	}
 }
 
-/* A region of its own: an instruction that begins in this page and ends in the next. */
-static bool decode_crossing(struct builder *b, struct dec *d, unsigned off)
+/* False: there is none that code can go on in. */
+static bool add_page(struct builder *b)
 {
-	struct alc_vcpu *v = b->v;
-	struct itlb_entry first = b->it; /* the lookup may take its place */
-	const struct itlb_entry *second;
-	unsigned have = ALC_PAGE_SIZE - off;
+	u64 va = (b->v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE;
+	struct itlb_entry first = b->pages[0].it; /* the lookup may take its place */
+	const struct itlb_entry *second = itlb_lookup(b->v, &b->t->c, va);
 
-	second = itlb_lookup(v, &b->t->c, (v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE);
 	if (!second)
 		return false;
-	b->it = first;
-	b->it2 = *second;
-	fetch(b, off, have);
-	b->gen2 = space_mark_code(v->plat->space, b->it2.page, 0, 16);
-	__builtin_memcpy(b->bytes + ALC_PAGE_SIZE, b->it2.hva, 16);
-	b->insns[0] = (struct tr_insn){.off = (u16)off};
-	if (!tr_decode(d, b->bytes + off, 15, &b->insns[0]))
-		return false;
-	b->at[off] = 0;
-	b->n = 1;
+	b->pages[0].it = first;
+	b->pages[1].it = *second;
+	b->pages[1].gen = atomic_load_explicit(&second->page->gen, memory_order_acquire);
 	return true;
 }
 
-static bool decode_region(struct builder *b, unsigned entry)
+/* What is reached from an entry between two offsets, but no more than `max` instructions. */
+static void decode_between(struct builder *b, unsigned entry, unsigned low, unsigned high,
+			   unsigned max)
 {
 	struct dec d = {.v = b->v, .c = &b->t->c, .mode = b->t->c.mode};
 
 	clear(b);
-	b->moved = false;
+	b->low = low;
+	b->high = high;
+	b->max = max;
 	b->n = b->nwork = 0;
-	b->max = tr_poisoned(b->t, POISON_CUT) ? 1 + (b->t->rng >> 61) : REGION_INSNS;
-	__builtin_memset(b->covered, 0, sizeof(b->covered));
-	if (!b->whole && tr_has(b->t, TR_JOINS))
-		tr_covered(b->t, b->it.page, b->v->rip, b->covered);
-	b->covered[entry / 64] &= ~BIT(entry % 64);
+	b->moved = b->goes_over = false;
 	b->work[b->nwork++] = (u16)entry;
 	while (b->nwork)
 		decode_run(b, &d, b->work[--b->nwork]);
-	b->it2.page = NULL;
-	if (!b->n && !decode_crossing(b, &d, entry))
-		return false;
+}
+
+/* Behind the last jump back to the entry from the second page; 0: there is none. */
+static unsigned loop_end(const struct builder *b, unsigned entry)
+{
+	unsigned end = 0;
+
+	for (unsigned k = 0; k < b->n; k++) {
+		const struct tr_insn *i = &b->insns[k];
+
+		if (jumps(i) && i->target == (i32)entry)
+			end = (unsigned)max_u64(end, i->off + i->len);
+	}
+	return end > ALC_PAGE_SIZE ? end : 0;
+}
+
+static bool may_be_loop(const struct builder *b, unsigned entry)
+{
+	return b->goes_over && entry + LOOP_BYTES > ALC_PAGE_SIZE && tr_has(b->t, TR_SPANS) &&
+	       !tr_compat(b->t->c.mode);
+}
+
+static void decode_from(struct builder *b, unsigned entry, unsigned max)
+{
+	unsigned end;
+
+	decode_between(b, entry, 0, ALC_PAGE_SIZE, max);
+	if (!b->n && add_page(b)) {
+		decode_between(b, entry, entry, ALC_PAGE_SIZE + 15, 1);
+		return;
+	}
+	if (!may_be_loop(b, entry) || !add_page(b))
+		return;
+	decode_between(b, entry, entry, entry + LOOP_BYTES, max);
+	end = loop_end(b, entry);
+	decode_between(b, entry, end ? entry : 0, end ? end : ALC_PAGE_SIZE, max);
+}
+
+static bool decode_region(struct builder *b, unsigned entry)
+{
+	bool cut = tr_poisoned(b->t, POISON_CUT);
+
+	__builtin_memset(b->covered, 0, sizeof(b->covered));
+	if (!b->whole && tr_has(b->t, TR_JOINS))
+		tr_covered(b->t, b->pages[0].it.page, b->v->rip, b->covered);
+	b->covered[entry / 64] &= ~BIT(entry % 64);
+	decode_from(b, entry, cut ? 1 + (b->t->rng >> 61) : REGION_INSNS);
 	sort(b);
 	mark_heads(b, entry);
-	return true;
+	return b->n;
+}
+
+static struct alc_page *second_page(const struct builder *b)
+{
+	return in_two(b) ? b->pages[1].it.page : NULL;
 }
 
 /* The second page's part in the life of a region: a region that is nothing but that. */
@@ -220,14 +316,14 @@ static bool add_second(struct builder *b, struct tr_region *r)
 {
 	struct tr_region *second;
 
-	if (!b->it2.page)
+	if (!second_page(b))
 		return true;
 	second = tr_alloc(b->t, sizeof(*second));
 	if (!second)
 		return false;
 	*second = (struct tr_region){
-		.page = b->it2.page,
-		.gen = b->gen2,
+		.page = second_page(b),
+		.gen = b->pages[1].gen,
 		.mode = tr_mode(b->t),
 		.rip = (b->v->rip & ALC_PAGE_MASK) + ALC_PAGE_SIZE,
 		.begin = b->t->emit.at,
@@ -253,21 +349,24 @@ static struct tr_entry *build(struct builder *b)
 		if (!decode_region(b, (unsigned)page_offset(v->rip)))
 			return NULL;
 	} while (b->moved);
-	tr_liveness(b->insns, b->n, b->at, !tr_has(t, TR_LIVENESS));
+	tr_liveness(b->insns, b->n, b->at, span(b), !tr_has(t, TR_LIVENESS));
 	g.region = tr_alloc(t, sizeof(*g.region));
 	if (!g.region)
 		return NULL;
 	if (!add_second(b, g.region))
 		return NULL;
-	*g.region = (struct tr_region){.page2 = b->it2.page,
-				       .page = b->it.page,
-				       .gen = b->gen,
+	*g.region = (struct tr_region){.page2 = second_page(b),
+				       .page = b->pages[0].it.page,
+				       .gen = b->pages[0].gen,
 				       .mode = tr_mode(t),
 				       .rip = v->rip};
 	g.insns = b->insns;
 	g.at = b->at;
+	g.span = span(b);
 	g.n = b->n;
 	g.page_rip = v->rip & ALC_PAGE_MASK;
+	if (second_page(b) && !(v->rip >> 63))
+		g.region->second_id = tr_page_id(t, v->rip + ALC_PAGE_SIZE, second_page(b));
 	if (!tr_generate(&g))
 		return NULL;
 	if (!tr_view_add(t, g.region))
@@ -275,6 +374,7 @@ static struct tr_entry *build(struct builder *b)
 	tr_region_add(t, g.region);
 	tr_observe(&g, b->bytes);
 	t->n_regions++;
+	t->n_spans += in_two(b) && b->n > 1;
 	t->n_insns += b->n;
 	t->n_bytes += g.region->end - g.region->begin;
 	return tr_lookup(v, t);
@@ -299,7 +399,7 @@ struct tr_entry *tr_translate(struct alc_vcpu *v, struct tr *t, bool whole)
 	}
 	b->v = v;
 	b->t = t;
-	b->it = *it;
+	b->pages[0].it = *it;
 	b->whole = whole;
 	return build(b);
 }

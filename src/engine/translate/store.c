@@ -238,7 +238,7 @@ u32 tr_site_new(struct tr *t, const struct tr_site *s)
 	g->order[g->norder] = s->region; /* which is being made */
 	*slot = (struct tr_slot){
 		.region = g->norder,
-		.off = page_offset(s->rip) & 0xfff,
+		.off = (s->rip - page) & mask_low(13),
 		.kind = s->kind,
 		.flags = s->flags,
 		.next = s->next,

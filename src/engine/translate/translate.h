@@ -69,7 +69,7 @@ enum {
 	PAGE_LOG = 2048,
 	USER_CODE = 4096, /* bits of tr.user_code */
 	JUMP_LOG = 2048,
-	REGIONS_MAX = 1 << 18,
+	REGIONS_MAX = 1 << 17,
 	WINDOW_BANS = 1 << 15, /* tr.window_bans */
 	WINDOW_GUESSES = 256,
 	JOIN_COUNTS = 4096,
@@ -115,6 +115,7 @@ enum tr_feature {
 	TR_EVICTION, /* of the coldest part of the cache when it is full, rather than of all */
 	TR_MOVES,    /* code that is elsewhere in another address space goes with it */
 	TR_KICKS,    /* signals, rather than looks at `attention` */
+	TR_SPANS,    /* regions of two pages, where a loop lies across */
 	TR_FEATURES,
 };
 /* Deliberate harshness, for tests. */
@@ -310,7 +311,7 @@ struct tr {
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_moves, n_moved, n_killed, n_code_flushes, n_evictions, n_evicted_regions,
 		n_window_bans, n_faults, n_enters, n_interp_blocks, n_verified, n_fast_loops,
-		n_swapped_loops, n_reaches_left;
+		n_swapped_loops, n_spans, n_reaches_left;
 };
 
 struct tr_vm {
@@ -448,7 +449,10 @@ void tr_view_leave(struct tr *t, struct tr_region *r); /* if it is in one */
 struct tr_view *tr_view_of(struct tr *t, const struct alc_page *page, u32 mode, u64 rip);
 void tr_view_move(struct tr *t, struct tr_view *w, u64 va);
 
-/* gen.c: code for a decoded region. at[page offset]: index of the instruction there, or -1. */
+/*
+ * gen.c: code for a decoded region. at[offset]: index of the instruction there, or -1. Offsets are
+ * from its page on, below `span`: it may go on in the next one.
+ */
 enum { REGION_INSNS = 512 };
 struct gen_context {
 	struct alc_vcpu *v;
@@ -456,7 +460,7 @@ struct gen_context {
 	struct tr_region *region;
 	struct tr_insn *insns;
 	const i16 *at;
-	unsigned n;
+	unsigned n, span;
 	u64 page_rip; /* linear address of the page */
 	bool user, compat, windows;
 };
@@ -550,6 +554,10 @@ bool tr_user_code_in(const u64 *filter, u64 va); /* what one put aside says */
 void tr_user_code_add(struct tr *t, u64 va);
 
 /* link.c */
+/* The number of a user page's mapping, now believed by translated code; not 0. */
+u32 tr_page_id(struct tr *t, u64 va, const struct alc_page *page);
+/* Jumps, and returns its rel32, unless that is believed; takes flags. */
+u32 e_unless_page(struct code *c, u64 va, u32 id);
 /* The jump of a SITE_LINK leads to e from now on, as far as that is allowed. */
 void tr_link(struct tr *t, u32 site, struct tr_entry *e);
 /* Nothing leads to it past what puts flags into memory. */
@@ -616,8 +624,8 @@ bool tr_way_of_link(struct tr *t, u32 site, u32 to) ALC_MUST_CHECK;
 bool tr_way_of_jump(struct tr *t, u32 from, u32 to) ALC_MUST_CHECK;
 
 /*
- * observe.c: what is done for those who look, when a region was added. page: the guest's bytes, and
- * 16 of the next page if the region's only instruction goes on there.
+ * observe.c: what is done for those who look, when a region was added. page: the guest's bytes,
+ * from the beginning of the region's page on.
  */
 void tr_observe(const struct gen_context *g, const u8 *page);
 int tr_perf_map_open(struct tr_vm *vm, struct alc_err *err) ALC_MUST_CHECK;
