@@ -156,16 +156,15 @@ void tr_forget_jumps(struct tr *t, bool kernel)
 	t->low_kernel = false;
 }
 
-/* In the page at va, or in the one before, whose last instruction may reach into it. */
-static bool is_in_reach(u64 rip, u64 va)
+static bool is_in_page(u64 rip, u64 va)
 {
-	return rip - (va - ALC_PAGE_SIZE) < 2 * ALC_PAGE_SIZE;
+	return rip - va < ALC_PAGE_SIZE;
 }
 
-static void forget_targets_near(struct tr *t, u64 va)
+static void forget_targets_in(struct tr *t, u64 va)
 {
 	for (unsigned k = 0; k < JUMP_CACHE; k++)
-		if (is_in_reach(t->jumps[1][k].rip, va))
+		if (is_in_page(t->jumps[1][k].rip, va))
 			tr_jump_clear(t, &t->jumps[1][k]);
 }
 
@@ -175,17 +174,17 @@ static void pair_clear(const struct tr *t, u64 *pair)
 	pair[1] = NO_RETURN;
 }
 
-static void forget_pairs_near(struct tr *t, u64 va)
+static void forget_pairs_in(struct tr *t, u64 va)
 {
 	u64 *pair = (u64 *)(uintptr_t)t->pair_saved[1];
 	u64 *top = (u64 *)(uintptr_t)tr_pair_base(t, 1);
 
 	for (; pair < top; pair += 2)
-		if (is_in_reach(pair[1], va))
+		if (is_in_page(pair[1], va))
 			pair_clear(t, pair);
 }
 
-void tr_forget_jumps_near(struct tr *t, u64 va)
+void tr_forget_jumps_in(struct tr *t, u64 va)
 {
 	va &= ALC_PAGE_MASK;
 	if (t->low_kernel) {
@@ -193,8 +192,8 @@ void tr_forget_jumps_near(struct tr *t, u64 va)
 		return;
 	}
 	if (t->njump_log)
-		forget_targets_near(t, va);
-	forget_pairs_near(t, va);
+		forget_targets_in(t, va);
+	forget_pairs_in(t, va);
 }
 
 void tr_forget_ranges(struct tr *t)

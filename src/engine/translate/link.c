@@ -56,7 +56,7 @@ u32 tr_page_id(struct tr *t, u64 va, const struct alc_page *page)
 void tr_forget_mapping(struct tr *t, u64 va)
 {
 	t->page_ids[page_hash(va)] = 0;
-	tr_forget_jumps_near(t, va);
+	tr_forget_jumps_in(t, va);
 }
 
 void tr_forget_page(struct tr *t, u64 va, const struct alc_page *page)

@@ -270,10 +270,35 @@ static unsigned loop_end(const struct builder *b, unsigned entry)
 	return end > ALC_PAGE_SIZE ? end : 0;
 }
 
-static bool may_be_loop(const struct builder *b, unsigned entry)
+static bool is_short_jump(u8 opcode)
+{
+	return (opcode & 0xf0) == 0x70 || opcode == 0xeb || (opcode & 0xfc) == 0xe0;
+}
+
+/*
+ * Does something in the second page look like a jump back to the entry? It seldom does, and to look
+ * takes less time than to decode both pages.
+ */
+static bool looks_looping(const struct builder *b, unsigned entry)
+{
+	const u8 *second = b->pages[1].it.hva;
+
+	for (unsigned at = 1; at + ALC_PAGE_SIZE < entry + LOOP_BYTES; at++) {
+		i32 back = (i32)(entry - ALC_PAGE_SIZE - at), rel;
+
+		__builtin_memcpy(&rel, second + at, sizeof(rel));
+		if (rel == back - (i32)sizeof(rel))
+			return true;
+		if ((i8)second[at] == back - 1 && is_short_jump(second[at - 1]))
+			return true;
+	}
+	return false;
+}
+
+static bool may_be_loop(struct builder *b, unsigned entry)
 {
 	return b->goes_over && entry + LOOP_BYTES > ALC_PAGE_SIZE && tr_has(b->t, TR_SPANS) &&
-	       !tr_compat(b->t->c.mode);
+	       !tr_compat(b->t->c.mode) && add_page(b) && looks_looping(b, entry);
 }
 
 static void decode_from(struct builder *b, unsigned entry, unsigned max)
@@ -285,7 +310,7 @@ static void decode_from(struct builder *b, unsigned entry, unsigned max)
 		decode_between(b, entry, entry, ALC_PAGE_SIZE + 15, 1);
 		return;
 	}
-	if (!may_be_loop(b, entry) || !add_page(b))
+	if (!may_be_loop(b, entry))
 		return;
 	decode_between(b, entry, entry, entry + LOOP_BYTES, max);
 	end = loop_end(b, entry);

@@ -530,8 +530,8 @@ void tr_region_drop(struct tr *t, struct tr_region *r);
 void tr_take_hits(struct tr *t);
 void tr_note_hit(struct tr *t, struct alc_page *p); /* from any thread */
 void tr_forget_jumps(struct tr *t, bool kernel);
-/* Targets and pairs of user code in va's page, or that reaches into it. */
-void tr_forget_jumps_near(struct tr *t, u64 va);
+/* Targets and pairs of user code in va's page. */
+void tr_forget_jumps_in(struct tr *t, u64 va);
 struct tr_entry *tr_gone_entry(struct tr *t, u32 off);
 struct tr_region *tr_region_at(struct tr *t, u32 off); /* whose code that is, or NULL */
 void tr_forget_lookups(struct tr *t);
