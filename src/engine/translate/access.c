@@ -445,6 +445,7 @@ static struct access check_constant(struct gen *g, const struct tr_insn *i, u64 
 	struct code *c = g->c;
 	struct access a = {.site = k.site};
 
+	g->t->n_constant++;
 	if (near)
 		constant_short(g, i);
 	else

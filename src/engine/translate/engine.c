@@ -362,6 +362,8 @@ static void stats(struct alc_vcpu *v, void (*fn)(void *ctx, const char *name, u6
 		{"loops_copied", t->n_fast_loops},
 		{"loops_swapped", t->n_swapped_loops},
 		{"regions_spanning", t->n_spans},
+		{"checks_constant", t->n_constant},
+		{"guesses", t->n_guesses},
 		{"loops_unchecked", t->n_fast_runs},
 		{"reaches", t->nreaches},
 		{"reaches_given_up", t->n_reaches_left},

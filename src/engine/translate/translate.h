@@ -311,7 +311,7 @@ struct tr {
 	u64 n_regions, n_insns, n_bytes, n_exits[SITE_KINDS], n_slow, n_slow_failed, n_links,
 		n_moves, n_moved, n_killed, n_code_flushes, n_evictions, n_evicted_regions,
 		n_window_bans, n_faults, n_enters, n_interp_blocks, n_verified, n_fast_loops,
-		n_swapped_loops, n_spans, n_reaches_left;
+		n_swapped_loops, n_spans, n_constant, n_guesses, n_reaches_left;
 };
 
 struct tr_vm {

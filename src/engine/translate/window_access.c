@@ -139,6 +139,7 @@ static void guess_slot(struct gen *g, unsigned reg, unsigned of)
 	s->back = c->at;
 	s->disp = guess;
 	s->target = (i32)reg;
+	g->t->n_guesses++;
 }
 
 /* Wrong: now it is that one. */
