@@ -55,6 +55,18 @@ static inline uint64_t mix(uint64_t sum, uint64_t value)
 	return product ^ product >> 32;
 }
 
+/* main.c: what `run` reads, and an untimed run; and how long a timed one takes. */
+void kernel_prepare(const struct kernel *k, uint64_t count);
+uint64_t kernel_time(const struct kernel *k, uint64_t count, uint64_t *sum);
+
+/*
+ * together.c: so many processes do `count` iterations each, from this CPU on, one on each. Takes
+ * the longest time; false: one could not be had, or they disagree about the checksum.
+ */
+enum { TOGETHER_MAX = 64 };
+bool kernel_together(const struct kernel *k, uint64_t count, unsigned n, unsigned cpu,
+		     uint64_t *took_ns, uint64_t *sum);
+
 /* memory.c */
 void chase_16k_prepare(void);
 void chase_512k_prepare(void);

@@ -5,6 +5,9 @@
  *	kernels list                  name and iteration of each, TAB between them
  *	kernels calibrate MS NAME…    COUNT <name> <iterations that take about MS milliseconds>
  *	kernels run NAME=COUNT…       BENCH <name> <nanoseconds> <iterations> <checksum>
+ *	kernels together TURNS CPUS NAME=COUNT…
+ *	                              BENCH <name>/<processes>/<turn> and the same, by one process
+ *	                              and by one on each of so many CPUs
  *
  * A kernel is timed by CLOCK_MONOTONIC after an untimed run of an eighth of its iterations, at
  * least one: what is measured is code that has run before. A kernel that this CPU can't run gets
@@ -77,13 +80,14 @@ static bool is_usable(const struct kernel *k)
 	return !k->usable || k->usable();
 }
 
-static void prepare(const struct kernel *k)
+void kernel_prepare(const struct kernel *k, uint64_t count)
 {
 	if (k->prepare)
 		k->prepare();
+	k->run(count / WARM_UP_SHARE + 1);
 }
 
-static uint64_t timed(const struct kernel *k, uint64_t count, uint64_t *sum)
+uint64_t kernel_time(const struct kernel *k, uint64_t count, uint64_t *sum)
 {
 	uint64_t start = now_ns();
 
@@ -96,9 +100,8 @@ static uint64_t calibrate(const struct kernel *k, uint64_t target_ns)
 {
 	uint64_t count = 1, sum, took_ns;
 
-	prepare(k);
-	k->run(1);
-	while ((took_ns = timed(k, count, &sum)) < target_ns / 4)
+	kernel_prepare(k, 0);
+	while ((took_ns = kernel_time(k, count, &sum)) < target_ns / 4)
 		count *= 2;
 	count = (uint64_t)((double)count * (double)target_ns / (double)took_ns);
 	return count ? count : 1;
@@ -132,24 +135,60 @@ static void run(const struct kernel *k, uint64_t count)
 		printf("BENCH %s 0 0 %s\n", k->name, k->needs);
 		return;
 	}
-	prepare(k);
-	k->run(count / WARM_UP_SHARE + 1);
-	took_ns = timed(k, count, &sum);
+	kernel_prepare(k, count);
+	took_ns = kernel_time(k, count, &sum);
 	printf("BENCH %s %" PRIu64 " %" PRIu64 " %016" PRIx64 "\n", k->name, took_ns, count, sum);
+}
+
+/* NAME=COUNT; 0: there is no such kernel, or no count. */
+static uint64_t count_of(const char *argument, const struct kernel **k)
+{
+	size_t len = strcspn(argument, "=");
+
+	*k = find(argument, len);
+	return *k && argument[len] ? strtoull(argument + len + 1, NULL, 10) : 0;
 }
 
 static int run_all(char **arguments)
 {
 	printf("BENCH ready 0 0\n");
 	for (; *arguments; arguments++) {
-		size_t len = strcspn(*arguments, "=");
-		uint64_t count = (*arguments)[len] ? strtoull(*arguments + len + 1, NULL, 10) : 0;
-		const struct kernel *k = find(*arguments, len);
+		const struct kernel *k;
+		uint64_t count = count_of(*arguments, &k);
 
-		if (!k || !count)
+		if (!count)
 			return 2;
 		run(k, count);
 		fflush(stdout);
+	}
+	return 0;
+}
+
+static bool run_together(const struct kernel *k, uint64_t count, unsigned n, unsigned turn)
+{
+	uint64_t took_ns, sum;
+
+	if (!kernel_together(k, count, n, n == 1 ? turn % n : 0, &took_ns, &sum))
+		return false;
+	printf("BENCH %s/%u/%u %" PRIu64 " %" PRIu64 " %016" PRIx64 "\n", k->name, n, turn, took_ns,
+	       count * n, sum);
+	fflush(stdout);
+	return true;
+}
+
+/* Alone on one CPU after the other, and together, by turns. */
+static int compare_all(unsigned turns, unsigned n, char **arguments)
+{
+	printf("BENCH ready 0 0\n");
+	for (; *arguments; arguments++) {
+		const struct kernel *k;
+		uint64_t count = count_of(*arguments, &k);
+
+		if (!count)
+			return 2;
+		for (unsigned turn = 0; turn < turns; turn++)
+			if (!run_together(k, count, 1, turn) || !run_together(k, count, n, turn))
+				return 1;
 	}
 	return 0;
 }
@@ -166,6 +205,14 @@ int main(int argc, char **argv)
 		return calibrate_all(strtoull(argv[2], NULL, 10) * 1000000, argv + 3);
 	if (!strcmp(what, "run") && argc > 2)
 		return run_all(argv + 2);
-	fprintf(stderr, "usage: kernels list | calibrate MS NAME... | run NAME=COUNT...\n");
+	if (!strcmp(what, "together") && argc > 4) {
+		unsigned long n = strtoul(argv[3], NULL, 10);
+
+		if (n > 1 && n <= TOGETHER_MAX)
+			return compare_all((unsigned)strtoul(argv[2], NULL, 10), (unsigned)n,
+					   argv + 4);
+	}
+	fprintf(stderr, "usage: kernels list | calibrate MS NAME... | run NAME=COUNT... | "
+			"together TURNS CPUS NAME=COUNT...\n");
 	return 2;
 }
