@@ -438,6 +438,8 @@ struct tr_entry *tr_lookup(struct alc_vcpu *v, struct tr *t)
 	struct tr_lookup *l = &t->lookups[lookup_hash(rip)];
 	const struct itlb_entry *it;
 
+	/* Memory is what this waits for. */
+	__builtin_prefetch(&t->entries[entry_hash(rip)]);
 	tr_user_code_add(t, rip);
 	/* What was not there is not there yet: see tr_entry_add. */
 	if (likely(is_current(t, l, rip) &&

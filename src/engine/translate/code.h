@@ -138,28 +138,30 @@ struct tr_patch {
 };
 
 struct tr_region {
+	/* What is looked at in all regions of a page, of which there are many: together. */
 	struct alc_page *page;
-	struct alc_page *page2;  /* the next one, where it goes on (region.c), or NULL */
-	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u32 gen, mode;
-	u32 second_id;    /* of a user's page2: what is checked on entry; else 0 */
+	u64 lines; /* of the page that have places, 64 bytes each */
+	struct tr_region *view_next;
+	struct tr_region *page_next; /* of the same page */
+	u64 rip;
 	bool dead, stays; /* stays: it can't be moved */
 	u8 fpu;           /* UNIT_* */
+	u32 second_id;    /* of a user's page2: what is checked on entry; else 0 */
+	/* The others. */
+	struct alc_page *page2;  /* the next one, where it goes on (region.c), or NULL */
+	struct tr_region *whole; /* this stands for the second page of that one, and has no code */
 	u16 nheads, nplaces, npoints, naddresses, nlinks;
 	u32 first_link; /* its number in the segment */
 	u32 join;       /* its number if it is a join, which is a region without places */
-	struct tr_region *page_next; /* of the same page */
-	struct tr_entry *mem_heads;  /* array */
-	u64 rip;
-	u32 begin, end; /* code offsets */
+	struct tr_entry *mem_heads; /* array */
+	u32 begin, end;             /* code offsets */
 	union {
 		struct tr_packed_place *places; /* to come in at, in the order of addresses */
 		struct tr_region *into;         /* of a join; NULL: that has gone */
 	};
 	struct tr_point *points; /* by which control goes on from here, or round */
 	struct tr_address *addresses;
-	u64 lines; /* of the page that have places, 64 bytes each */
-	struct tr_region *view_next;
 	struct tr_region *joins; /* those that lead into this one, by page_next */
 };
 
@@ -177,6 +179,7 @@ struct tr_view {
 	const struct alc_page *page;
 	u32 mode;
 	struct tr_region *regions; /* by view_next */
+	u64 lines;                 /* of those, and maybe of some that are dead */
 	u64 moved;                 /* there, or made: in cycles */
 	struct tr_view *next;
 };

@@ -52,6 +52,7 @@ bool tr_view_add(struct tr *t, struct tr_region *r)
 	}
 	r->view_next = w->regions;
 	w->regions = r;
+	w->lines |= r->lines;
 	for (unsigned k = 0; k < r->nplaces; k++)
 		tr_clear_uncovered(t, w->va | r->places[k].off);
 	return true;
@@ -119,14 +120,19 @@ static bool place_at(const struct tr_region *r, unsigned off, struct tr_place *o
 /* The region, of the page at RIP, that has RIP's instruction. */
 static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_place *p)
 {
-	u64 line = BIT(page_offset(v->rip) / 64);
+	u64 line = BIT(page_offset(v->rip) / 64), lines = 0;
 	const struct itlb_entry *it = itlb_lookup(v, &t->c, v->rip);
 	struct tr_view *w = it ? tr_view_of(t, it->page, tr_mode(t), v->rip) : NULL;
-	struct tr_region **link = w ? &w->regions : NULL, *r;
+	struct tr_region **link, *r;
 
-	for (; link && (r = next_of(link)); link = &r->view_next)
+	if (!w || !(w->lines & line))
+		return NULL;
+	for (link = &w->regions; (r = next_of(link)); link = &r->view_next) {
 		if (r->lines & line && place_at(r, (unsigned)page_offset(v->rip), p))
 			return r;
+		lines |= r->lines;
+	}
+	w->lines = lines;
 	return NULL;
 }
 
