@@ -172,6 +172,7 @@ struct tr_lookup {
 	bool uncovered; /* nor has any region its instruction (join.c) */
 	struct tr_entry *entry;
 };
+_Static_assert(64 % sizeof(struct tr_lookup) == 0, "none lies in two of the host's lines");
 
 /* A page of code at one of the addresses where it was seen: regions that have places. */
 struct tr_view {

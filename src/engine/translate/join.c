@@ -132,7 +132,7 @@ static struct tr_region *covering(struct alc_vcpu *v, struct tr *t, struct tr_pl
 			return r;
 		lines |= r->lines;
 	}
-	w->lines = lines;
+	w->lines = lines; /* without those that next_of() took out */
 	return NULL;
 }
 

@@ -265,7 +265,7 @@ struct tr {
 	struct tr_entry *entries[ENTRY_HASH];
 	struct tr_region *regions[REGION_HASH]; /* by page */
 	struct tr_view *views[VIEW_HASH];
-	_Alignas(64) struct tr_lookup lookups[LOOKUPS]; /* none in two of the host's lines */
+	_Alignas(64) struct tr_lookup lookups[LOOKUPS];
 	/*
 	 * How often a block was interpreted, by its guest-physical address and the generation of
 	 * its page: hashed, and what falls together is hot a little sooner. Blocks come and go.
